@@ -1,0 +1,56 @@
+# `make help` lists the targets. Nothing beyond make and Python 3.11-3.13 is needed; all of it stays in .venv.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+DATA ?=                # folder of a data set; empty: the default data
+OUT ?= runs/series     # run folder
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
+
+# What .venv was made from, and where: another lock file, another Python or a moved folder makes it anew.
+KEY = $$(cat requirements.lock pyproject.toml | cksum) $(CURDIR) $(PYTHON)
+
+.PHONY: help setup run test fast lab notebooks lint clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo '  DATA=folder   pictures to run on          OUT=folder   where results go (runs/series)'
+
+setup:
+	@if [ "$$(cat $(VENV)/.complete 2>/dev/null)" = "$(KEY)" ] && $(BIN)/python -c '' 2>/dev/null; then exit 0; fi; \
+	set -e; \
+	test -n "$(PYTHON)" || { echo 'No Python found: install Python 3.11, or name one: make PYTHON=/path/to/python3.11'; exit 2; }; \
+	"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and "%s is Python %d.%d; crackviz needs 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.11" % ((sys.executable,) + v))'; \
+	echo 'Setting up $(VENV) (once, a few minutes) ...'; \
+	rm -rf $(VENV); \
+	"$(PYTHON)" -m venv $(VENV); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	echo "$(KEY)" > $(VENV)/.complete.part; \
+	mv $(VENV)/.complete.part $(VENV)/.complete; \
+	echo 'Ready.'
+
+run: setup  ## the whole series, headlessly: make run DATA=path/to/pictures
+	@$(BIN)/crackviz run --out '$(strip $(OUT))' $(if $(strip $(DATA)),--data '$(strip $(DATA))' -p max_images 0)
+
+test: setup  ## every test: style, types, library, notebooks
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --nbval-lax notebooks
+
+fast: setup  ## the quick tests alone (under 3 minutes)
+	@$(BIN)/python -m pytest -m 'not slow'
+
+lint: setup  ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy crackviz
+
+lab: setup  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+notebooks: setup  ## make the committed notebooks anew from notebooks/source
+	@$(BIN)/python notebooks/build.py
+
+clean:  ## remove the environment, runs and caches
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis crackviz.egg-info build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,44 @@
+"""crackviz: explaining concrete-crack classifiers, and testing the explanations.
+
+The submodules load on first use, so that ``import crackviz`` stays quick and TensorFlow is imported only by
+the calls that need it. ``THEORY.md`` holds the reasoning behind every function; the notebooks put it to work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+# TensorFlow reads it when it is first imported; its start-up lines tell nobody anything.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_SUBMODULES = (
+    "data",
+    "models",
+    "training",
+    "evaluation",
+    "attribution",
+    "plots",
+    "claims",
+    "series",
+    "cli",
+)
+
+__all__ = ["CrackvizError", *_SUBMODULES]
+
+
+class CrackvizError(Exception):
+    """A mistake that the caller can mend: the message says what was found, what was expected, what to do."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,154 @@
+# %% [markdown]
+# # 00 · Start here: one decision, explained
+#
+# A network looks at a photograph of concrete and says "cracked, 98 %". Would you send someone up a ladder for that? You
+# would want to know what it saw. This notebook asks one trained network about a few patches, and takes its answers
+# apart until every bit of them is accounted for.
+#
+# | | |
+# |---|---|
+# | **You will learn** | what the network returns, what an attribution map is, and why this one can be trusted to *add up* |
+# | **Time** | 15 minutes to read, under a minute to run |
+# | **Theory** | [T0 One decision, explained](../THEORY.md#t0-one-decision-explained) |
+# | **Afterwards** | [01 Data](01_data_and_preprocessing.ipynb) · [02 Training](02_training.ipynb) · [03 Evaluation](03_evaluation.ipynb) · [06 Grad-CAM](06_grad_cam.ipynb) |
+
+# %% [markdown]
+# The next cell holds everything you may want to change. Whoever runs the notebook from a command line changes it there:
+# `crackviz run 00 --data my_pictures -p n_images 4`.
+
+# %% tags=["parameters"]
+data = ""  # folder with pictures; "" is the default data set
+run = ""  # run folder, where results are kept; "" is runs/lesson
+image_size = 128  # side to which pictures are resized [px]
+max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images = 6  # pictures explained here, half of them cracked
+seed = 0  # fixes every random choice
+
+# %%
+import numpy as np
+
+import crackviz as cv
+from crackviz.claims import claim
+
+run = cv.series.open_run(run, "00_start_here")
+table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+
+# %% [markdown]
+# ## The pictures
+#
+# The table lists one picture per row: where it lies, its label (0 = no crack, 1 = crack), the group of near-identical
+# pictures that it belongs to, and the part of the split that it was dealt to. Notebook 01 explains how it was made. Here
+# we take a few pictures of the test part, as many cracked as not.
+
+# %%
+test = table[table["split"] == "test"]
+some = test.groupby("label").sample(n_images // 2, random_state=seed)
+labels = some["label"].to_numpy()
+
+# %% [markdown]
+# ## The network
+#
+# If you have run notebook 02, this is the network that you trained there. Otherwise it is the one that comes with the
+# package.
+
+# %%
+model, origin = cv.models.load_or_pretrained(run)
+image_size = cv.models.image_size(model) or image_size
+print(origin)
+
+# %%
+images = cv.data.load_images(some["path"], image_size)
+probabilities = model.predict(images, verbose=0)[:, 0]
+display = cv.plots.ImagesDisplay.from_predictions(images, labels, probabilities)
+_ = cv.series.save_figure(run, display.figure_, "00_predictions")
+
+# %% [markdown]
+# Above each picture stand the truth and the network's answer, the probability that it shows a crack. A frame marks a
+# mistake.
+#
+# ## From probability to logit
+#
+# Inside the network, the probability comes last. What it computes is a *logit*, a plain sum that can be any number. The
+# logistic function turns it into a probability: 0 becomes 50 %, and every unit more multiplies the odds by 2.7.
+
+# %%
+logits = cv.attribution.logits(model, images)
+for probability, logit in zip(probabilities, logits, strict=True):
+    print(f"logit {logit:+7.2f}   probability {probability:.6f}")
+
+# %%
+claim(
+    "T0.1",
+    "the probability is the logistic function of the logit",
+    np.allclose(probabilities, 1 / (1 + np.exp(-logits.astype(np.float64))), atol=1e-6),
+)
+
+# %% [markdown]
+# Look at two of the sure answers. Their probabilities differ in the fifth digit, their logits by whole units: the logit
+# still tells how much evidence there is where the probability has long been full.
+#
+# ## Where the evidence lies
+#
+# The method is called Grad-CAM; notebook 06 derives it. Its result is a map of the evidence. **Red** places speak for
+# "crack", **blue** ones for "no crack", and the colour bar says how much, in logits. All the maps share one scale, so a pale map
+# means little evidence.
+
+# %%
+maps = cv.attribution.grad_cam(model, images)
+titles = [f"logit {logit:+.1f}" for logit in logits]
+display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles)
+_ = cv.series.save_figure(run, display.figure_, "00_maps")
+
+# %% [markdown]
+# On the cracked patches the red follows the crack, roughly: a cell of this map is some pixels wide, and it looks at a
+# neighbourhood wider than itself. On the sound ones there is no spot to point at: either pale blue all over, or next to nothing.
+# How can a network be sure of "no crack" and have nothing to show for it? The next step tells.
+#
+# ## The account is closed
+#
+# Heat maps are easily drawn and hard to check. This one can be checked. Add up a map's cells, add the network's
+# constant (its *bias*), and you must get the logit, for every picture. Nothing is left over, nothing was made up.
+
+# %%
+cells = cv.attribution.grad_cam(model, images, upsample=False)
+bias = cv.attribution.bias(model)[0]
+for i in range(len(images)):
+    positive, negative = cells[i].clip(min=0).sum(), cells[i].clip(max=0).sum()
+    print(f"for {positive:6.2f}   against {negative:6.2f}   bias {bias:+.2f}   =   logit {logits[i]:+.2f}")
+
+# %%
+claim(
+    "T0.2",
+    "each map adds up to its logit less the bias",
+    np.allclose(cells.sum(axis=(1, 2)), logits - bias, rtol=1e-4, atol=1e-4),
+)
+
+# %% [markdown]
+# Look at the sound patches again. What they lack in cells stands in the bias: this constant is the network's opening
+# bid, the same for every picture, and if it is negative the network says "no crack" until something convinces it otherwise.
+#
+# The line above, with its tick, is a *claim*: a statement of [THEORY.md](../THEORY.md) that this notebook has just checked on
+# its own numbers. If it were false, the notebook would stop here.
+#
+# ## What you should doubt
+#
+# - That the account adds up doesn't make it *true*. A network that reads chalk marks has exact maps of chalk marks.
+# - The network has seen patches of a few buildings. About your wall it may be wrong, and sure of it.
+# - Six pictures prove nothing. Notebook 03 measures, on all the test pictures, with intervals.
+#
+# ## Exercises
+#
+# 1. Set `seed` to another number and run the notebook again. Find a patch where the map surprises you.
+# 2. A patch has $p = 0.5$. What does its map add up to?
+# 3. Which of two patches has more evidence *for* a crack, one with logit +3, or one with logit +2 whose negative part is twice as
+#    large?
+#
+# **Solutions.** 2: to minus the bias, for the logit of 0.5 is 0. 3: it can't be told from the logit alone, which is the balance. The
+# second may have far more on both sides; the sums "for" and "against" of the cell above tell.
+
+# %%
+cv.series.write_results(
+    run,
+    "00_start_here",
+    {"pictures explained": len(images), "right of these": int(((probabilities >= 0.5) == labels).sum())},
+)

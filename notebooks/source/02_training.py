@@ -1,0 +1,212 @@
+# %% [markdown]
+# # 02 · Training a small network
+#
+# Two networks learn to tell cracked concrete from sound: the smallest that does the job, and a deeper sibling. We count
+# their weights by hand, watch them learn, stop them in time, and keep the result in a file that anyone can open.
+#
+# | | |
+# |---|---|
+# | **You will learn** | what the layers do, what is minimised, how to read the curves, when to stop, how to save as H5 |
+# | **Time** | 30 minutes to read, two to three minutes to run; longer with more pictures |
+# | **Theory** | [T2 Training a small network](../THEORY.md#t2-training-a-small-network) |
+
+# %% tags=["parameters"]
+data = ""  # folder with pictures; "" is the default data set
+run = ""  # run folder, where results are kept; "" is runs/lesson
+image_size = 128  # side to which pictures are resized [px]
+max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
+epochs = 100  # at most so many passes over the training pictures
+patience = 3  # epochs without a lower validation loss before training stops
+batch_size = 32  # pictures per step
+learning_rate = 0.002  # of the deeper network at the start; the small one takes three times as much
+seed = 0  # fixes every random choice
+
+# %%
+import numpy as np
+
+import crackviz as cv
+from crackviz.claims import claim
+
+run = cv.series.open_run(run, "02_training")
+table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+table.groupby("split").size().to_frame("pictures")
+
+# %% [markdown]
+# ## The smallest network
+#
+# Two convolutions, each followed by ReLU and max-pooling, then the average of every map, then one weighted sum. Read the
+# table from above: the maps get smaller and more numerous, until *global average pooling* leaves one number for each.
+
+# %%
+small = cv.models.build("gap_cnn", image_size, seed=seed)
+cv.models.summary(small)
+
+# %% [markdown]
+# How many weights are that? A filter of 3 × 3 pixels that reads $m$ channels has $9m$ weights and one bias.
+
+# %%
+by_hand = 16 * (3 * 9 + 1) + 32 * (16 * 9 + 1) + (32 + 1)
+print(by_hand)
+
+# %%
+claim("T2.1", "gap_cnn has 5,121 weights, counted by hand", small.count_params() == by_hand == 5121)
+
+# %% [markdown]
+# That is about as much as a thumbnail of 72 × 72 pixels holds. And since everything after the convolutions is an average, the number
+# doesn't depend on the size of the image.
+#
+# The output is called `probability`, the layer before it `logit`. Keeping them apart costs nothing and makes the network explainable
+# later on.
+#
+# ## Training it
+#
+# One *epoch* shows each training picture once, each time changed a little (notebook 01). After each epoch the network
+# is tried on the validation pictures, unchanged. If the loss there has found no new minimum for three epochs, training ends and
+# the best weights are put back.
+#
+# If this cell is interrupted, run it again: it goes on after the last whole epoch and comes to the same end.
+
+# %%
+small_history = cv.training.train(
+    small,
+    table,
+    run / "gap_cnn",
+    image_size=image_size,
+    epochs=epochs,
+    patience=patience,
+    batch_size=batch_size,
+    learning_rate=3 * learning_rate,
+    seed=seed,
+    logs=run / "logs" / "gap_cnn",
+)
+
+# %%
+display = cv.plots.HistoryDisplay.from_history(small_history)
+_ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_history")
+
+# %% [markdown]
+# Three things to see:
+#
+# - The validation curve starts high and then comes down smoothly. What is validated isn't the network of the last step but the
+#   *mean* of its weights over about an epoch. Single steps are noisy; their mean is not, and it is the better
+#   network.
+# - Later it often lies *better* than the training curve. The training pictures are augmented, thus harder, and their figure is
+#   the mean over an epoch during which the network was still learning.
+# - The dotted line marks the epoch whose weights were kept. What came after was the price of being sure.
+
+# %% [markdown]
+# ## The deeper sibling
+#
+# Four convolutions see farther: 38 pixels instead of 10, enough to tell a line from a pore. The end is the same.
+
+# %%
+model = cv.models.build("gap_cnn_deep", image_size, seed=seed)
+cv.models.summary(model)
+
+# %%
+history = cv.training.train(
+    model,
+    table,
+    run,
+    image_size=image_size,
+    epochs=epochs,
+    patience=patience,
+    batch_size=batch_size,
+    learning_rate=learning_rate,
+    seed=seed,
+    logs=run / "logs" / "gap_cnn_deep",
+)
+
+# %%
+display = cv.plots.HistoryDisplay.from_history(history)
+_ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_deep_history")
+
+# %% [markdown]
+# ## Did it stop where it should?
+
+# %%
+best = int(history["val_loss"].idxmin()) + 1
+print(f"best epoch {best} of {len(history)}")
+
+# %%
+claim(
+    "T2.2",
+    "training ended when its patience was over, or at the epoch limit",
+    len(history) - best == patience or len(history) == epochs,
+)
+
+# %% [markdown]
+# Are the weights in our hands really those of the best epoch? We measure their loss on the validation pictures ourselves, by the
+# formula, and compare it with the smallest number of the curve.
+
+# %%
+validation = table[table["split"] == "validation"]
+probability = cv.evaluation.predict(model, validation, image_size).astype(np.float64)
+label = validation["label"].to_numpy()
+loss = -np.mean(np.log(np.where(label == 1, probability, 1 - probability).clip(min=1e-7)))
+print(f"measured {loss:.4f}, smallest of the curve {history['val_loss'].min():.4f}")
+
+# %%
+claim(
+    "T2.3",
+    "the weights kept are those of the lowest validation loss",
+    abs(loss - history["val_loss"].min()) < 1e-3,
+)
+
+# %% [markdown]
+# And has it learnt anything? The dullest network always gives the commoner answer.
+
+# %%
+accuracy = np.mean((probability >= 0.5) == label)
+dullest = max(label.mean(), 1 - label.mean())
+print(f"accuracy on validation pictures {accuracy:.3f}, always the commoner answer {dullest:.3f}")
+
+# %%
+claim("T2.4", "the network beats the constant answer on validation pictures", accuracy > dullest)
+
+# %% [markdown]
+# ## Keeping it
+#
+# The run folder now holds the network twice. `model.keras` is Keras' own format; `model.h5` is a plain HDF5 file that many programs can
+# read. They must say the same.
+
+# %%
+some = cv.data.load_images(validation["path"][:32], image_size)
+answers = [cv.models.load(run / name).predict(some, verbose=0) for name in ("model.keras", "model.h5")]
+for name in ("model.keras", "model.h5"):
+    print(f"{name:12} {(run / name).stat().st_size / 1024:6.0f} KiB")
+
+# %%
+claim(
+    "T2.5",
+    "both files, read again, give the same probabilities",
+    all(np.allclose(answer, model.predict(some, verbose=0), atol=1e-6, rtol=0) for answer in answers),
+)
+
+# %% [markdown]
+# The curves are also there for TensorBoard: in JupyterLab, type `%load_ext tensorboard` and
+# `%tensorboard --logdir ../runs/lesson/logs` into a cell of your own.
+#
+# ## Exercises
+#
+# 1. Set `patience = 0`. When does it stop, and what does it cost?
+# 2. The untrained network answers 0.5 to everything. What is its loss, and which curve above starts near it?
+# 3. Train with another `seed`. By how much do the best validation losses differ? Is the deeper network still better?
+# 4. How many weights would the last layer have if, instead of averaging, all cells of the last map were connected to the logit?
+#
+# **Solutions.** 1: usually within the first few epochs, at the first that is worse than its predecessor; the loss is often twice as high.
+# 2: $\ln 2 = 0.69$; the training curve of the small network. 4: at 128 px the deeper network has 16 × 16 cells with 64 channels: 16,384
+# weights and a bias instead of 65, and it would learn *where in the patch* cracks usually are.
+
+# %%
+cv.series.write_results(
+    run,
+    "02_training",
+    {
+        "gap_cnn: epochs": len(small_history),
+        "gap_cnn: lowest validation loss": float(small_history["val_loss"].min()),
+        "gap_cnn_deep: epochs": len(history),
+        "gap_cnn_deep: lowest validation loss": float(history["val_loss"].min()),
+        "gap_cnn_deep: validation accuracy": float(accuracy),
+    },
+)

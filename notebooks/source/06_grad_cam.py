@@ -1,0 +1,259 @@
+# %% [markdown]
+# # 06 · Grad-CAM
+#
+# We derive the best-known attribution method in five lines, build it by hand, prove that it adds up, and find out what it can't show. At the
+# end you will know what every coloured pixel means, which is more than most papers with heat maps in them can say.
+#
+# | | |
+# |---|---|
+# | **You will learn** | to derive Grad-CAM, write it yourself, check it, read both classes off one map, choose the layer |
+# | **Time** | 45 minutes to read, under a minute to run |
+# | **Theory** | [T6 Grad-CAM](../THEORY.md#t6-grad-cam) |
+
+# %% tags=["parameters"]
+data = ""  # folder with pictures; "" is the default data set
+run = ""  # run folder, where results are kept; "" is runs/lesson
+image_size = 128  # side to which pictures are resized [px]
+max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images = 6  # pictures explained here, half of them cracked
+seed = 0  # fixes every random choice
+
+# %%
+import keras
+import numpy as np
+import tensorflow as tf
+
+import crackviz as cv
+from crackviz.claims import claim
+
+run = cv.series.open_run(run, "06_grad_cam")
+table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+test = table[table["split"] == "test"].groupby("label").sample(n_images // 2, random_state=seed)
+
+# %%
+model, origin = cv.models.load_or_pretrained(run)
+image_size = cv.models.image_size(model) or image_size
+images = cv.data.load_images(test["path"], image_size)
+logits = cv.attribution.logits(model, images)
+print(origin)
+
+# %% [markdown]
+# ## What the network computes at its end
+#
+# The last convolution gives a stack of maps, $A_{ijc}$: 64 of them, each with a value in every cell. Each map is averaged; the
+# averages are weighed and summed. That is the logit,
+#
+# $$z = \sum_c w_c \, \frac{1}{hw} \sum_{i,j} A_{ijc} + b .$$
+
+# %%
+layer = cv.attribution.default_layer(model)
+part = keras.Model(model.inputs[0], model.get_layer(layer).output)
+activations = part(images).numpy()
+kernel, bias = model.get_layer("logit").get_weights()
+print(layer, activations.shape, "weights", kernel.shape, "bias", bias.shape)
+
+# %%
+by_hand = activations.mean(axis=(1, 2)) @ kernel[:, 0] + bias[0]
+print("by hand    ", by_hand.round(3))
+print("the network", logits.round(3))
+
+# %% [markdown]
+# ## Leave out the average
+#
+# The sum over cells comes last but one. If we don't carry it out, a map is left: how much *each cell* adds to the logit.
+#
+# $$L_{ij} = \sum_c \frac{w_c}{hw} A_{ijc}$$
+#
+# This is the **class activation map** (CAM, Zhou et al. 2016). Here it is, in one line.
+
+# %%
+cells = activations.shape[1] * activations.shape[2]
+cam = activations @ kernel[:, 0] / cells
+print(cam.shape)
+
+# %% [markdown]
+# ## The gradient instead of the weights
+#
+# CAM needs a network that ends like ours. Grad-CAM (Selvaraju et al. 2017) needs only that the logit can be differentiated: how much would it
+# rise if channel $c$ rose a little, everywhere?
+#
+# $$L_{ij} = \sum_c \alpha_c A_{ijc}, \qquad \alpha_c = \frac{1}{hw} \sum_{i,j} \frac{\partial z}{\partial A_{ijc}}$$
+#
+# We write it out. TensorFlow's tape records the forward pass and then gives the derivative.
+
+# %%
+whole = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.get_layer("logit").output])
+with tf.GradientTape() as tape:
+    A, z = whole(images)
+gradient = tape.gradient(z, A)
+alpha = tf.reduce_mean(gradient, axis=(1, 2))
+grad_cam = tf.einsum("nijc,nc->nij", A, alpha).numpy()
+
+# %%
+library = cv.attribution.grad_cam(model, images, upsample=False)
+claim("T6.1", "five lines give the library's map", np.allclose(grad_cam, library, rtol=1e-4, atol=1e-5))
+
+# %% [markdown]
+# ## It adds up
+#
+# Sum the map over its cells and you have undone what we did: the logit comes back, less the bias. Not approximately, and
+# not for nice pictures only.
+
+# %%
+error = np.abs(grad_cam.sum(axis=(1, 2)) - (logits - bias[0]))
+claim("T6.2", "the signed map sums to the logit less the bias", bool((error < 1e-4 * (1 + np.abs(logits))).all()))
+
+# %%
+claim("T6.3", "at this layer Grad-CAM is CAM", np.allclose(grad_cam, cam, rtol=1e-4, atol=1e-5))
+
+# %%
+maps = cv.attribution.grad_cam(model, images)
+titles = [f"logit {value:+.1f}" for value in logits]
+display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles)
+_ = cv.series.save_figure(run, display.figure_, "06_signed_map")
+
+# %% [markdown]
+# ## Both classes in one map
+#
+# The usual heat map shows the positive part only, each map stretched to full colour. Here is that display, for the same patches and
+# from the same maps. Compare it with the figure above. On the sound patches it paints bright spots where there is next to
+# nothing, often in a corner, simply because *something* is always the largest.
+
+# %%
+usual = maps.clip(min=0)
+usual = usual / usual.max(axis=(1, 2), keepdims=True).clip(min=1e-9)
+display = cv.plots.AttributionDisplay.from_maps(images, usual, label="share of the map's own maximum")
+_ = cv.series.save_figure(run, display.figure_, "06_usual_map")
+
+# %% [markdown]
+# The negative part, which this display throws away, is the explanation of the *other* answer. "No crack" has the logit $-z$, so its
+# map is $-L$.
+
+# %%
+no_crack = cv.attribution.grad_cam(model, images, target="no_crack", upsample=False)
+overlap = no_crack.clip(min=0) * library.clip(min=0)
+claim(
+    "T6.4",
+    "the map of no_crack is that of crack with the sign turned, and the two never overlap",
+    np.allclose(no_crack, -library, atol=1e-6) and not overlap.any(),
+)
+
+# %% [markdown]
+# ## Why the logit
+#
+# Many programs differentiate the *probability*. Watch what happens to a network that is very sure: we add 50 to its bias, which
+# changes no map and no ranking, and makes every probability 1.
+
+# %%
+sure = keras.models.clone_model(model)
+sure.set_weights([*model.get_weights()[:-1], model.get_weights()[-1] + 50])
+inner = keras.Model(sure.inputs[0], [sure.get_layer(layer).output, sure.outputs[0]])
+with tf.GradientTape() as tape:
+    A, p = inner(images)
+of_probability = tape.gradient(p, A).numpy()
+print("probabilities", p.numpy()[:, 0])
+print("largest gradient of the probability", np.abs(of_probability).max())
+
+# %%
+of_logit = cv.attribution.grad_cam(sure, images, upsample=False)
+claim(
+    "T6.5",
+    "where the probability is 1 its gradient is zero, and the logit's map is unchanged",
+    bool((p.numpy() == 1).all()) and not of_probability.any() and np.allclose(of_logit, library, atol=1e-5),
+)
+
+# %% [markdown]
+# ## What one cell sees
+#
+# Before believing that "the network looked *there*", ask how large *there* is. The table lists, for every layer, how many pixels lie between
+# two cells (stride) and how wide a square of pixels one cell depends on (receptive field).
+
+# %%
+ladder = cv.attribution.ladder(model)
+ladder[["kind", "height", "channels", "stride", "receptive_field"]]
+
+# %% [markdown]
+# This was computed from kernel sizes. We check it by the gradient: which pixels can move one cell in the middle of the last map at all?
+
+# %%
+field = int(ladder.loc[layer, "receptive_field"])
+middle = activations.shape[1] // 2
+x = tf.convert_to_tensor(np.random.default_rng(seed).random((4, image_size, image_size, 3), np.float32))
+with tf.GradientTape() as tape:
+    tape.watch(x)
+    cell = tf.reduce_sum(part(x)[:, middle, middle])
+moved = np.abs(tape.gradient(cell, x).numpy()).sum(axis=(0, 3)) > 0
+rows, columns = np.flatnonzero(moved.any(1)), np.flatnonzero(moved.any(0))
+print(f"pixels that matter: rows {rows[0]} to {rows[-1]}, columns {columns[0]} to {columns[-1]}")
+
+# %%
+claim(
+    "T6.6",
+    "a cell depends on no pixel outside its receptive field",
+    0 < np.ptp(rows) + 1 <= field and 0 < np.ptp(columns) + 1 <= field,
+)
+
+# %% [markdown]
+# ## Choosing the layer
+#
+# An earlier layer has finer cells. Does it give a sharper map? We climb the ladder.
+
+# %%
+convolutions = [name for name in ladder.index if ladder.loc[name, "kind"] == "Conv2D"]
+example = images[-1:]
+steps = np.concatenate([cv.attribution.grad_cam(model, example, layer=name) for name in convolutions])
+titles = [
+    f"{name}: stride {ladder.loc[name, 'stride']:.0f}, sees {ladder.loc[name, 'receptive_field']:.0f} px"
+    for name in convolutions
+]
+display = cv.plots.AttributionDisplay.from_maps(
+    np.repeat(example, len(steps), axis=0), steps, titles=titles, scale="image"
+)
+display.figure_.set_size_inches(12, 6)
+_ = cv.series.save_figure(run, display.figure_, "06_ladder")
+
+# %% [markdown]
+# Look at the borders, too. A red or blue rim there is no crack: the convolutions see zeros beyond the edge, black, and take it for
+# what it looks like. Maps of early layers show it plainly.
+#
+# Finer, yes, but no longer an account: what lies between that layer and the logit bends the numbers, and one averaged gradient can't follow.
+
+# %%
+earlier = cv.attribution.grad_cam(model, images, layer=convolutions[0], upsample=False)
+off = np.abs(earlier.sum(axis=(1, 2)) - (logits - bias[0])) / np.abs(logits - bias[0])
+print("off by, relative:", off.round(2))
+
+# %%
+claim("T6.7", "at the first layer the map does not sum to the logit less the bias", bool(off.mean() > 0.01))
+
+# %% [markdown]
+# So there is a choice between sharp and exact. This package draws the last layer unless told otherwise, and says how wide its cells are.
+#
+# ## What Grad-CAM can't tell
+#
+# - **Where in the cell.** The red blob is as wide as a cell's surroundings, and its middle may lie beside the crack.
+# - **What if.** It doesn't say what the network would answer if that place were covered.
+# - **Whether it is right.** An exact map of a wrong reason is exact.
+#
+# ## Exercises
+#
+# 1. Double all the weights of the logit layer and the bias. What happens to the maps, to the probabilities, to the decisions?
+# 2. Replace the mean of the gradient by the gradient itself, $\sum_c \frac{\partial z}{\partial A_{ijc}} A_{ijc}$ (HiResCAM). Why is it the same map at the last layer, and
+#    what does it do at the first?
+# 3. Explain a picture of your own: `cv.data.load_images(["wall.jpg"], image_size)`. Would you send someone up?
+#
+# **Solutions.** 1: maps and logits double; probabilities move towards 0 and 1; decisions at 0.5 stay. 2: there the gradient is the same in every
+# cell, so its mean is the gradient. At the first layer it isn't, and the two maps differ.
+
+# %%
+cv.series.write_results(
+    run,
+    "06_grad_cam",
+    {
+        "model": origin,
+        "layer": layer,
+        "cell [px]": float(ladder.loc[layer, "stride"]),
+        "receptive field [px]": field,
+        "largest error of the sum [logits]": float(error.max()),
+    },
+)

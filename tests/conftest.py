@@ -1,0 +1,50 @@
+"""What the tests share: an environment, a small data set, small networks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("CRACKVIZ_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real pictures; the test is skipped where there is none."""
+    folder = Path(os.environ["CRACKVIZ_DATA"])
+    if not folder.is_dir():
+        pytest.skip(f"no real pictures: {folder} doesn't exist (name a folder by CRACKVIZ_DATA)")
+    return folder
+
+
+def draw_patch(rng: np.random.Generator, cracked: bool, side: int = 40) -> Image.Image:
+    """A grey, noisy surface, with a dark broken line across it or a dark blot."""
+    grey = rng.normal(150, 12, (side, side)).clip(0, 255).astype(np.uint8)
+    picture = Image.fromarray(grey).convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    if cracked:
+        ys = rng.integers(4, side - 4, 5)
+        xs = np.linspace(0, side, 5)
+        draw.line(list(zip(xs.tolist(), ys.tolist(), strict=True)), fill=(40, 40, 40), width=2)
+    else:
+        x, y = rng.integers(8, side - 8, 2).tolist()
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(110, 110, 110))
+    return picture
+
+
+@pytest.fixture(scope="session")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 drawn patches of 40 px, laid out as METU is."""
+    folder = tmp_path_factory.mktemp("small_set")
+    rng = np.random.default_rng(1)
+    for name, cracked in (("Positive", True), ("Negative", False)):
+        (folder / name).mkdir()
+        for i in range(40):
+            draw_patch(rng, cracked).save(folder / name / f"{i:05d}.jpg", quality=95)
+    return folder

@@ -1,0 +1,143 @@
+"""Claims: what is printed, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crackviz import CrackvizError, claims
+
+
+@pytest.fixture(autouse=True)
+def no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims._Record, "file", None)
+    monkeypatch.setattr(claims._Record, "notebook", "")
+    monkeypatch.setattr(claims._Record, "made", {})
+
+
+def kept(run: Path) -> Any:
+    return json.loads((run / "claims.json").read_text(encoding="utf-8"))
+
+
+def test_a_true_claim_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims.start(tmp_path, "06_grad_cam")
+    claims.claim("T6.2", "the signed map sums to logit − bias", 1e-5 < 1e-4)
+    assert capsys.readouterr().out == "✓ T6.2 the signed map sums to logit − bias\n"
+    assert kept(tmp_path) == {
+        "06_grad_cam": [{"id": "T6.2", "statement": "the signed map sums to logit − bias", "holds": True}]
+    }
+
+
+def test_a_false_claim_is_kept_as_false_and_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims.start(tmp_path, "06")
+    with pytest.raises(AssertionError, match=r"T6\.3.*the map is zero"):
+        claims.claim("T6.3", "the map is zero", np.float32(1) < 0)
+    assert capsys.readouterr().out == ""
+    assert kept(tmp_path)["06"] == [{"id": "T6.3", "statement": "the map is zero", "holds": False}]
+
+
+def test_without_start_it_only_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    claims.claim("T0.1", "one", True)
+    claims.claim("T0.1", "another", True)  # no notebook, hence no clash
+    with pytest.raises(AssertionError):
+        claims.claim("T0.2", "two", False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("condition", [np.bool_(True), np.array(True), np.array([1, 2]).any()])
+def test_one_boolean_of_any_make_is_taken(condition: object) -> None:
+    claims.claim("T1.1", "it holds", condition)
+
+
+def test_a_tensor_is_taken() -> None:
+    tf = pytest.importorskip("tensorflow")
+    claims.claim("T1.1", "it holds", tf.constant(1.0) > 0)
+    with pytest.raises(AssertionError):
+        claims.claim("T1.1", "it holds", tf.constant(1.0) < 0)
+
+
+@pytest.mark.parametrize(
+    "condition", [float("nan"), np.nan, 1, 0, 1.0, None, "yes", [], [True], np.array([True, True]), np.float32(1)]
+)
+def test_what_is_no_boolean_is_refused(condition: object, tmp_path: Path) -> None:
+    claims.start(tmp_path, "01")
+    with pytest.raises(CrackvizError, match=r"T1\.1.*one true or false"):
+        claims.claim("T1.1", "it holds", condition)
+    assert kept(tmp_path) == {"01": []}
+
+
+@pytest.mark.parametrize("id", ["6.2", "T6", "t6.2", "T6.2.1", "T6.2 ", "", 6.2, None])
+def test_an_id_of_another_form_is_refused(id: Any) -> None:
+    with pytest.raises(CrackvizError, match="claim id"):
+        claims.claim(id, "it holds", True)
+
+
+@pytest.mark.parametrize("statement", ["", "  ", "two\nlines", 3])
+def test_a_statement_is_one_line_of_text(statement: Any) -> None:
+    with pytest.raises(CrackvizError, match="one line"):
+        claims.claim("T1.1", statement, True)
+
+
+def test_an_id_stands_for_one_statement(tmp_path: Path) -> None:
+    claims.start(tmp_path, "01")
+    claims.claim("T1.1", "it holds", True)
+    with pytest.raises(CrackvizError, match="two statements"):
+        claims.claim("T1.1", "it is otherwise", True)
+    with pytest.raises(AssertionError):
+        claims.claim("T1.1", "it holds", False)  # the cell is run again: the last answer counts
+    assert [c["holds"] for c in kept(tmp_path)["01"]] == [False]
+
+
+def test_start_forgets_the_notebooks_own_claims_only(tmp_path: Path) -> None:
+    for notebook in ("01", "02"):
+        claims.start(tmp_path, notebook)
+        claims.claim("T1.1", f"said by {notebook}", True)
+    claims.start(tmp_path, "01")
+    assert kept(tmp_path)["01"] == []
+    assert kept(tmp_path)["02"][0]["statement"] == "said by 02"
+    claims.claim("T1.1", "said in other words", True)
+    assert len(kept(tmp_path)["01"]) == 1
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    for content in ("{", "[]"):
+        (tmp_path / "claims.json").write_text(content)
+        with pytest.raises(CrackvizError, match=r"claims\.json"):
+            claims.start(tmp_path, "01")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.json"
+    claims.write_json(path, {"a": 1})
+    write = Path.write_text
+
+    def half(self: Path, text: str, **kwargs: Any) -> int:
+        write(self, text[: len(text) // 2], **kwargs)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(CrackvizError, match=r"results\.json: No space left"):
+        claims.write_json(path, {"a": 2, "b": list(range(100))})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(CrackvizError, match="run"):
+        claims.write_json(tmp_path / "run" / "results.json", {})
+
+
+def test_json_holds_plain_values(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    claims.write_json(path, {1: np.float32(0.5), "nan": np.array([np.nan, 1.0]), "inf": float("inf"), "p": Path("a/b")})
+    assert json.loads(path.read_text()) == {"1": 0.5, "nan": [None, 1.0], "inf": None, "p": str(Path("a/b"))}
+    with pytest.raises(TypeError):
+        claims.write_json(path, {"object": object()})
+    assert json.loads(path.read_text())["1"] == 0.5

@@ -1,0 +1,239 @@
+"""The committed notebooks against their sources and THEORY.md, and the script that makes them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import io
+import re
+import sys
+import tokenize
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from crackviz import _report, series
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
+each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+def load_build() -> Any:
+    spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build = load_build()
+
+
+def committed(source: Path) -> Any:
+    return nbformat.read(ROOT / "notebooks" / f"{source.stem}.ipynb", as_version=4)
+
+
+@functools.cache
+def claims_of(source: Path) -> dict[str, str]:
+    """The ids and statements that a source claims."""
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rsplit(".", 1)[-1] == "claim":
+            id, statement = (ast.literal_eval(argument) for argument in node.args[:2])
+            assert id not in found, f"{source.stem} claims {id} twice"
+            found[id] = statement
+    return found
+
+
+# --- the committed notebooks --------------------------------------------------------------------------------------
+
+
+def test_every_notebook_has_a_source_and_the_other_way_round() -> None:
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert notebooks == {path.stem for path in SOURCES}
+    assert build.check(SOURCES) == []
+
+
+@each
+def test_a_notebook_is_executed_and_shows_no_trace_of_where(source: Path) -> None:
+    notebook = committed(source)
+    build.finished(notebook, source.stem, [f"{ROOT}/", f"{sys.prefix}/", "/tmp/", "/home/"])  # size, paths, form
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    said = "".join(output.text for output in outputs if output.get("name") == "stderr")
+    assert "Warning" not in said
+    assert not re.search(r"[IWE]0000 00:00", said), "TensorFlow's start-up lines"
+
+
+@each
+def test_a_notebook_has_what_every_notebook_has(source: Path, tmp_path: Path) -> None:
+    notebook = build.from_source(source)
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    code = parameters[0].source
+    names = [line.target for line in ast.parse(code).body if isinstance(line, ast.AnnAssign)]
+    names += [target for line in ast.parse(code).body if isinstance(line, ast.Assign) for target in line.targets]
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    commented = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
+    without = [ast.unparse(name) for name in names if not commented & {name.lineno, name.lineno - 1}]
+    assert without == [], "parameters without a comment"
+    defaults = series.parameters_of(tmp_path / "a.ipynb")  # literals, or it refuses
+    assert defaults.get("run") == ""
+    assert "Exercise" in "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    text = source.read_text(encoding="utf-8")
+    assert f'"{source.stem}"' in text, "open_run and write_results take the notebook's own name"
+
+
+@each
+def test_every_claim_was_checked_in_the_committed_run(source: Path) -> None:
+    printed = [
+        line
+        for cell in committed(source).cells
+        if cell.cell_type == "code" and "nbval-check-output" in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        for line in output.get("text", "").splitlines()
+    ]
+    for id, statement in claims_of(source).items():
+        assert printed.count(f"✓ {id} {statement}") == 1, id
+    # nbval compares these cells, so nothing else may stand in them
+    assert [line for line in printed if not line.startswith("✓ T")] == []
+
+
+def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
+    theory = (ROOT / "THEORY.md").read_text(encoding="utf-8")
+    stated = re.findall(r"^\s*[-*] \*\*(T\d+\.\d+)\*\*", theory, re.MULTILINE)
+    assert len(stated) == len(set(stated))
+    made = {id: source.stem for source in SOURCES for id in claims_of(source)}
+    assert set(made) == set(stated)
+    assert set(re.findall(r"T\d+\.\d+", theory)) <= set(stated)
+    elsewhere = [id for id, stem in made.items() if int(id[1:].split(".")[0]) != int(stem[:2])]
+    assert elsewhere == [], "section Tn goes with notebook n"
+
+
+@each
+def test_the_report_can_show_all_the_mathematics(source: Path, tmp_path: Path) -> None:
+    path = tmp_path / f"{source.stem}.ipynb"
+    nbformat.write(build.from_source(source), path)
+    title, body = _report._page(path)
+    assert title
+    assert 'class="latex"' not in body, "a command that latex2mathml does not know"
+    text = re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", body)
+    assert "$" not in re.sub(r"<[^>]*>", "", text)
+
+
+# --- the script ---------------------------------------------------------------------------------------------------
+
+SCRIPT = """\
+# %% [markdown]
+# # A title with $x$
+
+# %% tags=["parameters"]
+run = ""  # run folder
+
+# %%
+from crackviz import series
+from crackviz.claims import claim
+
+run = series.open_run(run, "00_a")
+
+# %%
+claim("T0.1", "it holds", 1 < 2)
+
+# %%
+import os
+
+_ = os.write(2, b"noise of a library")
+print("half\\rnoted")
+
+# %%
+print("noted")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A notebooks/ folder with one source, in which the script works."""
+    notebooks = tmp_path / "clone" / "notebooks"
+    (notebooks / "source").mkdir(parents=True)
+    (notebooks / "source" / "00_a.py").write_text(SCRIPT, encoding="utf-8")
+    monkeypatch.setattr(build, "HERE", notebooks)
+    return notebooks
+
+
+def run_build(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["build.py", *arguments])
+    build.main()
+
+
+def test_the_cells_of_a_source(folder: Path) -> None:
+    source = folder / "source" / "00_a.py"
+    one = build.from_source(source)
+    nbformat.validate(one)
+    tags = [cell.metadata.get("tags", []) for cell in one.cells]
+    assert tags == [[], ["parameters"], [], ["nbval-check-output"], [], []]
+    assert nbformat.writes(one) == nbformat.writes(build.from_source(source))
+    source.write_text(SCRIPT.replace("# %%\nimport os", "# %%\n2\n\n# %%\nimport os"), encoding="utf-8")
+    other = build.from_source(source)
+    assert [cell.id for cell in other.cells[:4] + other.cells[5:]] == [cell.id for cell in one.cells]
+    source.write_text(SCRIPT + '\n# %%\nprint("noted")\n', encoding="utf-8")
+    ids = [cell.id for cell in build.from_source(source).cells]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.slow
+def test_build_executes_and_check_compares(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # where it is set, ipykernel never captures raw output
+    target = folder / "00_a.ipynb"
+    with pytest.raises(SystemExit, match="00_a"):
+        run_build(monkeypatch, "--check")
+    run_build(monkeypatch)
+    first = target.read_bytes()
+    notebook = nbformat.read(target, as_version=4)
+    assert [cell.execution_count for cell in notebook.cells[1:]] == [1, 2, 3, 4, 5]
+    assert notebook.cells[3].outputs[0].text == "✓ T0.1 it holds\n"
+    assert [output.text for output in notebook.cells[4].outputs] == ["noted\n"]
+    assert b"papermill" not in first
+    assert b"iopub" not in first
+    run_build(monkeypatch, "--only", "00")
+    assert target.read_bytes() == first
+    assert sorted(path.name for path in folder.iterdir()) == ["00_a.ipynb", "source"]
+    assert not (folder.parent / "runs").exists()  # the run folder was a temporary one
+    with pytest.raises(SystemExit) as agreed:
+        run_build(monkeypatch, "--check")
+    assert agreed.value.code == 0
+
+    notebook.cells[3].source += "\n# changed by hand"
+    nbformat.write(notebook, target)
+    with pytest.raises(SystemExit, match="00_a"):
+        run_build(monkeypatch, "--check")
+
+    # What fails, is too large, or shows a path of this machine leaves the committed notebook.
+    changed = target.read_bytes()
+    for code, message in (
+        ("1 / 0", "ZeroDivisionError"),
+        ("print('x' * 2_600_000)", "2.6 MB"),
+        ("import sys\nprint(sys.executable)", "path of this machine"),
+    ):
+        (folder / "source" / "00_a.py").write_text(f"# %%\n{code}\n", encoding="utf-8")
+        with pytest.raises(SystemExit, match=message):
+            run_build(monkeypatch)
+        assert target.read_bytes() == changed
+        assert sorted(path.name for path in folder.iterdir()) == ["00_a.ipynb", "source"]
+
+
+def test_build_names_what_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="expected one of 00_a"):
+        run_build(monkeypatch, "--only", "99")

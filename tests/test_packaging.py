@@ -1,0 +1,119 @@
+"""The files that make an environment agree with each other, and the package stays light to import."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
+
+
+def declared(*extras: str) -> dict[str, Requirement]:
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    return {canonicalize_name(requirement.name): requirement for requirement in map(Requirement, lines)}
+
+
+def locked() -> dict[str, set[str]]:
+    pins: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", (ROOT / "requirements.lock").read_text(), re.M):
+        pins.setdefault(canonicalize_name(name), set()).add(version)
+    return pins
+
+
+def test_the_lock_fulfils_the_project() -> None:
+    pins = locked()
+    for name, requirement in declared(*PROJECT["optional-dependencies"]).items():
+        assert name in pins, f"{name} is not in requirements.lock"
+        for version in pins[name]:
+            assert requirement.specifier.contains(Version(version)), f"{name}=={version} is not {requirement}"
+
+
+def test_the_lock_has_hashes_and_no_address() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"https?:|file:|--index-url|--find-links", text)
+    entries = re.split(r"\n(?=[A-Za-z0-9])", text)
+    entries = [entry for entry in entries if re.match(r"[A-Za-z0-9._-]+==", entry)]
+    assert len(entries) > 100
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_environment_yml_has_the_ranges_of_the_project() -> None:
+    lines = re.findall(r"^ +- ([^\s:].*?)\s*$", (ROOT / "environment.yml").read_text(), re.M)
+    wanted = declared() | {name: value for name, value in declared("test").items() if name in ("pytest", "nbval")}
+    found: dict[str, Requirement] = {}
+    for line in lines:
+        if re.match(r"[a-z][\w-]* ?[<>=]", line):
+            requirement = Requirement(line)
+            found[canonicalize_name(CONDA_NAMES.get(requirement.name, requirement.name))] = requirement
+    for name, requirement in wanted.items():
+        assert name in found, f"{name} is not in environment.yml"
+        assert found[name].specifier == requirement.specifier, name
+    assert str(found["python"].specifier) == str(Requirement(f"python{PROJECT['requires-python']}").specifier)
+
+
+def test_required_packages_are_declared() -> None:
+    names = set(declared("test"))
+    required = "jupyterlab tensorflow tf-keras-vis matplotlib seaborn scikit-learn papermill nbval"
+    assert set(required.split()) <= names
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
+    assert "make test" in (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("statement", ["import crackviz", "import crackviz.cli", "from crackviz import data"])
+def test_imports_stay_light(statement: str) -> None:
+    heavy = ("tensorflow", "keras", "papermill", "nbconvert")
+    code = f"import sys; {statement}; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_modules_import_only_those_above_them() -> None:
+    order = ["_layouts", "data", "models", "training", "evaluation", "attribution", "plots", "claims"]
+    order += ["_report", "series", "cli"]
+    for name in order:
+        text = (ROOT / "crackviz" / f"{name}.py").read_text("utf-8")
+        used = set(re.findall(r"from crackviz\.(\w+) import", text))
+        for group in re.findall(r"from crackviz import ([^\n(]+|\([^)]*\))", text):
+            used |= {word for word in re.findall(r"\w+", group) if word in order}
+        below = [other for other in used if order.index(other) >= order.index(name)]
+        assert not below, f"{name} imports {below}"
+        assert not (name == "plots" and used), "plots takes arrays and tables, and imports no sibling"
+
+
+def test_every_public_name_is_documented() -> None:
+    from crackviz import attribution, claims, data, evaluation, models, plots, series, training
+
+    for module in (attribution, claims, data, evaluation, models, plots, series, training):
+        for name, value in vars(module).items():
+            if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__ and callable(value):
+                assert value.__doc__, f"{module.__name__}.{name}"
+
+
+def run_make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+
+
+def test_make_help_lists_the_targets() -> None:
+    text = run_make("help").stdout
+    for target in ("run", "test", "lab", "clean", "fast"):
+        assert f"make {target}" in text
+
+
+def test_make_refuses_another_python(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\necho '/usr/bin/python3 is Python 3.9; crackviz needs 3.11' >&2; exit 1\n")
+    old.chmod(0o755)
+    done = run_make("setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}", f"BIN={tmp_path / 'venv' / 'bin'}")
+    assert done.returncode != 0 and "needs 3.11" in done.stderr and not (tmp_path / "venv").exists()

@@ -1,0 +1,277 @@
+"""Training: it learns, stops, resumes to the same end, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crackviz import CrackvizError, data, evaluation, models, training
+
+OPTIONS = {"image_size": 32, "batch_size": 16, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def table(small_set: Path) -> pd.DataFrame:
+    return data.split(data.scan(data.index(small_set)), validation=0.2, test=0.2)
+
+
+def train(table: pd.DataFrame, folder: Path, **options: object) -> pd.DataFrame:
+    model = models.gap_cnn(32)
+    return training.train(model, table, folder, **(OPTIONS | {"epochs": 3} | options))  # type: ignore[arg-type]
+
+
+def weights_of(folder: Path) -> list[np.ndarray]:
+    return models.load(folder).get_weights()
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.slow
+def test_it_learns_and_keeps_the_best_weights(table: pd.DataFrame, tmp_path: Path) -> None:
+    history = train(table, tmp_path, epochs=60, learning_rate=1e-2, decay=1.0, augment=False, patience=10)
+    model = models.load(tmp_path)
+    validation = table[table["split"] == "validation"]
+    probabilities = evaluation.predict(model, validation, 32)
+    result = evaluation.evaluate(validation["label"], probabilities, resamples=0)
+    assert result["scores"]["accuracy"]["value"] > 0.85
+    assert result["scores"]["log_loss"]["value"] == pytest.approx(history["val_loss"].min(), abs=1e-4)
+    best = history["val_loss"].idxmin() + 1
+    assert len(history) == 60 or len(history) - best == 10
+
+
+def test_what_a_run_leaves(table: pd.DataFrame, tmp_path: Path) -> None:
+    history = train(table, tmp_path, epochs=2)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model.keras", "model.h5", "history.csv", "training.json", "logs"}
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+    pd.testing.assert_frame_equal(training.read_history(tmp_path), history)
+    assert list(history["epoch"]) == [1, 2]
+    assert same(weights_of(tmp_path / "model.keras"), weights_of(tmp_path / "model.h5"))
+    assert all("random" not in layer.name for layer in models.load(tmp_path).layers), "augmentation was saved"
+
+
+def test_one_seed_fixes_everything(table: pd.DataFrame, tmp_path: Path) -> None:
+    histories = {name: train(table, tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))}
+    pd.testing.assert_frame_equal(histories["a"], histories["b"], check_exact=True)
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+    assert not same(weights_of(tmp_path / "a"), weights_of(tmp_path / "c"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"learning_rate": 4e-3}, {"decay": 0.5}, {"augment": False}, {"batch_size": 8}], ids=str
+)
+def test_arguments_change_the_answer(change: dict, table: pd.DataFrame, tmp_path: Path) -> None:
+    assert not train(table, tmp_path / "a").equals(train(table, tmp_path / "b", **change))
+
+
+def test_patience_ends_it(table: pd.DataFrame, tmp_path: Path) -> None:
+    """At a vanishing rate nothing improves by more than rounding; at a huge one the first epochs are the best."""
+    history = train(table, tmp_path, epochs=40, learning_rate=0.3, decay=1.0, patience=2)
+    best = history["val_loss"].idxmin() + 1
+    assert len(history) < 40 and len(history) - best == 2
+
+
+def script(table_path: Path, folder: Path, epochs: int) -> list[str]:
+    code = f"""
+import sys
+from crackviz import data, models, training
+table = data.read_split({str(table_path)!r})
+training.train(models.gap_cnn(32), table, {str(folder)!r}, epochs={epochs}, image_size=32, batch_size=16,
+               patience=4, learning_rate=1e-2, progress=False)
+"""
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_resumes_to_the_same_end(table: pd.DataFrame, tmp_path: Path) -> None:
+    """kill -9 several times, at whatever point the process happens to be; the end must be bit-identical."""
+    split = tmp_path / "split.csv"
+    data.write_split(table, split)
+    subprocess.run(script(split, tmp_path / "whole", 12), check=True, capture_output=True)
+
+    folder = tmp_path / "killed"
+    killed_after = set()
+    for delay in (0.0, 0.05, 0.15):
+        process = subprocess.Popen(script(split, folder, 12), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        seen = newest(folder)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and newest(folder) <= seen and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed_after.add(newest(folder))
+        assert not (folder / "model.keras").exists(), "it ended before it was killed"
+    assert len(killed_after) == 3, killed_after
+    subprocess.run(script(split, folder, 12), check=True, capture_output=True)
+
+    pd.testing.assert_frame_equal(
+        training.read_history(folder), training.read_history(tmp_path / "whole"), check_exact=True
+    )
+    assert same(weights_of(folder), weights_of(tmp_path / "whole"))
+    assert not (folder / "checkpoint.npz").exists()
+
+
+def newest(folder: Path) -> int:
+    """The epochs in the checkpoint, which must be readable at any time."""
+    try:
+        with np.load(folder / "checkpoint.npz") as stored:
+            return len(json.loads(str(stored["state"]))["rows"])
+    except FileNotFoundError:
+        return 0
+
+
+def interrupted(table: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Train until `after` epochs are checkpointed, then break off as Ctrl-C does."""
+    write = training.Checkpoint.on_epoch_end
+
+    def break_off(self: training.Checkpoint, epoch: int, logs: dict | None = None) -> None:
+        write(self, epoch, logs)
+        if epoch + 1 == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Checkpoint, "on_epoch_end", break_off)
+        train(table, folder)
+
+
+def test_interrupted_in_the_last_epoch_it_only_finishes(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path / "a", monkeypatch, after=3)
+    history = train(table, tmp_path / "a")
+    pd.testing.assert_frame_equal(history, train(table, tmp_path / "b"), check_exact=True)
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+
+
+def test_a_checkpoint_of_another_training_is_refused(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path, monkeypatch, after=1)
+    with pytest.raises(CrackvizError, match=r"learning_rate was 0\.002, now 0\.004"):
+        train(table, tmp_path, learning_rate=4e-3)
+    with pytest.raises(CrackvizError, match="pictures was"):
+        train(table.iloc[1:], tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.9])
+def test_a_damaged_checkpoint_is_refused(
+    share: float, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path, monkeypatch, after=1)
+    path = tmp_path / "checkpoint.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CrackvizError, match=r"is damaged.*train from the start"):
+        train(table, tmp_path)
+
+
+def test_half_a_checkpoint_is_never_taken_for_one(table: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.part-1.npz").write_bytes(b"half")
+    pd.testing.assert_frame_equal(train(table, tmp_path), train(table, tmp_path / "b"), check_exact=True)
+
+
+def test_a_full_disk_is_explained_and_keeps_the_last_checkpoint(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path / "a", monkeypatch, after=1)
+    before = (tmp_path / "a" / "checkpoint.npz").read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limit[1]))  # a checkpoint takes about 110 kB
+        with pytest.raises(CrackvizError, match="could not be written"):
+            train(table, tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / "a" / "checkpoint.npz").read_bytes() == before
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"checkpoint.npz", "logs"}
+    pd.testing.assert_frame_equal(train(table, tmp_path / "a"), train(table, tmp_path / "b"), check_exact=True)
+
+
+def test_an_exploding_loss_is_explained(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.gap_cnn(32)
+    model.set_weights([np.full_like(value, np.nan) for value in model.get_weights()])
+    with pytest.raises(CrackvizError, match=r"loss became nan.*Try a tenth"):
+        training.train(model, table, tmp_path, **OPTIONS, epochs=3)  # type: ignore[arg-type]
+    assert not (tmp_path / "checkpoint.npz").exists() and not (tmp_path / "model.keras").exists()
+
+
+def test_three_classes(table: pd.DataFrame, tmp_path: Path) -> None:
+    three = table.assign(label=np.arange(len(table)) % 3)
+    three.attrs["class_names"] = ("a", "b", "c")
+    model = models.gap_cnn(32, n_classes=3)
+    history = training.train(model, three, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    assert len(history) == 1 and evaluation.predict(model, three, 32).shape == (len(three), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"patience": 0}, "patience is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0"),
+        ({"decay": 1.5}, "decay is 1.5"),
+        ({"image_size": 64}, "takes 32 px images, but image_size is 64"),
+    ],
+)
+def test_wrong_arguments_are_refused(options: dict, message: str, table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match=message):
+        train(table, tmp_path, **options)
+
+
+def test_a_leaking_or_empty_split_is_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    leaking = table.assign(group="one")
+    with pytest.raises(CrackvizError, match="leaks"):
+        train(leaking, tmp_path)
+    with pytest.raises(CrackvizError, match="no validation pictures"):
+        train(table[table["split"] != "validation"], tmp_path)
+
+
+def test_a_folder_in_the_way_is_explained(table: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(CrackvizError, match="could not be written"):
+        train(table, tmp_path / "run")
+
+
+def test_a_model_of_another_split_is_noticed(table: pd.DataFrame, tmp_path: Path) -> None:
+    training.check_trained_on(tmp_path, table)
+    train(table, tmp_path, epochs=1)
+    training.check_trained_on(tmp_path, table)
+    with pytest.raises(CrackvizError, match="trained on another split"):
+        training.check_trained_on(tmp_path, table.iloc[1:])
+    assert json.loads((tmp_path / "training.json").read_text())["model"] == "gap_cnn"
+
+
+def test_no_history_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match="train a network first"):
+        training.read_history(tmp_path)
+
+
+def test_fewer_pictures_than_a_batch(table: pd.DataFrame, tmp_path: Path) -> None:
+    assert len(train(table, tmp_path, batch_size=500, epochs=1)) == 1
+
+
+@pytest.mark.slow
+def test_progress_is_silent_without_a_terminal(table: pd.DataFrame, tmp_path: Path) -> None:
+    split = tmp_path / "split.csv"
+    data.write_split(table, split)
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        script(split, tmp_path / "run", 1), check=True, capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == ""
