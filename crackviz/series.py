@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError, __version__, claims
-from crackviz import data as datasets
 from crackviz._report import figures_of, report
 from crackviz.claims import read_json, replacing, update_json, write_json
 
@@ -337,13 +336,18 @@ def run_series(
     paths = find_notebooks(notebooks)
     given = dict(parameters or {})
     values = _assign(paths, given)
-    if str(data) and not any("data" in known for known in values.values()):
-        raise CrackvizError("None of the chosen notebooks takes pictures: leave --data out, or choose others.")
-    if any("data" in known for known in values.values()):
-        folder = datasets.locate(data)
-        datasets.index(folder)  # a folder without classes is better refused now than by the first notebook
-        if str(data):
-            given["data"] = str(folder)
+    takes_pictures = any("data" in known for known in values.values())
+    if str(data):
+        folder = Path(data).expanduser().resolve()
+        if not folder.exists():
+            raise CrackvizError(f"There is no {folder}: expected a folder of pictures. Check --data.")
+        if not takes_pictures:
+            raise CrackvizError("None of the chosen notebooks takes pictures: leave --data out, or choose others.")
+        given["data"] = str(folder)
+    elif takes_pictures:
+        from crackviz import data as datasets
+
+        datasets.locate()  # better said now than by the first notebook
     run = Path(out).expanduser().resolve()
     if any(path.parent == run / "notebooks" for path in paths):
         raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another --out.")

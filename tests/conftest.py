@@ -41,10 +41,18 @@ def draw_patch(rng: np.random.Generator, cracked: bool, side: int = 40) -> Image
 @pytest.fixture(scope="session")
 def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """80 drawn patches of 40 px, laid out as METU is."""
-    folder = tmp_path_factory.mktemp("small_set")
+    folder = tmp_path_factory.mktemp("small_set") / "metu"
+    folder.mkdir()
     rng = np.random.default_rng(1)
     for name, cracked in (("Positive", True), ("Negative", False)):
         (folder / name).mkdir()
         for i in range(40):
             draw_patch(rng, cracked).save(folder / name / f"{i:05d}.jpg", quality=95)
     return folder
+
+
+@pytest.fixture
+def default_data(small_set: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the drawn patches what a notebook takes where no data are named."""
+    monkeypatch.setenv("CRACKVIZ_DATA", str(small_set.parent))
+    return small_set

@@ -185,7 +185,7 @@ def test_results_of_notebooks_stand_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_data: Path) -> Path:
     folder = tmp_path / "clone"
     write_notebook(folder / "notebooks" / "00_first.ipynb", FIRST)
     write_notebook(folder / "notebooks" / "01_second.ipynb", SECOND)
@@ -334,6 +334,13 @@ class Loads(HTMLParser):
             )
             if (loads and not (value or "").startswith("data:")) or name.startswith("on"):
                 self.found.append(f"{tag} {name}={value}")
+
+
+def test_without_pictures_it_says_which_it_needs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRACKVIZ_DATA", "")
+    with pytest.raises(CrackvizError, match=r"No data folder was named.*\n.*METU"):
+        series.run_series(["00"])
+    assert not (clone / "runs").exists()
 
 
 @pytest.fixture(scope="module")
