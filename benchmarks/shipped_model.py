@@ -19,7 +19,7 @@ from typing import Any
 
 from crackviz import data, evaluation, models, training
 
-RECIPES = {"gap_cnn": 6e-3, "gap_cnn_deep": 2e-3}  # learning rate at the start
+RECIPES = {"gap_cnn": 6e-3, "gap_cnn_deep": 3e-3}  # learning rate at the start
 
 
 def main() -> None:

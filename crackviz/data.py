@@ -526,7 +526,8 @@ def read_split(path: str | Path, root: str | Path | None = None) -> Table:
 def prepare(folder: str | Path, path: str | Path, *, max_images: int = 0, seed: int = 0) -> Table:
     """Return a run's table with its split: read from `path` where it was made in the same way, else made and written.
 
-    Made by `index`, `scan` and `split`, with their defaults.
+    Made by `index`, `scan` and `split`, with their defaults. This is the notebooks' way in, which explain one class
+    against another; sets of more classes are read by the three functions themselves.
 
     Parameters
     ----------
@@ -547,14 +548,20 @@ def prepare(folder: str | Path, path: str | Path, *, max_images: int = 0, seed: 
     Raises
     ------
     CrackvizError
-        As `index`, `scan`, `split` and `write_split`.
+        As `index`, `scan`, `split` and `write_split`, and where there are more than two classes.
     """
     made_from = {"root": str(locate(folder)), "max_images": max_images, "seed": seed, "preprocessing": PREPROCESSING}
     with contextlib.suppress(OSError, ValueError):
         head = Path(path).read_text(encoding="utf-8").split("\n", 1)[0]
         if json.loads(head.removeprefix("# ")).get("made_from") == made_from:
             return read_split(path)
-    table = split(scan(index(folder, max_images=max_images, seed=seed)), seed=seed)
+    found = index(folder, max_images=max_images, seed=seed)
+    if len(names := found.attrs["class_names"]) != 2:
+        raise CrackvizError(
+            f"{made_from['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "
+            "Name a folder of two classes, or use data.index, scan and split, which take any number."
+        )
+    table = split(scan(found), seed=seed)
     table.attrs["made_from"] = made_from
     write_split(table, path)
     return table

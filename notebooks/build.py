@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ import jupytext
 import nbformat
 
 HERE = Path(__file__).resolve().parent
+PICTURES = {"00_start_here": ("00_maps.png", "evidence.png")}  # figures of a run that README.md shows
 LIMIT = 2_500_000  # bytes: what GitHub still shows, and a clone does not notice
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -122,7 +124,9 @@ def main() -> None:
         sys.exit(f"Not made from their source: {', '.join(stale)}. Run: make notebooks" if stale else 0)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        private = [f"{path}{os.sep}" for path in (Path.home(), HERE.parent, sys.prefix, Path(folder).resolve())]
+        data = os.environ.setdefault("CRACKVIZ_DATA", str(HERE.parents[1] / "shared" / "data"))
+        places = (Path.home(), HERE.parent, sys.prefix, Path(folder).resolve(), Path(data).resolve())
+        private = [f"{path}{os.sep}" for path in places]
         for source in sources:
             print(f"{source.stem} … ", end="", flush=True)
             began = time.monotonic()
@@ -138,6 +142,9 @@ def main() -> None:
                 part.replace(HERE / f"{source.stem}.ipynb")
             finally:
                 part.unlink(missing_ok=True)
+            if source.stem in PICTURES:
+                figure, shown = PICTURES[source.stem]
+                shutil.copyfile(run / "figures" / figure, HERE / shown)
             print(f"{time.monotonic() - began:.0f} s, {len(text) / 1e6:.1f} MB", flush=True)
 
 

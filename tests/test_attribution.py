@@ -137,9 +137,7 @@ def test_default_layer_is_the_last_with_a_map(model: keras.Model) -> None:
     name = attribution.default_layer(model)
     assert name == {"gap_cnn": "pool2", "gap_cnn_deep": "conv4"}[model.name]
     images = random_images()
-    np.testing.assert_array_equal(
-        attribution.grad_cam(model, images), attribution.grad_cam(model, images, layer=name)
-    )
+    np.testing.assert_array_equal(attribution.grad_cam(model, images), attribution.grad_cam(model, images, layer=name))
 
 
 def test_a_batch_equals_its_images_one_by_one(model: keras.Model) -> None:

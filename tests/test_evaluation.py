@@ -99,9 +99,9 @@ def test_groups_widen_the_interval() -> None:
     """Each picture ten times over is no more evidence than once."""
     labels, probabilities = np.tile(LABELS, 10), np.tile(PROBABILITIES, 10)
     groups = np.tile(np.arange(10), 10)
-    alone = evaluation.evaluate(labels, probabilities)
-    grouped = evaluation.evaluate(labels, probabilities, groups=groups)
-    once = evaluation.evaluate(LABELS, PROBABILITIES)
+    alone = evaluation.evaluate(labels, probabilities, resamples=300)
+    grouped = evaluation.evaluate(labels, probabilities, groups=groups, resamples=300)
+    once = evaluation.evaluate(LABELS, PROBABILITIES, resamples=300)
 
     def width(result: dict) -> float:
         return result["scores"]["accuracy"]["high"] - result["scores"]["accuracy"]["low"]
@@ -113,11 +113,14 @@ def test_groups_widen_the_interval() -> None:
 
 
 def test_arguments_change_the_answer() -> None:
-    base = evaluation.evaluate(LABELS, PROBABILITIES)
-    assert evaluation.evaluate(LABELS, PROBABILITIES) == base
-    assert evaluation.evaluate(LABELS, PROBABILITIES, seed=1)["scores"] != base["scores"]
-    assert evaluation.evaluate(LABELS, PROBABILITIES, threshold=0.65)["confusion_matrix"] == [[3, 1], [3, 3]]
-    narrow = evaluation.evaluate(LABELS, PROBABILITIES, confidence=0.5)["scores"]["brier"]
+    def evaluate(**options: float) -> dict:
+        return evaluation.evaluate(LABELS, PROBABILITIES, resamples=200, **options)  # type: ignore[arg-type]
+
+    base = evaluate()
+    assert evaluate() == base
+    assert evaluate(seed=1)["scores"] != base["scores"]
+    assert evaluate(threshold=0.65)["confusion_matrix"] == [[3, 1], [3, 3]]
+    narrow = evaluate(confidence=0.5)["scores"]["brier"]
     wide = base["scores"]["brier"]
     assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
 

@@ -70,7 +70,7 @@ def test_one_seed_fixes_everything(table: pd.DataFrame, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"learning_rate": 4e-3}, {"decay": 0.5}, {"augment": False}, {"batch_size": 8}], ids=str
+    "change", [{"learning_rate": 5e-3}, {"decay": 0.5}, {"augment": False}, {"batch_size": 8}], ids=str
 )
 def test_arguments_change_the_answer(change: dict, table: pd.DataFrame, tmp_path: Path) -> None:
     assert not train(table, tmp_path / "a").equals(train(table, tmp_path / "b", **change))
@@ -160,8 +160,8 @@ def test_a_checkpoint_of_another_training_is_refused(
     table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(table, tmp_path, monkeypatch, after=1)
-    with pytest.raises(CrackvizError, match=r"learning_rate was 0\.002, now 0\.004"):
-        train(table, tmp_path, learning_rate=4e-3)
+    with pytest.raises(CrackvizError, match=r"learning_rate was 0\.003, now 0\.005"):
+        train(table, tmp_path, learning_rate=5e-3)
     with pytest.raises(CrackvizError, match="pictures was"):
         train(table.iloc[1:], tmp_path)
 

@@ -80,10 +80,8 @@ result = cv.evaluation.evaluate(
 cv.evaluation.class_report(result)
 
 # %%
-library = [
-    result["scores"][f"{score}"]["value"]
-    for score in ("accuracy", f"precision/{names[1]}", f"recall/{names[1]}", f"f1/{names[1]}")
-]
+names_of_scores = ["accuracy", f"precision/{names[1]}", f"recall/{names[1]}", f"f1/{names[1]}"]
+library = [result["scores"][name]["value"] for name in names_of_scores]
 claim(
     "T3.1",
     "accuracy, precision, recall and F1 follow from the four counts",
@@ -261,7 +259,8 @@ display = cv.plots.ScoresDisplay.from_report({name: scores.loc[shown] for name, 
 _ = cv.series.save_figure(run, display.figure_, "03_two_networks")
 
 # %% [markdown]
-# Where the intervals overlap, this test can't tell the networks apart. Where they don't, it can.
+# Intervals that keep clear of each other settle the matter. Overlapping ones don't prove the opposite: both networks met the
+# same pictures, so the sharper question is on which pictures they disagree, and who is right there.
 #
 # ## Exercises
 #
