@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 
 # What .venv was made from, and where: another lock file, another Python or a moved folder makes it anew.
-KEY = $$(cat requirements.lock pyproject.toml | cksum) $(CURDIR) $(PYTHON)
+KEY = $$(cksum < requirements.lock) $(CURDIR) $(PYTHON)
 
 .PHONY: help setup run test fast lab notebooks lint clean
 

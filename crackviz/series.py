@@ -104,6 +104,8 @@ def open_run(run: str | Path = "", notebook: str = "") -> Path:
         ) from error
     if notebook:
         claims.start(folder, notebook)
+        # Each new network is traced anew, and TensorFlow warns of it in the middle of the lesson.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return folder
 
 
@@ -534,8 +536,8 @@ def settle_streams(notebook: Any) -> None:
         for output in joined.values():
             lines = output.text.split("\n")
             output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
-        if kept:
-            cell.outputs = kept
+        if kept:  # of a bar that has cleared itself nothing is left
+            cell.outputs = [o for o in kept if o.output_type != "stream" or o.text.strip()]
 
 
 def _describe(error: BaseException) -> dict[str, str]:

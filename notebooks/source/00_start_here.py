@@ -101,8 +101,8 @@ _ = cv.series.save_figure(run, display.figure_, "00_maps")
 
 # %% [markdown]
 # On the cracked patches the red follows the crack, roughly: a cell of this map is some pixels wide, and it looks at a
-# neighbourhood wider than itself. On the sound ones there is no spot to point at: either pale blue all over, or next to nothing.
-# How can a network be sure of "no crack" and have nothing to show for it? The next step tells.
+# neighbourhood wider than itself. On the sound ones there is nothing to point at: at most a very pale blue. How can a network be
+# sure of "no crack" and have so little to show for it? The next step tells.
 #
 # ## The account is closed
 #
@@ -124,8 +124,9 @@ claim(
 )
 
 # %% [markdown]
-# Look at the sound patches again. What they lack in cells stands in the bias: this constant is the network's opening
-# bid, the same for every picture, and if it is negative the network says "no crack" until something convinces it otherwise.
+# Look at the sound patches again, in the lines above. Evidence against a crack can be booked in two places. In the cells: there are
+# some hundreds of them, and a few hundredths of a logit in each, too pale to see, add up to several. Or in the bias, the network's
+# opening bid, which is the same for every picture. Which is it here?
 #
 # The line above, with its tick, is a *claim*: a statement of [THEORY.md](../THEORY.md) that this notebook has just checked on
 # its own numbers. If it were false, the notebook would stop here.

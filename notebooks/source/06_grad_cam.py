@@ -116,8 +116,8 @@ _ = cv.series.save_figure(run, display.figure_, "06_signed_map")
 # ## Both classes in one map
 #
 # The usual heat map shows the positive part only, each map stretched to full colour. Here is that display, for the same patches and
-# from the same maps. Compare it with the figure above. On the sound patches it paints bright spots where there is next to
-# nothing, often in a corner, simply because *something* is always the largest.
+# from the same maps. Compare it with the figure above. On a sound patch it either shows nothing at all, although the network had
+# its reasons; or it paints a bright spot into some corner, simply because *something* is always the largest.
 
 # %%
 usual = maps.clip(min=0)
@@ -126,7 +126,16 @@ display = cv.plots.AttributionDisplay.from_maps(images, usual, label="share of t
 _ = cv.series.save_figure(run, display.figure_, "06_usual_map")
 
 # %% [markdown]
-# The negative part, which this display throws away, is the explanation of the *other* answer. "No crack" has the logit $-z$, so its
+# The negative part, which this display throws away, is spread thin: many cells with little in each. To see it, we draw the sound
+# patches again, each on a scale of its own. The scale is written above each map; compare it with the colour bar of the first figure.
+
+# %%
+sound = test["label"].to_numpy() == 0
+display = cv.plots.AttributionDisplay.from_maps(images[sound], maps[sound], scale="image")
+_ = cv.series.save_figure(run, display.figure_, "06_sound_patches")
+
+# %% [markdown]
+# It is the explanation of the *other* answer. "No crack" has the logit $-z$, so its
 # map is $-L$.
 
 # %%
