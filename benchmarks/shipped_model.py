@@ -51,6 +51,7 @@ def main() -> None:
             figures[name] = {
                 "weights": model.count_params(),
                 "epochs": len(history),
+                "validation_accuracy": float(history.loc[history["val_loss"].idxmin(), "val_accuracy"]),
                 "training_minutes": round((time.perf_counter() - start) / 60, 1),
                 **evaluation.evaluate(test["label"], probabilities, groups=test["group"]),
             }

@@ -703,7 +703,7 @@ def augmentation(
 def fetch_metu() -> Path:
     """Download METU's 40,000 patches (235 MB) from Kaggle, check them, and return their folder.
 
-    Needs the optional extra: ``pip install "crackviz[kaggle]"``. Kept in kagglehub's cache, so done once.
+    Needs the optional extra kagglehub: ``pip install kagglehub``. Kept in kagglehub's cache, so done once.
 
     Raises
     ------
@@ -715,7 +715,7 @@ def fetch_metu() -> Path:
 
         folder = Path(kagglehub.dataset_download("arunrk7/surface-crack-detection"))
     except Exception as error:  # kagglehub passes on whatever its HTTP libraries raise
-        hint = 'Install it with pip install "crackviz[kaggle]", or' if isinstance(error, ImportError) else "You can"
+        hint = "Install it with pip install kagglehub, or" if isinstance(error, ImportError) else "You can"
         raise CrackvizError(f"METU was not fetched ({error}). {hint} download it by hand.\n{_METU}") from error
     return _check_metu(folder)
 

@@ -7,7 +7,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | what the layers do, what is minimised, how to read the curves, when to stop, how to save as H5 |
-# | **Time** | 30 minutes to read, two to three minutes to run; longer with more pictures |
+# | **Time** | 30 minutes to read, about four minutes to run; longer with more pictures |
 # | **Theory** | [T2 Training a small network](../THEORY.md#t2-training-a-small-network) |
 
 # %% tags=["parameters"]
