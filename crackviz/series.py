@@ -104,9 +104,13 @@ def open_run(run: str | Path = "", notebook: str = "") -> Path:
         ) from error
     if notebook:
         claims.start(folder, notebook)
-        # Each new network is traced anew, and TensorFlow warns of it in the middle of the lesson.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        logging.getLogger("tensorflow").addFilter(_is_error)
     return folder
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Let TensorFlow's errors through: each new network is traced anew, and it warns of that amid the lesson."""
+    return record.levelno >= logging.ERROR
 
 
 def save_figure(run: str | Path, figure: Figure, name: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import re
 import signal
@@ -334,6 +335,15 @@ class Loads(HTMLParser):
             )
             if (loads and not (value or "").startswith("data:")) or name.startswith("on"):
                 self.found.append(f"{tag} {name}={value}")
+
+
+def test_a_lesson_is_spared_tensorflows_advice_but_no_error(tmp_path: Path) -> None:
+    logger = logging.getLogger("tensorflow")
+    series.open_run(tmp_path, "00_first")
+    record = logging.makeLogRecord({"name": "tensorflow", "levelno": logging.WARNING, "msg": "retracing"})
+    assert not logger.filter(record)
+    record.levelno = logging.ERROR
+    assert logger.filter(record)
 
 
 def test_without_pictures_it_says_which_it_needs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
