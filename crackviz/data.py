@@ -114,7 +114,7 @@ def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Tab
     table = pd.DataFrame(rows)[columns].sort_values("path", ignore_index=True)
     skipped = [{**entry, "path": str(root / entry["path"])} for entry in skipped]
     table.attrs = {"root": str(root), "class_names": names, "skipped": skipped}
-    return subset(table, max_images, seed=seed) if max_images else table
+    return subset(table, max_images, seed=seed)
 
 
 def locate(folder: str | Path = "") -> Path:
@@ -141,11 +141,13 @@ def _rng(*seed: int) -> np.random.Generator:
 
 
 def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
-    """Keep at most `max_images` rows, in the classes' proportions, by whole groups drawn at random.
+    """Keep at most `max_images` rows (0: all), in the classes' proportions, by whole groups drawn at random.
 
     Groups far larger than the share of one (photographs with hundreds of tiles) are thinned instead, so that
     many take part: a split needs several. Thinning leaks nothing, as every row keeps its group.
     """
+    if max_images == 0:
+        return table
     classes = table["label"].nunique()
     if max_images < 3 * classes:
         raise CrackvizError(f"max_images={max_images}: expected {3 * classes} (3 per class) or more, or 0 for all.")

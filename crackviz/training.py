@@ -175,11 +175,12 @@ def train(
     Adam on the cross-entropy; the learning rate falls by the factor `decay` per epoch, smoothly. What is validated
     and kept are not the weights of the last step but their running mean over an epoch, a hundred steps at most
     (Polyak averaging): single steps are noisy, and with a patience of three epochs noise would end the training
-    too early. After each
-    epoch the state goes to ``<folder>/checkpoint.npz``: call the function again with the same arguments after an
-    interruption, and it ends where the uninterrupted training would have ended. When it is done, `folder` holds
-    ``model.keras``, ``model.h5``, ``history.csv`` and ``training.json`` (the arguments, and a fingerprint of the
-    split).
+    too early.
+
+    After each epoch the state goes to ``<folder>/checkpoint.npz``: call the function again with the same arguments
+    after an interruption, and it ends where the uninterrupted training would have ended. When it is done, `folder`
+    holds ``model.keras``, ``model.h5``, ``history.csv`` and ``training.json`` (the arguments, and a fingerprint of
+    the split).
 
     Parameters
     ----------

@@ -576,3 +576,8 @@ def test_what_was_fetched_is_checked(small_set: Path, monkeypatch: pytest.Monkey
 def test_the_module_imports_no_tensorflow() -> None:
     code = "import sys, crackviz.data; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_zero_keeps_all(small_set: Path) -> None:
+    table = data.index(small_set)
+    pd.testing.assert_frame_equal(data.subset(table, 0), table)
