@@ -4,6 +4,7 @@ SHELL := /bin/sh
 
 DATA ?=                # folder of a data set; empty: the default data
 OUT ?= runs/series     # run folder
+MAX ?= 0               # pictures used of DATA; 0: all
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
@@ -15,7 +16,7 @@ KEY = $$(cksum < requirements.lock) $(CURDIR) $(PYTHON)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo '  DATA=folder   pictures to run on          OUT=folder   where results go (runs/series)'
+	@echo '  DATA=folder   pictures to run on          OUT=folder   where results go (runs/series)   MAX=2000   so many of them'
 
 setup:
 	@if [ "$$(cat $(VENV)/.complete 2>/dev/null)" = "$(KEY)" ] && $(BIN)/python -c '' 2>/dev/null; then exit 0; fi; \
@@ -32,7 +33,7 @@ setup:
 	echo 'Ready.'
 
 run: setup  ## the whole series, headlessly: make run DATA=path/to/pictures
-	@$(BIN)/crackviz run --out '$(strip $(OUT))' $(if $(strip $(DATA)),--data '$(strip $(DATA))' -p max_images 0)
+	@$(BIN)/crackviz run --out '$(strip $(OUT))' $(if $(strip $(DATA)),--data '$(strip $(DATA))' -p max_images '$(strip $(MAX))')
 
 test: setup  ## every test: style, types, library, notebooks
 	@$(MAKE) --no-print-directory lint

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from crackviz import data, evaluation, models, training
 
 RECIPES = {"gap_cnn": 6e-3, "gap_cnn_deep": 3e-3}  # learning rate at the start
@@ -63,6 +65,8 @@ def main() -> None:
             name = "gap_cnn_deep"
             shipped = models.PRETRAINED / f"{name}.h5"
             shutil.copyfile(run / name / "model.h5", shipped)
+            seen = np.sort(models.fingerprints(table[table["split"] != "test"]))
+            np.save(models.PRETRAINED / f"{name}.seen.npy", seen)
             entry = {
                 "file": shipped.name,
                 "sha256": hashlib.sha256(shipped.read_bytes()).hexdigest(),

@@ -22,13 +22,15 @@ import tensorflow as tf
 from crackviz import CrackvizError, data
 
 Target = str | int
+CHUNK = 64
+"""Images that go through the network at once."""
 
 
 class _Step(NamedTuple):
     """One use of a layer, on the way from a model's input to its output."""
 
     layer: Any
-    inputs: list[Any]
+    inputs: list[str]
     output: Any
 
 
@@ -51,19 +53,30 @@ def _graph(model: keras.Model) -> dict[str, _Step]:
     it is the inner tensor, which the outer graph doesn't know.
     """
     start = _input(model)
-    steps: dict[str, _Step] = {}
-
-    def visit(tensor: Any) -> None:
+    found: dict[tuple[int, int], tuple[Any, list[Any], Any]] = {}
+    waiting = [model.outputs[0]]
+    while waiting:
+        tensor = waiting[-1]
         operation, node_index = tensor._keras_history[:2]
-        if operation.name in steps:
-            return
+        key = (id(operation), node_index)
         inputs = [] if tensor is start else list(operation._inbound_nodes[node_index].input_tensors)
-        for before in inputs:
-            visit(before)
-        steps[operation.name] = _Step(operation, inputs, tensor)
+        missing = [before for before in inputs if _key(before) not in found]
+        waiting = waiting + missing if missing else waiting[:-1]
+        if not missing:
+            found[key] = (operation, inputs, tensor)
+    names: dict[tuple[int, int], str] = {}
+    for key, (operation, _, _) in found.items():  # a layer that is used again is called relu, relu:2, ...
+        times = sum(other[0] == key[0] for other in names)
+        names[key] = operation.name if times == 0 else f"{operation.name}:{times + 1}"
+    return {
+        names[key]: _Step(operation, [names[_key(before)] for before in inputs], tensor)
+        for key, (operation, inputs, tensor) in found.items()
+    }
 
-    visit(model.outputs[0])
-    return steps
+
+def _key(tensor: Any) -> tuple[int, int]:
+    operation, node_index = tensor._keras_history[:2]
+    return id(operation), node_index
 
 
 def _tail(model: keras.Model) -> _Step:
@@ -71,12 +84,17 @@ def _tail(model: keras.Model) -> _Step:
     steps = _graph(model)
     step = list(steps.values())[-1]
     while isinstance(step.layer, (keras.layers.Activation, keras.layers.Softmax)):
-        step = steps[step.inputs[0]._keras_history[0].name]
+        step = steps[step.inputs[0]]
     if not isinstance(step.layer, keras.layers.Dense):
         raise CrackvizError(
             f"The model ends in {type(step.layer).__name__} {step.layer.name!r}; expected Dense, with an activation "
             "in it or after it, so that the logit can be read. Where the whole network is nested in another model, "
             "explain the inner one."
+        )
+    if len(steps[step.inputs[0]].output.shape) != 2:
+        raise CrackvizError(
+            f"The last Dense layer {step.layer.name!r} gets {tuple(steps[step.inputs[0]].output.shape)}; expected "
+            "(N, features): pool or flatten before it."
         )
     return step
 
@@ -101,7 +119,8 @@ def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
         Where the model's end isn't understood, or the images break the contract.
     """
     images = check_images(model, images)
-    values = _compiled(model, None).logits(images).numpy()
+    explain = _compiled(model, None).logits
+    values = np.concatenate([explain(images[i : i + CHUNK]).numpy() for i in range(0, len(images), CHUNK)])
     return values[:, 0] if values.shape[1] == 1 else values
 
 
@@ -168,8 +187,8 @@ def target_index(model: keras.Model, target: Target) -> tuple[int, float]:
             expected = " or ".join(map(repr, data.CLASS_NAMES)) if classes == 2 else f"0 … {classes - 1}"
             raise CrackvizError(f"target is {target!r}; expected {expected} for this model of {classes} classes.")
         target = data.CLASS_NAMES.index(target)
-    if not 0 <= target < classes:
-        raise CrackvizError(f"target is {target}; expected a class from 0 to {classes - 1}.")
+    if not isinstance(target, int | np.integer) or not 0 <= target < classes:
+        raise CrackvizError(f"target is {target!r}; expected a class from 0 to {classes - 1}.")
     return (0, 1.0 if target == 1 else -1.0) if units == 1 else (int(target), 1.0)
 
 
@@ -199,7 +218,7 @@ def ladder(model: keras.Model) -> pd.DataFrame:
         if not inputs:
             seen[name] = (1.0, 1.0)
             continue
-        before = [seen[tensor._keras_history[0].name] for tensor in inputs]
+        before = [seen[earlier] for earlier in inputs]
         stride, field = (float(np.max(values)) for values in zip(*before, strict=True))
         kernel, step = _kernel_and_stride(layer)
         seen[name] = (stride * step, field + (kernel - 1) * stride)
@@ -221,13 +240,28 @@ def ladder(model: keras.Model) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
+_SLIDING = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+)
+_POINTWISE = (
+    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
+    *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
+    *(keras.layers.ZeroPadding2D, keras.layers.Add, keras.layers.Concatenate, keras.layers.Normalization),
+)
+
+
 def _kernel_and_stride(layer: keras.layers.Layer) -> tuple[float, float]:
-    if isinstance(layer, keras.Model):
+    """Return (kernel, stride) of the larger side; NaN for layers of which it isn't known what a cell sees."""
+    if isinstance(layer, _POINTWISE):
+        return 1, 1
+    if not isinstance(layer, _SLIDING) or isinstance(layer, keras.layers.Conv2DTranspose):
         return np.nan, np.nan
     size = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
-    dilation = getattr(layer, "dilation_rate", (1, 1))
-    strides = getattr(layer, "strides", (1, 1))
-    return (max(size) - 1) * max(dilation) + 1, max(strides)
+    return (max(size) - 1) * max(getattr(layer, "dilation_rate", (1, 1))) + 1, max(layer.strides)
 
 
 def default_layer(model: keras.Model) -> str:
@@ -276,7 +310,8 @@ def _compiled(model: keras.Model, layer: str | None) -> _Compiled:
         return made[layer]
     tail = _tail(model)
     # The functions hold the layers, not the model: a cache entry must not keep its own key alive.
-    network = keras.Model(model.inputs[0], [_layer_output(model, layer), tail.inputs[0]])
+    features = _graph(model)[tail.inputs[0]].output
+    network = keras.Model(model.inputs[0], [_layer_output(model, layer), features])
     dense = tail.layer
     signature = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
 
@@ -328,7 +363,9 @@ def grad_cam(
               \alpha_c = \frac{1}{HW} \sum_{ij} \frac{\partial z}{\partial A_{ijc}}.
 
     At the layer that feeds the global average pooling the map adds up to the logit less the bias, exactly:
-    :math:`\sum_{ij} L_{ij} = z - b`. At an earlier layer it doesn't, and there the map is an approximation.
+    :math:`\sum_{ij} L_{ij} = z - b`, as long as it isn't enlarged. At an earlier layer it doesn't, and there the map
+    is an approximation. Enlarged, it lies exactly on an image whose side is a multiple of the layer's stride; on
+    others it is stretched by the remainder.
 
     Parameters
     ----------
@@ -362,7 +399,11 @@ def grad_cam(
     """
     images = check_images(model, images)
     index, sign = target_index(model, target)
-    return _compiled(model, layer).grad_cam(images, index, sign, upsample).numpy()
+    explain = _compiled(model, layer).grad_cam
+    # In chunks, so that the activations of many images never lie in memory together.
+    return np.concatenate(
+        [explain(images[i : i + CHUNK], index, sign, upsample).numpy() for i in range(0, len(images), CHUNK)]
+    )
 
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {"grad_cam": grad_cam}

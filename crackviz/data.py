@@ -40,7 +40,8 @@ The usual one is METU's "Concrete Crack Images for Classification" (40,000 patch
 5y9wdsg2zt (https://data.mendeley.com/datasets/5y9wdsg2zt), or Kaggle arunrk7/surface-crack-detection.
 Unpack it so that the folder looks like this
 {TREE}
-and name it: `make run DATA=folder`, `crackviz run --data folder`, or data.index("folder")."""
+and name it: `make run DATA=folder`, `crackviz run --data folder`, or data.index("folder"); in a
+notebook, data = "folder" in its parameters cell."""
 # Eight pictures of each class as published: enough to tell METU from a look-alike.
 _METU_SHA256 = {
     "Negative/00002.jpg": "69c3c205a53006697f877e1a356721408b29d1c2a9641e2c9546fc9648d76800",

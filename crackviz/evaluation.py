@@ -64,8 +64,9 @@ def calibration_error(
     Returns
     -------
     float
-        In [0, 1]; 0 is best. Biased upwards in small samples: a perfectly calibrated model gets about
-        sqrt(bins / N) / 3, not 0. It can be fooled: one that always says the base rate scores 0.
+        In [0, 1]; 0 is best. Biased upwards in small samples: a perfectly calibrated model whose probabilities are
+        spread evenly gets about sqrt(bins / N) / 3, not 0. It can be fooled: one that always says the base rate
+        scores 0.
 
     Notes
     -----
@@ -138,8 +139,8 @@ def evaluate(
     ----------
     labels : int (N,)
         0 … k-1.
-    probabilities : float (N,) or (N, k), in [0, 1]
-        As :func:`predict` returns them.
+    probabilities : float (N,), (N, 1) or (N, k), in [0, 1]
+        As :func:`predict` or the model itself returns them.
     class_names : sequence of str
         k names.
     groups : sequence (N,), optional
@@ -169,8 +170,12 @@ def evaluate(
     -----
     Efron, Tibshirani: *An Introduction to the Bootstrap*, 1993, ch. 13. ``THEORY.md`` T3.
     """
-    labels = np.asarray(labels, dtype=int)
     probabilities = np.asarray(probabilities)
+    if probabilities.ndim == 2 and probabilities.shape[1] <= 2:  # one sigmoid unit, or a softmax over two
+        probabilities = probabilities[:, -1]
+    if not np.issubdtype(np.asarray(labels).dtype, np.number) and len(labels):
+        raise CrackvizError(f"Labels are {np.asarray(labels).dtype}, such as {labels[0]!r}; expected numbers from 0.")
+    labels = np.asarray(labels, dtype=int)
     k = 2 if probabilities.ndim == 1 else probabilities.shape[-1]
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
     _check(labels, probabilities, groups, k, class_names, threshold, confidence)

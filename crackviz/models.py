@@ -18,10 +18,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import absl.logging
 import keras
+import numpy as np
+import pandas as pd
 from keras import layers
 
 from crackviz import CrackvizError
@@ -76,7 +77,7 @@ def gap_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) 
     Parameters
     ----------
     image_size : int or None
-        Side of the square input in px, at least 8; None takes any size.
+        Side of the square input in px, at least 8 and best a multiple of 4; None takes any size.
     n_classes : int
         2 gives one logit and a sigmoid (probability of class 1), k > 2 gives k logits and a softmax.
     seed : int
@@ -109,7 +110,8 @@ def gap_cnn_deep(image_size: int | None = 128, *, n_classes: int = 2, seed: int 
     Parameters
     ----------
     image_size : int or None
-        Side of the square input in px, at least 16; None takes any size.
+        Side of the square input in px, at least 16 and best a multiple of 8, so that the cells of the last map cover
+        the image exactly; None takes any size.
     n_classes : int
         2 gives one logit and a sigmoid (probability of class 1), k > 2 gives k logits and a softmax.
     seed : int
@@ -134,7 +136,7 @@ def gap_cnn_deep(image_size: int | None = 128, *, n_classes: int = 2, seed: int 
 
 
 MODELS = {"gap_cnn": gap_cnn, "gap_cnn_deep": gap_cnn_deep}
-"""The networks by name, as the notebooks' parameter ``model`` takes them."""
+"""The networks by name, as :func:`build` takes it."""
 
 
 def build(name: str, image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) -> keras.Model:
@@ -287,6 +289,31 @@ def load_pretrained(name: str = "gap_cnn_deep") -> keras.Model:
     return load(path)
 
 
+def fingerprints(table: pd.DataFrame) -> np.ndarray:
+    """Return a number for each picture of a scanned table: uint64 (N,), equal for equal difference hashes."""
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "big") for value in table["hash"]], np.uint64
+    )
+
+
+def seen_by_pretrained(table: pd.DataFrame, name: str = "gap_cnn_deep") -> np.ndarray:
+    """Tell which pictures the shipped model was trained or validated on.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the column ``hash`` of :func:`crackviz.data.scan`.
+    name : str
+        The shipped model.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (N,). A picture counts as seen if its difference hash is that of one that was.
+    """
+    return np.isin(fingerprints(table), np.load(PRETRAINED / f"{name}.seen.npy"))
+
+
 def load_or_pretrained(folder: str | Path) -> tuple[keras.Model, str]:
     """Load the model of a run folder, or the shipped one where the folder holds none.
 
@@ -302,15 +329,13 @@ def load_or_pretrained(folder: str | Path) -> tuple[keras.Model, str]:
     return model, f"{model.name}, as it comes with crackviz: this run has trained none (notebook 02)"
 
 
-def summary(model: keras.Model) -> Any:
+def summary(model: keras.Model) -> pd.DataFrame:
     """Return a table of the layers: name, kind, output shape (without N), number of weights.
 
     Returns
     -------
     pandas.DataFrame
     """
-    import pandas as pd
-
     rows = [
         {
             "layer": layer.name,

@@ -71,7 +71,6 @@ class Checkpoint(keras.callbacks.Callback):
         """Put `model` into the state of the checkpoint; return the number of epochs done, 0 where there is none."""
         if not self.path.is_file():
             return 0
-        model.optimizer.build(model.trainable_variables)
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 state = json.loads(str(stored["state"]))
@@ -108,19 +107,23 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write the state over the older one."""
-        arrays = {
-            "latest": self.model.get_weights(),
-            "optimizer": [variable.numpy() for variable in self.model.optimizer.variables],
-            "best": self.stopping.best_weights or [],
-        }
         row = {"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}}
+        self.write(self.model, [*self.state["rows"], row])
+
+    def write(self, model: keras.Model, rows: list[dict[str, float]]) -> None:
+        """Write the state of `model` after the epochs `rows`; none are the untrained weights."""
+        arrays = {
+            "latest": model.get_weights(),
+            "optimizer": [variable.numpy() for variable in model.optimizer.variables],
+            "best": (self.stopping.best_weights if rows else None) or [],
+        }
         self.state = {
             "identity": self.identity,
-            "rows": [*self.state["rows"], row],
-            "best_loss": float(self.stopping.best),
-            "best_epoch": self.stopping.best_epoch,
+            "rows": rows,
+            "best_loss": float(self.stopping.best) if rows and self.stopping.best is not None else None,
+            "best_epoch": self.stopping.best_epoch if rows else 0,
             "wait": self.stopping.wait,
-            "finished": bool(self.model.stop_training),
+            "finished": bool(rows and model.stop_training),
             **{kind: len(values) for kind, values in arrays.items()},
         }
         named = {f"{kind}_{i}": value for kind, values in arrays.items() for i, value in enumerate(values)}
@@ -173,14 +176,14 @@ def train(
     """Train `model` until the validation loss stops falling, and keep its best weights.
 
     Adam on the cross-entropy; the learning rate falls by the factor `decay` per epoch, smoothly. What is validated
-    and kept are not the weights of the last step but their running mean over an epoch, a hundred steps at most
-    (Polyak averaging): single steps are noisy, and with a patience of three epochs noise would end the training
+    and kept are not the weights of the last step but their running mean over half an epoch, a hundred steps at
+    most (Polyak averaging): single steps are noisy, and with a patience of three epochs noise would end the training
     too early.
 
     After each epoch the state goes to ``<folder>/checkpoint.npz``: call the function again with the same arguments
     after an interruption, and it ends where the uninterrupted training would have ended. When it is done, `folder`
-    holds ``model.keras``, ``model.h5``, ``history.csv`` and ``training.json`` (the arguments, and a fingerprint of
-    the split).
+    holds ``model.keras``, ``model.h5``, ``history.csv`` and ``training.json`` (the arguments, and a hash of the
+    split). Called again on such a folder with the same arguments, it returns what is there.
 
     Parameters
     ----------
@@ -240,6 +243,7 @@ def train(
     keras.utils.set_random_seed(seed)
     steps = -(-len(parts["train"]) // batch_size)
     trainer = _compiled(model, learning_rate, decay, steps, augment, seed)
+    trainer.optimizer.build(trainer.trainable_variables)  # so that its state can be kept, and put back, at any time
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     identity = {
         "model": model.name,
@@ -253,14 +257,17 @@ def train(
         "seed": seed,
         "pictures": _fingerprint(table),
     }
+    if _is_done(folder, identity):
+        model.set_weights(models.load(folder / "model.keras").get_weights())
+        return read_history(folder)
     checkpoint = Checkpoint(folder / "checkpoint.npz", stopping, identity)
     logs = Path(logs) if logs else folder / "logs"
     try:
         logs.mkdir(parents=True, exist_ok=True)
         done = checkpoint.restore(trainer)
-        if checkpoint.state["finished"] or done >= epochs:
-            trainer.set_weights(checkpoint.best_weights)
-        else:
+        if not checkpoint.state["finished"] and done < epochs:
+            if done == 0:  # broken off in its first epoch, a training must find its untrained weights again
+                checkpoint.write(trainer, [])
             # The checkpoint was written while the averaged weights were in the model; the next epoch takes them out.
             averaged = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
             averaged._ema_weights_in_model = done > 0
@@ -296,6 +303,8 @@ def train(
                 f"The loss became {history['loss'].iloc[-1]} in epoch {len(history)}: the learning rate "
                 f"{learning_rate} is too high. Try a tenth of it."
             )
+        if checkpoint.best_weights:  # restored, with nothing left to train
+            model.set_weights(checkpoint.stopping.best_weights or checkpoint.best_weights)
         models.save(model, folder)
         _write(folder / "history.csv", history.to_csv(index=False))
         _write(folder / "training.json", json.dumps(identity, indent=1))
@@ -306,6 +315,11 @@ def train(
             "Its last whole checkpoint is kept."
         ) from error
     return history
+
+
+def _is_done(folder: Path, identity: dict[str, Any]) -> bool:
+    files = [folder / name for name in ("training.json", "model.keras", "model.h5", "history.csv")]
+    return all(path.is_file() for path in files) and json.loads(files[0].read_text("utf-8")) == identity
 
 
 def _check_arguments(**values: float) -> None:
@@ -334,7 +348,7 @@ def _compiled(
         keras.optimizers.Adam(
             keras.optimizers.schedules.ExponentialDecay(learning_rate, steps, decay),
             use_ema=True,
-            ema_momentum=1 - 1 / min(max(steps, 10), 100),
+            ema_momentum=1 - 1 / min(max(0.6 * steps, 10), 100),
         ),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
@@ -365,6 +379,42 @@ def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:
             f"The model in {folder} was trained on another split than this one: other pictures, max_images or seed. "
             "It may have seen the test pictures. Train it again (notebook 02), or use another run folder."
         )
+
+
+def unseen(folder: str | Path, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the test pictures that the model of a run has never seen.
+
+    Where the run has trained no model, the shipped one is meant, and the pictures that *it* was trained or validated
+    on are left out.
+
+    Parameters
+    ----------
+    folder : path
+        Run folder.
+    table : pandas.DataFrame
+        From :func:`crackviz.data.prepare`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of the test part.
+
+    Raises
+    ------
+    CrackvizError
+        Where the run's model was trained on another split, or nothing is left.
+    """
+    test = table[table["split"] == "test"]
+    if any((Path(folder) / name).is_file() for name in ("model.keras", "model.h5")):
+        check_trained_on(folder, table)
+        return test
+    fair = test[~models.seen_by_pretrained(test)]
+    if fair["label"].nunique() < test["label"].nunique():
+        raise CrackvizError(
+            f"The shipped model was trained on {len(test) - len(fair):,} of the {len(test):,} test pictures, and what "
+            "is left lacks a class. Train a model of your own (notebook 02), or use all pictures (max_images=0)."
+        )
+    return fair
 
 
 def read_history(folder: str | Path) -> pd.DataFrame:

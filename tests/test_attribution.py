@@ -291,6 +291,7 @@ def test_images_that_break_the_contract_are_refused(images: np.ndarray, message:
     [
         ({"target": "spall"}, "'spall'; expected 'no_crack' or 'crack'"),
         ({"target": 2}, "from 0 to 1"),
+        ({"target": None}, "None; expected a class"),
         ({"layer": "conv9"}, "no layer 'conv9'; choose one of conv1, pool1, conv2, pool2"),
         ({"layer": "gap"}, "no map"),
         ({"layer": "image"}, "no map"),
@@ -324,3 +325,41 @@ def test_the_cache_lets_models_go() -> None:
     del model
     gc.collect()
     assert gone() is None
+
+
+def test_a_layer_that_is_used_twice_has_two_names() -> None:
+    inputs = keras.Input((32, 32, 3))
+    relu = layers.ReLU(name="relu")
+    x = relu(layers.Conv2D(4, 3, padding="same", name="first")(inputs))
+    x = relu(layers.Conv2D(4, 3, padding="same", name="second")(x))
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling2D()(x)))
+    assert list(attribution.ladder(model).index) == ["first", "relu", "second", "relu:2"]
+    assert attribution.default_layer(model) == "relu:2"
+    images = random_images()
+    maps = attribution.grad_cam(model, images, upsample=False)
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), attribution.logits(model, images), rtol=1e-4, atol=1e-6)
+    assert not np.allclose(maps, attribution.grad_cam(model, images, layer="relu", upsample=False))
+
+
+def test_what_a_cell_of_an_unknown_layer_sees_is_not_guessed() -> None:
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, padding="same", name="conv")(inputs)
+    x = layers.UpSampling2D(2, name="up")(x)
+    x = layers.Conv2D(4, 3, padding="same", name="after")(x)
+    model = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
+    fields = attribution.ladder(model)["receptive_field"]
+    assert fields["conv"] == 3 and np.isnan(fields["up"]) and np.isnan(fields["after"])
+
+
+def test_more_images_than_a_chunk(model: keras.Model) -> None:
+    images = random_images(attribution.CHUNK + 3)
+    maps, values = attribution.grad_cam(model, images, upsample=False), attribution.logits(model, images)
+    assert len(maps) == len(values) == len(images)
+    last = attribution.grad_cam(model, images[-1:], upsample=False)
+    np.testing.assert_allclose(maps[-1:], last, atol=1e-5)
+
+
+def test_dense_on_a_map_is_refused() -> None:
+    inputs = keras.Input((32, 32, 3))
+    with pytest.raises(CrackvizError, match="pool or flatten"):
+        attribution.grad_cam(keras.Model(inputs, layers.Dense(1)(inputs)), random_images())

@@ -156,6 +156,14 @@ def test_wrong_input_is_refused(labels: list, probabilities: np.ndarray, options
         evaluation.evaluate(labels, probabilities, **options)
 
 
+def test_what_a_model_returns_is_taken_as_it_is() -> None:
+    base = evaluation.evaluate(LABELS, PROBABILITIES, resamples=5)
+    assert evaluation.evaluate(LABELS, PROBABILITIES[:, None], resamples=5) == base
+    assert evaluation.evaluate(LABELS, np.stack([1 - PROBABILITIES, PROBABILITIES], 1), resamples=5) == base
+    with pytest.raises(CrackvizError, match="such as 'crack'; expected numbers"):
+        evaluation.evaluate(["crack"], np.array([0.5]))
+
+
 def test_tables() -> None:
     result = evaluation.evaluate(LABELS, PROBABILITIES, resamples=10)
     assert list(evaluation.report(result).columns) == ["value", "low", "high"]

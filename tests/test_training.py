@@ -147,6 +147,51 @@ def interrupted(table: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPat
         train(table, folder)
 
 
+def test_broken_off_in_its_first_epoch_it_starts_from_the_same_weights(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.gap_cnn(32)
+
+    def break_off(self: training.EpochSeeds, batch: int, logs: dict | None = None) -> None:
+        if batch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.EpochSeeds, "on_train_batch_end", break_off)
+        training.train(model, table, tmp_path / "a", **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    assert not same(model.get_weights(), models.gap_cnn(32).get_weights()), "nothing was trained"
+    training.train(model, table, tmp_path / "a", **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    train(table, tmp_path / "b", epochs=2)
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+
+
+def test_a_finished_training_is_not_run_again(table: pd.DataFrame, tmp_path: Path) -> None:
+    history = train(table, tmp_path, epochs=2)
+    before = (tmp_path / "model.keras").stat().st_mtime_ns
+    model = models.gap_cnn(32, seed=9)
+    again = training.train(model, table, tmp_path, **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(again, history)
+    assert (tmp_path / "model.keras").stat().st_mtime_ns == before
+    assert same(model.get_weights(), weights_of(tmp_path))
+    train(table, tmp_path, epochs=1)
+    assert len(training.read_history(tmp_path)) == 1
+
+
+def test_unseen_leaves_out_what_the_shipped_model_was_trained_on(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = table[table["split"] == "test"]
+    assert len(training.unseen(tmp_path, table)) == len(test)
+    monkeypatch.setattr(models, "PRETRAINED", tmp_path)
+    np.save(tmp_path / "gap_cnn_deep.seen.npy", models.fingerprints(test.iloc[:2]))
+    assert list(training.unseen(tmp_path, table)["path"]) == list(test["path"].iloc[2:])
+    np.save(tmp_path / "gap_cnn_deep.seen.npy", models.fingerprints(test[test["label"] == 1]))
+    with pytest.raises(CrackvizError, match="lacks a class"):
+        training.unseen(tmp_path, table)
+    train(table, tmp_path / "run", epochs=1)
+    assert len(training.unseen(tmp_path / "run", table)) == len(test)
+
+
 def test_interrupted_in_the_last_epoch_it_only_finishes(
     table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@
 
 # %% [markdown]
 # The next cell holds everything you may want to change. Whoever runs the notebook from a command line changes it there:
-# `crackviz run 00 --data my_pictures -p n_images 4`.
+# `.venv/bin/crackviz run 00 --data my_pictures -p n_images 4`.
 
 # %% tags=["parameters"]
 data = ""  # folder with pictures; "" is the default data set
@@ -37,15 +37,8 @@ table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=see
 # ## The pictures
 #
 # The table lists one picture per row: where it lies, its label (0 = no crack, 1 = crack), the group of near-identical
-# pictures that it belongs to, and the part of the split that it was dealt to. Notebook 01 explains how it was made. Here
-# we take a few pictures of the test part, as many cracked as not.
-
-# %%
-test = table[table["split"] == "test"]
-some = test.groupby("label").sample(n_images // 2, random_state=seed)
-labels = some["label"].to_numpy()
-
-# %% [markdown]
+# pictures that it belongs to, and the part of the split that it was dealt to. Notebook 01 explains how it was made.
+#
 # ## The network
 #
 # If you have run notebook 02, this is the network that you trained there. Otherwise it is the one that comes with the
@@ -56,10 +49,20 @@ model, origin = cv.models.load_or_pretrained(run)
 image_size = cv.models.image_size(model) or image_size
 print(origin)
 
+# %% [markdown]
+# To be fair, we ask it only about pictures that it has never seen: of the test part, and none that the network was trained on. A
+# few of them, as many cracked as not.
+
+# %%
+fair = cv.training.unseen(run, table)
+some = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
+labels = some["label"].to_numpy()
+names = table.attrs["class_names"]
+
 # %%
 images = cv.data.load_images(some["path"], image_size)
 probabilities = model.predict(images, verbose=0)[:, 0]
-display = cv.plots.ImagesDisplay.from_predictions(images, labels, probabilities)
+display = cv.plots.ImagesDisplay.from_predictions(images, labels, probabilities, class_names=names)
 _ = cv.series.save_figure(run, display.figure_, "00_predictions")
 
 # %% [markdown]
@@ -84,8 +87,8 @@ claim(
 )
 
 # %% [markdown]
-# Look at two of the sure answers. Their probabilities differ in the fifth digit, their logits by whole units: the logit
-# still tells how much evidence there is where the probability has long been full.
+# Compare the surest answers. Their probabilities may be alike to the last digit; their logits are not. The logit still tells how
+# much evidence there is where the probability has long been full.
 #
 # ## Where the evidence lies
 #
@@ -106,7 +109,8 @@ _ = cv.series.save_figure(run, display.figure_, "00_maps")
 #
 # ## The account is closed
 #
-# Heat maps are easily drawn and hard to check. This one can be checked. Add up a map's cells, add the network's
+# Heat maps are easily drawn and hard to check. This one can be checked. The pictures above show it enlarged; underneath lie coarse
+# cells, which `upsample=False` gives as they are. Add up a map's cells, add the network's
 # constant (its *bias*), and you must get the logit, for every picture. Nothing is left over, nothing was made up.
 
 # %%
@@ -139,7 +143,7 @@ claim(
 #
 # ## Exercises
 #
-# 1. Set `seed` to another number and run the notebook again. Find a patch where the map surprises you.
+# 1. Raise `n_images` and run the notebook again. Find a patch where the map surprises you.
 # 2. A patch has $p = 0.5$. What does its map add up to?
 # 3. Which of two patches has more evidence *for* a crack, one with logit +3, or one with logit +2 whose negative part is twice as
 #    large?
