@@ -22,7 +22,7 @@ import tensorflow as tf
 from crackviz import CrackvizError, data
 
 Target = str | int
-CHUNK = 64
+CHUNK = 16
 """Images that go through the network at once."""
 
 
@@ -119,8 +119,7 @@ def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
         Where the model's end isn't understood, or the images break the contract.
     """
     images = check_images(model, images)
-    explain = _compiled(model, None).logits
-    values = np.concatenate([explain(images[i : i + CHUNK]).numpy() for i in range(0, len(images), CHUNK)])
+    values = _in_chunks(_compiled(model, None).logits, images)
     return values[:, 0] if values.shape[1] == 1 else values
 
 
@@ -147,8 +146,10 @@ def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.float32:
         advice = "images.astype('float32') / 255" if images.dtype == np.uint8 else "images.astype('float32')"
         raise CrackvizError(f"Images are {images.dtype}; expected float32 in [0, 1]. Use {advice}.")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
+    # Read as whole numbers, the floats from 0 to 1 are those up to 1.0's; negative ones and NaN are larger. One pass.
+    within = images.view(np.uint32).max() <= np.float32(1).view(np.uint32)
+    if not within and not (images.min() >= 0 and images.max() <= 1):  # -0.0 alone gets here and passes
+        low, high = float(images.min()), float(images.max())
         advice = " Divide by 255." if high > 2 else ""
         raise CrackvizError(f"Images reach from {low:g} to {high:g}; expected [0, 1] without NaN.{advice}")
     wanted = tuple(_input(model).shape[1:3])
@@ -334,10 +335,10 @@ def _compiled(model: keras.Model, layer: str | None) -> _Compiled:
             score = sign * tf.gather(logits_of(features), index, axis=1)
         gradient = tape.gradient(score, activations, unconnected_gradients="zero")
         weights = tf.reduce_mean(gradient, axis=(1, 2))
-        maps = tf.einsum("nhwc,nc->nhw", activations, weights)[..., tf.newaxis]
+        maps = tf.einsum("nhwc,nc->nhw", activations, weights)
         if upsample:
-            maps = tf.image.resize(maps, tf.shape(images)[1:3], "bilinear")
-        return maps[..., 0]
+            maps = _enlarge(maps, tf.shape(images)[1:3])
+        return maps
 
     @tf.function(input_signature=[signature])
     def only_logits(images: tf.Tensor) -> tf.Tensor:
@@ -345,6 +346,23 @@ def _compiled(model: keras.Model, layer: str | None) -> _Compiled:
 
     made[layer] = _Compiled(grad_cam_maps, only_logits, dense.units)
     return made[layer]
+
+
+def _in_chunks(explain: Callable[..., Any], images: np.ndarray) -> np.ndarray:
+    """Explain some images after the others: the activations of a few stay in the processor's cache."""
+    first = explain(images[:CHUNK]).numpy()
+    if len(images) <= CHUNK:
+        return first
+    values = np.empty((len(images), *first.shape[1:]), first.dtype)
+    values[:CHUNK] = first
+    for i in range(CHUNK, len(images), CHUNK):
+        values[i : i + CHUNK] = explain(images[i : i + CHUNK]).numpy()
+    return values
+
+
+@tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.float32), tf.TensorSpec((2,), tf.int32)])
+def _enlarge(maps: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    return tf.image.resize(maps[..., tf.newaxis], size, "bilinear")[..., 0]
 
 
 def grad_cam(
@@ -400,10 +418,10 @@ def grad_cam(
     images = check_images(model, images)
     index, sign = target_index(model, target)
     explain = _compiled(model, layer).grad_cam
-    # In chunks, so that the activations of many images never lie in memory together.
-    return np.concatenate(
-        [explain(images[i : i + CHUNK], index, sign, upsample).numpy() for i in range(0, len(images), CHUNK)]
-    )
+    if len(images) <= CHUNK:  # for a few images a second call would cost half a forward pass
+        return explain(images, index, sign, upsample).numpy()
+    maps = _in_chunks(lambda some: explain(some, index, sign, False), images)
+    return _enlarge(maps, images.shape[1:3]).numpy() if upsample else maps
 
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {"grad_cam": grad_cam}

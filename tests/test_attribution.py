@@ -266,6 +266,17 @@ def test_receptive_field_is_reached_and_not_exceeded() -> None:
     assert row["stride"] == 4
 
 
+def test_the_bounds_themselves_are_taken() -> None:
+    model = models.gap_cnn(32)
+    images = random_images()
+    images[0, 0, 0] = [0.0, -0.0, 1.0]
+    assert attribution.check_images(model, images) is images
+    assert len(attribution.grad_cam(model, images[:, :, ::-1])) == 3
+    images[1, 5, 5, 2] = np.nextafter(np.float32(1), np.float32(2))
+    with pytest.raises(CrackvizError, match=r"expected \[0, 1\]"):
+        attribution.check_images(model, images)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

@@ -154,8 +154,8 @@ def test_no_folder_means_the_environments_metu(
 def make_table(groups: list[tuple[str, int]]) -> pd.DataFrame:
     """A table of (group, label) rows."""
     table = pd.DataFrame(groups, columns=["group", "label"]).assign(mask="", source="folders")
-    table["path"] = [f"/root/{i}.png" for i in range(len(table))]
-    table.attrs = {"root": "/root", "class_names": ("no_crack", "crack"), "skipped": []}
+    table["path"] = [f"/pictures/{i}.png" for i in range(len(table))]
+    table.attrs = {"root": "/pictures", "class_names": ("no_crack", "crack"), "skipped": []}
     return table
 
 
