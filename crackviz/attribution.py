@@ -259,7 +259,7 @@ def _kernel_and_stride(layer: keras.layers.Layer) -> tuple[float, float]:
     """Return (kernel, stride) of the larger side; NaN for layers of which it isn't known what a cell sees."""
     if isinstance(layer, _POINTWISE):
         return 1, 1
-    if not isinstance(layer, _SLIDING) or isinstance(layer, keras.layers.Conv2DTranspose):
+    if not isinstance(layer, _SLIDING):
         return np.nan, np.nan
     size = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
     return (max(size) - 1) * max(getattr(layer, "dilation_rate", (1, 1))) + 1, max(layer.strides)

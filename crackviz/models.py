@@ -211,6 +211,12 @@ def _without_advice() -> Iterator[None]:
         absl.logging.set_verbosity(level)
 
 
+def find(folder: str | Path) -> Path | None:
+    """Return the model file of a run folder, ``model.keras`` before ``model.h5``; None where it holds neither."""
+    files = (Path(folder) / name for name in ("model.keras", "model.h5"))
+    return next((path for path in files if path.is_file()), None)
+
+
 def load(path: str | Path, *, image_size: int | None = None) -> keras.Model:
     """Load a model from a ``.keras`` or ``.h5`` file, or from the run folder that holds one.
 
@@ -234,12 +240,12 @@ def load(path: str | Path, *, image_size: int | None = None) -> keras.Model:
     """
     path = Path(path)
     if path.is_dir():
-        found = [path / name for name in ("model.keras", "model.h5") if (path / name).is_file()]
-        if not found:
+        found = find(path)
+        if found is None:
             raise CrackvizError(
                 f"{path} holds neither model.keras nor model.h5. Train one (notebook 02), or name a file."
             )
-        path = found[0]
+        path = found
     if not path.is_file():
         raise CrackvizError(f"There is no model file {path}. Train one (notebook 02), or name another file.")
     if path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
@@ -322,7 +328,7 @@ def load_or_pretrained(folder: str | Path) -> tuple[keras.Model, str]:
     (keras.Model, str)
         The model, and a sentence that says where it comes from.
     """
-    if any((Path(folder) / name).is_file() for name in ("model.keras", "model.h5")):
+    if find(folder):
         model = load(folder)
         return model, f"{model.name}, trained in this run"
     model = load_pretrained()

@@ -240,11 +240,6 @@ def train(
     if size not in (None, image_size):
         raise CrackvizError(f"The model takes {size} px images, but image_size is {image_size}.")
 
-    keras.utils.set_random_seed(seed)
-    steps = -(-len(parts["train"]) // batch_size)
-    trainer = _compiled(model, learning_rate, decay, steps, augment, seed)
-    trainer.optimizer.build(trainer.trainable_variables)  # so that its state can be kept, and put back, at any time
-    stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     identity = {
         "model": model.name,
         "image_size": image_size,
@@ -260,6 +255,12 @@ def train(
     if _is_done(folder, identity):
         model.set_weights(models.load(folder / "model.keras").get_weights())
         return read_history(folder)
+
+    keras.utils.set_random_seed(seed)
+    steps = -(-len(parts["train"]) // batch_size)
+    trainer = _compiled(model, learning_rate, decay, steps, augment, seed)
+    trainer.optimizer.build(trainer.trainable_variables)  # so that its state can be kept, and put back, at any time
+    stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     checkpoint = Checkpoint(folder / "checkpoint.npz", stopping, identity)
     logs = Path(logs) if logs else folder / "logs"
     try:
@@ -296,6 +297,8 @@ def train(
                 shuffle=False,  # the stream is shuffled already
                 verbose=0,
             )
+        elif checkpoint.best_weights:
+            trainer.set_weights(checkpoint.best_weights)
         history = pd.DataFrame(checkpoint.state["rows"])
         if not np.isfinite(history["loss"]).all():
             checkpoint.path.unlink()
@@ -303,8 +306,8 @@ def train(
                 f"The loss became {history['loss'].iloc[-1]} in epoch {len(history)}: the learning rate "
                 f"{learning_rate} is too high. Try a tenth of it."
             )
-        if checkpoint.best_weights:  # restored, with nothing left to train
-            model.set_weights(checkpoint.stopping.best_weights or checkpoint.best_weights)
+        # Last to be written, and taken away first: it vouches for the files beside it.
+        (folder / "training.json").unlink(missing_ok=True)
         models.save(model, folder)
         _write(folder / "history.csv", history.to_csv(index=False))
         _write(folder / "training.json", json.dumps(identity, indent=1))
@@ -405,7 +408,7 @@ def unseen(folder: str | Path, table: pd.DataFrame) -> pd.DataFrame:
         Where the run's model was trained on another split, or nothing is left.
     """
     test = table[table["split"] == "test"]
-    if any((Path(folder) / name).is_file() for name in ("model.keras", "model.h5")):
+    if models.find(folder):
         check_trained_on(folder, table)
         return test
     fair = test[~models.seen_by_pretrained(test)]

@@ -177,6 +177,25 @@ def test_a_finished_training_is_not_run_again(table: pd.DataFrame, tmp_path: Pat
     assert len(training.read_history(tmp_path)) == 1
 
 
+def test_broken_off_while_saving_no_older_training_vouches_for_the_model(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(table, tmp_path, epochs=1)
+    save = models.save
+
+    def break_off(*arguments: object) -> None:
+        save(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(models, "save", break_off)
+        train(table, tmp_path, epochs=1, seed=5)
+    assert not (tmp_path / "training.json").exists()
+    train(table, tmp_path, epochs=1, seed=5)
+    train(table, tmp_path / "other", epochs=1, seed=5)
+    assert same(weights_of(tmp_path), weights_of(tmp_path / "other"))
+
+
 def test_unseen_leaves_out_what_the_shipped_model_was_trained_on(
     table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
