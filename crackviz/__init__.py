@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _SUBMODULES = (
+    "synthetic",
     "data",
     "models",
     "training",

@@ -12,7 +12,6 @@ import io
 import json
 import math
 import os
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
-from crackviz import CrackvizError
+from crackviz import CrackvizError, synthetic
 from crackviz._layouts import CLASS_NAMES, TREE, find
+from crackviz._progress import progress
 
 PREPROCESSING = 1
 """Version of what `read_image` does to a picture: a saved model names the one that it was trained with."""
@@ -36,8 +35,9 @@ MAX_PIXELS = 89_478_485
 MAX_ARRAY_BYTES = 2 * 1024**3
 
 _METU = f"""\
-The usual one is METU's "Concrete Crack Images for Classification" (40,000 patches, CC BY 4.0): Mendeley Data
-5y9wdsg2zt (https://data.mendeley.com/datasets/5y9wdsg2zt), or Kaggle arunrk7/surface-crack-detection.
+Without pictures of your own, name none: crackviz then makes synthetic concrete. The usual real set is METU's
+"Concrete Crack Images for Classification" (40,000 patches, CC BY 4.0): Mendeley Data 5y9wdsg2zt
+(https://data.mendeley.com/datasets/5y9wdsg2zt), or Kaggle arunrk7/surface-crack-detection.
 Unpack it so that the folder looks like this
 {TREE}
 and name it: `make run DATA=folder`, `crackviz run --data folder`, or data.index("folder"); in a
@@ -86,9 +86,10 @@ def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Tab
     Parameters
     ----------
     folder : str or Path
-        The data set. "" stands for the sub-folder `metu` of the folder that the environment variable
-        CRACKVIZ_DATA names. An archive is refused: unpacking 40,000 files silently beside somebody's
-        download, or anew in each run, is worse than asking for one command.
+        The data set. "" or "synthetic" stands for the default set of synthetic concrete, "synthetic:seed=1,..." for one
+        of other settings (`crackviz.synthetic.Settings`); it is made where it isn't kept from before. An archive is
+        refused: unpacking 40,000 files silently beside somebody's download, or anew in each run, is worse than asking
+        for one command.
     max_images : int
         Keep at most that many, see `subset`; 0 keeps all.
     seed : int
@@ -98,9 +99,10 @@ def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Tab
     -------
     DataFrame
         path (absolute), label (0 = no_crack, 1 = crack, or the class's number), group, source ("metu",
-        "sdnet2018", "image+mask" or "folders") and mask ("" for none), sorted by path. ``attrs`` holds root,
-        class_names and skipped (a list of {"path", "reason"}). Pictures with masks have the label 1 until
-        `scan` has looked into the masks.
+        "sdnet2018", "image+mask", "synthetic" or "folders") and mask ("" for none), sorted by path. ``attrs`` holds
+        root, class_names and skipped (a list of {"path", "reason"}). Pictures with masks have the label 1 until
+        `scan` has looked into the masks. A synthetic set knows more: its photographs are the groups, and the column
+        distractors names what else each patch shows, separated by blanks.
 
     Raises
     ------
@@ -114,18 +116,22 @@ def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Tab
     columns = ["path", "label", "group", "source", "mask"]
     table = pd.DataFrame(rows)[columns].sort_values("path", ignore_index=True)
     skipped = [{**entry, "path": str(root / entry["path"])} for entry in skipped]
+    if listed := synthetic.listing(root):
+        rows_of = {row["name"]: row for row in listed[1]}
+        known = [rows_of[Path(path).stem] for path in table["path"]]
+        table["label"] = [int(row["label"]) for row in known]
+        table["group"] = [f"photograph {row['photo']}" for row in known]
+        table["source"] = synthetic.PREFIX
+        skipped = [entry for entry in skipped if Path(entry["path"]).parent != root / "details"]
+        table["distractors"] = [row["distractors"] for row in known]
     table.attrs = {"root": str(root), "class_names": names, "skipped": skipped}
     return subset(table, max_images, seed=seed)
 
 
 def locate(folder: str | Path = "") -> Path:
     """Return the folder of a data set as `index` takes it, made absolute; raise a CrackvizError if it isn't there."""
-    if str(folder) == "":
-        home = os.environ.get("CRACKVIZ_DATA", "")
-        if not home or not (Path(home) / "metu").is_dir():
-            where = f"CRACKVIZ_DATA is {home!r}, which has no folder metu" if home else "CRACKVIZ_DATA is not set"
-            raise CrackvizError(f"No data folder was named, and {where}.\n{_METU}")
-        folder = Path(home) / "metu"
+    if settings := synthetic_settings(folder):
+        return synthetic.dataset(settings)
     root = Path(folder).expanduser().absolute()
     if root.is_file():
         hint = "Unpack the archive, and name the folder" if root.suffix in {".zip", ".tar", ".gz"} else "Name one"
@@ -133,6 +139,12 @@ def locate(folder: str | Path = "") -> Path:
     if not root.is_dir():
         raise CrackvizError(f"There is no folder {root}.\n{_METU}")
     return root
+
+
+def synthetic_settings(folder: str | Path = "") -> synthetic.Settings | None:
+    """Return the settings that `folder` stands for where it names synthetic concrete, and None where it is a folder."""
+    name = str(folder) or synthetic.PREFIX
+    return synthetic.parse(name) if name.split(":")[0] == synthetic.PREFIX else None
 
 
 def _rng(*seed: int) -> np.random.Generator:
@@ -232,26 +244,6 @@ def _parallel(task: Callable[[Item], Result], items: Sequence[Item], what: str) 
     # Threads suffice: Pillow decodes and resizes outside the lock of the interpreter.
     with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:
         return list(progress(pool.map(task, items), what, len(items), hidden=len(items) <= 500))
-
-
-def progress(items: Any, what: str, total: int, *, unit: str = "picture", hidden: bool = False) -> Any:
-    """Return `items` with a tqdm bar that is shown where somebody watches, and vanishes at the end.
-
-    Parameters
-    ----------
-    items : iterable or None
-        None for a bar that is moved by hand.
-    what : str
-        What is going on.
-    total : int
-        Number of items.
-    unit : str
-        What is counted.
-    hidden : bool
-        Show nothing, because it takes no time.
-    """
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules  # a notebook's stderr is no terminal
-    return tqdm(items, what, total, unit=f" {unit}", leave=False, disable=hidden or not watched)
 
 
 def load_images(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.float32]:

@@ -339,21 +339,23 @@ def run_series(
     CrackvizError
         If a notebook, a parameter, the data or the run folder is not as it must be; nothing has been run then.
     """
+    from crackviz import data as datasets
+
     paths = find_notebooks(notebooks)
     given = dict(parameters or {})
     values = _assign(paths, given)
     takes_pictures = any("data" in known for known in values.values())
     if str(data):
-        folder = Path(data).expanduser().resolve()
-        if not folder.exists():
-            raise CrackvizError(f"There is no {folder}: expected a folder of pictures. Check --data.")
+        given["data"] = str(data)
+        if not datasets.synthetic_settings(data):
+            folder = Path(data).expanduser().resolve()
+            if not folder.exists():
+                raise CrackvizError(f"There is no {folder}: expected a folder of pictures. Check --data.")
+            given["data"] = str(folder)
         if not takes_pictures:
             raise CrackvizError("None of the chosen notebooks takes pictures: leave --data out, or choose others.")
-        given["data"] = str(folder)
-    elif takes_pictures:
-        from crackviz import data as datasets
-
-        datasets.locate()  # better said now than by the first notebook
+    if takes_pictures:
+        datasets.locate(given.get("data", ""))  # synthetic concrete is made now, where its progress shows
     run = Path(out).expanduser().resolve()
     if any(path.parent == run / "notebooks" for path in paths):
         raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another --out.")

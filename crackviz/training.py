@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, data, models
+from crackviz._progress import progress as progress_bar
 
 
 class EpochSeeds(keras.callbacks.Callback):
@@ -141,7 +142,7 @@ class _Progress(keras.callbacks.Callback):
 
     def __init__(self, steps: int) -> None:
         super().__init__()
-        self.bar = data.progress(None, "epoch", steps, unit="batch")
+        self.bar = progress_bar(None, "epoch", steps, unit="batch")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.bar.reset()
