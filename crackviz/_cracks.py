@@ -130,20 +130,21 @@ def crack(rng: np.random.Generator, line: Points, width: float, look: Look, ends
     filled = np.clip(wander(rng, n, rng.uniform(10, 40)) - rng.uniform(0.9, 2.2), 0, 1)
     quads = ribbon(line, np.maximum(left, 0.4), np.maximum(right, 0.4))
     opacity = np.clip(deep * (1 - 0.75 * filled), 0.05, 1)[:-1]
-    soft = rng.uniform(0.0, 0.12) * width
+    soft = rng.uniform(0.0, 0.12) * width if rng.random() < 0.8 else rng.uniform(0.12, 0.25) * width
     points, halves = dense(line, half)
-    made = [
+    made = [shade(rng, line, left, right)] if width > 3 and rng.random() < 0.4 else []
+    made.append(
         Layer(
             "crack",
             quads,
             opacity,
             look.colour,
-            softness=min(soft, 1.2),
+            softness=min(soft, 2.0),
             relief=look.relief,
             line=points,
             plain=halves >= 0.35 * look.widths[0],
         )
-    ]
+    )
     if look.rim and width > 1.5:
         made.append(rim(rng, line, left, right, look))
     if width > 3.5 and rng.random() < 0.75:
@@ -158,13 +159,23 @@ def crack(rng: np.random.Generator, line: Points, width: float, look: Look, ends
     return made
 
 
+def shade(rng: np.random.Generator, line: Points, left: Points, right: Points) -> Layer:
+    """Let the wall bend down into the crack on one side: darker and darker towards the edge, without a line."""
+    reach = np.clip((left + right) * (rng.uniform(0.3, 1.0) + 0.3 * wander(rng, len(line), 15)), 0.2, 14)
+    sides = (left + reach, -0.5 * left) if rng.random() < 0.5 else (-0.5 * right, right + reach)
+    quads = ribbon(line, *sides)
+    tone = rng.uniform(0.4, 0.75)
+    softness = min(5.0, 0.3 * float(reach.mean()))
+    return Layer("shade", quads, np.ones(len(quads)), (tone,) * 3, multiply=True, softness=softness, named=False)
+
+
 def rim(rng: np.random.Generator, line: Points, left: Points, right: Points, look: Look) -> Layer:
     """Light one edge of a crack: it stands up, or its paste is freshly broken."""
     edge = min(look.rim, 0.3 + 0.2 * float(np.mean(left + right)))
     thick = np.clip(edge * (1 + 0.6 * wander(rng, len(line), 7)), 0.1, 5)
     quads = ribbon(line, left + thick, -left) if look.rim_left else ribbon(line, -right, right + thick)
     opacity = np.clip(0.65 + 0.5 * wander(rng, len(quads), rng.uniform(5, 15)), 0, 1)
-    colour = tuple(float(min(0.97, v * 1.25)) for v in look.dust)
+    colour = tuple(float(min(0.97, v * 1.3)) for v in look.dust)
     return Layer("rim", quads, opacity, colour, softness=0.4, ragged=0.4, grain=2.0, named=False)  # type: ignore[arg-type]
 
 
@@ -173,7 +184,7 @@ def inner_wall(rng: np.random.Generator, line: Points, left: Points, right: Poin
     share = np.clip(rng.uniform(0.2, 0.7) + 0.35 * wander(rng, len(line), 12), 0.02, 0.95)
     sides = (left, -left * (1 - share)) if rng.random() < 0.5 else (-right * (1 - share), right)
     quads = ribbon(line, *sides)
-    tone = rng.uniform(0.35, 0.8)
+    tone = rng.uniform(0.3, 0.7)
     colour = tuple(float(tone * d + (1 - tone) * c) for c, d in zip(look.colour, look.dust, strict=True))
     opacity = np.clip(rng.uniform(0.35, 0.9) * (1 + 0.4 * wander(rng, len(quads), 5)), 0, 1)
     return Layer("wall", quads, opacity, colour, softness=0.8, ragged=0.6, named=False)  # type: ignore[arg-type]

@@ -128,6 +128,13 @@ def water_stain(rng: np.random.Generator, extent: Points, at: Points, scale: flo
     return _patches(rng, "water_stain", at, rng.uniform(12, 55) * scale, tint, 3)
 
 
+def oil_stain(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> list[Layer]:
+    """Spill oil or paint: dark, in blots with drops beside them, the texture drowned."""
+    dark = rng.uniform(0.12, 0.45)
+    tint = (dark * 1.05, dark, dark * rng.uniform(0.85, 1.05))
+    return _patches(rng, "oil_stain", at, rng.uniform(3, 22) * scale, tint, 9)
+
+
 def efflorescence(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> list[Layer]:
     """Bloom: white salts in ragged patches."""
     tint = (rng.uniform(1.15, 1.45),) * 3
@@ -268,8 +275,8 @@ def holes(rng: np.random.Generator, kind: str, places: Points, sizes: Points, *,
     turn = np.arange(9) * 2 * np.pi / 9
     ring = np.stack([np.cos(turn), np.sin(turn)], axis=1) * (1 + 0.14 * rng.standard_normal((len(sizes), 9, 1)))
     shapes = places[:, None] + ring * (sizes[:, None] * rng.uniform(0.6, 1, (len(sizes), 2)))[:, None]
-    opacity = np.clip(rng.uniform(0.3, 0.95, len(shapes)) * np.minimum(1, sizes / 1.2), 0, 1)
-    grey = rng.uniform(0.08, 0.35)
+    opacity = np.clip(rng.uniform(0.4, 1.0, len(shapes)) * np.minimum(1, sizes / 1.2), 0, 1)
+    grey = rng.uniform(0.04, 0.25)
     return Layer(kind, on_grid(shapes), opacity, (grey,) * 3, softness=0.35, relief=rng.uniform(0.15, 0.6), named=named)
 
 
@@ -308,7 +315,19 @@ def debris(rng: np.random.Generator, extent: Points, at: Points, scale: float) -
     ]
 
 
-FREQUENT = {"formwork_joint": 0.7, "expansion_joint": 0.2, "cable": 0.15, "shadow": 0.7, "scale_bar": 0.25}
+FREQUENT = {
+    "formwork_joint": 0.7,
+    "expansion_joint": 0.15,
+    "cable": 0.15,
+    "shadow": 0.7,
+    "scale_bar": 0.25,
+    "pen_mark": 0.5,
+    "bug_holes": 2.5,
+    "tie_hole": 1.5,
+    "moss": 1.5,
+    "gouge": 1.5,
+    "oil_stain": 2,
+}
 """How often a distractor is drawn, of those that reach far or are rare; the others: 1."""
 
 MAKERS: dict[str, Maker] = {
@@ -319,6 +338,7 @@ MAKERS: dict[str, Maker] = {
     "shadow": shadow,
     "rust_stain": rust_stain,
     "water_stain": water_stain,
+    "oil_stain": oil_stain,
     "efflorescence": efflorescence,
     "moss": moss,
     "pen_mark": pen_mark,

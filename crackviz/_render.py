@@ -90,8 +90,8 @@ def _log(rng: np.random.Generator, low: float, high: float) -> float:
 
 def surface(rng: np.random.Generator) -> Surface:
     """Cast a wall: smooth or sandy, trowelled or rough, grey, brownish or greenish."""
-    grey = float(np.clip(rng.normal(0.59, 0.11), 0.33, 0.8))
-    warm, green = rng.normal(0.025, 0.038), rng.normal(0.004, 0.014)
+    grey = rng.uniform(0.32, 0.82)
+    warm, green = rng.normal(0.028, 0.034), rng.normal(0.004, 0.008)
     colour = tuple(float(c) for c in grey * np.array([1 + warm, 1 + 0.1 * warm + green, 1 - 1.2 * warm]))
     overall, tilt = _log(rng, 0.006, 0.035), rng.normal(0, 0.18)
     bands = np.exp(tilt * (np.arange(len(_OCTAVES)) - 2) + rng.normal(0, 0.35, len(_OCTAVES)))
@@ -126,7 +126,7 @@ def camera(rng: np.random.Generator) -> Camera:
         gradient=(float(slope * np.cos(tilt)), float(slope * np.sin(tilt))),
         vignette=rng.uniform(0, 0.3),
         exposure=_log(rng, 0.85, 1.18),
-        tint=tuple(float(v) for v in np.exp(rng.normal(0, 0.02, 3))),  # type: ignore[arg-type]
+        tint=tuple(float(v) for v in np.exp(rng.normal(0, 0.012, 3))),  # type: ignore[arg-type]
         blur=_log(rng, 0.4, 1.0) if rng.random() < 0.8 else _log(rng, 1.0, 1.7),
         motion=motion,
         sharpen=rng.uniform(0, 1.2),
@@ -153,12 +153,12 @@ def scene(
     one, two, three, four = (np.random.default_rng([*seed, part]) for part in range(4))
     wall, lens = surface(one), camera(two)
     base = np.array(wall.colour)
-    dark = three.uniform(0.08, 0.32) if three.random() < 0.9 else three.uniform(0.3, 0.45)
+    dark = three.uniform(0.08, 0.36)
     look = _cracks.Look(
         widths=widths,
         contrast=contrast * three.uniform(0.75, 1.0),
         colour=tuple(float(v) for v in base * dark * np.exp(three.normal(0, 0.05, 3))),  # type: ignore[arg-type]
-        dust=tuple(float(min(0.95, v)) for v in base * three.uniform(0.9, 1.35)),  # type: ignore[arg-type]
+        dust=tuple(float(min(0.95, v)) for v in base * three.uniform(0.85, 1.15)),  # type: ignore[arg-type]
         relief=three.uniform(0.0, 0.55),
         spalls=three.random() < 0.45,
         rim=three.uniform(0.4, 2.0) if three.random() < 0.5 else 0.0,
@@ -207,9 +207,9 @@ def _pores(rng: np.random.Generator, extent: Points, wall: Surface) -> list[Laye
     """Sprinkle single pores and light specks over the wall, a few or hundreds."""
     made = []
     area = float(extent.prod()) / 1e6
-    pores = int(rng.poisson(_log(rng, 15, 900) * area))
+    pores = int(rng.poisson(_log(rng, 50, 1000) * area))
     if pores:
-        sizes = np.minimum(np.exp(rng.normal(-0.1, 0.5, pores)) * wall.zoom * 0.9, 9)
+        sizes = np.minimum(np.exp(rng.normal(0.1, 0.55, pores)) * wall.zoom * 0.9, 9)
         made.append(_marks.holes(rng, "pores", rng.uniform(0, 1, (pores, 2)) * extent, sizes, named=False))
     specks = int(rng.poisson(_log(rng, 3, 300) * area))
     if specks:

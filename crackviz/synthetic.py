@@ -84,7 +84,7 @@ class Settings:
     image_size: int = 128
     patches_per_photo: int = 8
     crack_share: float = 0.5
-    crack_width: tuple[float, float] = (1.6, 14.0)
+    crack_width: tuple[float, float] = (1.8, 13.0)
     contrast: float = 1.0
     distractor_rate: float = 0.4
     shortcut: str = ""
@@ -107,7 +107,7 @@ class Settings:
             object.__setattr__(self, name, type(low)(getattr(self, name)))
         widths = self.crack_width
         if not isinstance(widths, Sequence) or len(widths) != 2:
-            raise CrackvizError(f"crack_width={widths!r}: expected two numbers, least and greatest, such as (0.6, 14).")
+            raise CrackvizError(f"crack_width={widths!r}: expected two numbers, least and greatest, such as (1.8, 13).")
         for width in widths:
             _check("crack_width", width, 0.3, min(25.0, self.image_size / 5))
         object.__setattr__(self, "crack_width", (float(widths[0]), float(widths[1])))

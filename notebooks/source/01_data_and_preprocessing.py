@@ -11,7 +11,7 @@
 # | **Theory** | [T1 Data and preprocessing](../THEORY.md#t1-data-and-preprocessing) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is the default data set
+data = ""  # folder with pictures; "" is synthetic concrete, made here
 run = ""  # run folder, where results are kept; "" is runs/lesson
 image_size = 128  # side to which pictures are resized [px]
 max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
@@ -20,6 +20,7 @@ seed = 0  # fixes every random choice
 # %%
 import numpy as np
 from PIL import Image, ImageDraw
+from skimage.segmentation import mark_boundaries
 
 import crackviz as cv
 from crackviz.claims import claim
@@ -47,6 +48,9 @@ print(f"{len(table):,} pictures can be used, {len(table.attrs['skipped'])} were 
 for skipped in table.attrs["skipped"][:5]:
     print(" ", skipped["path"], "-", skipped["reason"])
 
+# %% [markdown]
+# Here are some of them, as they are. If you named no folder, they were never photographed: see below.
+
 # %%
 examples = table.sample(frac=1, random_state=seed).groupby("label").head(6).sort_values("label", kind="stable")
 names = [table.attrs["class_names"][label] for label in examples["label"]]
@@ -56,6 +60,102 @@ _ = cv.series.save_figure(run, display.figure_, "01_examples")
 
 # %% [markdown]
 # Look closely before you go on. How thin is the thinnest crack? Which sound patch would you have called cracked?
+#
+# ## Concrete that was never poured
+#
+# Where no folder is named, the pictures are *synthetic*: a program composes a wall, lets cracks grow over it, adds what else is
+# found on walls, photographs it and cuts the photograph up. Why would anybody want that? Because of what comes with it: the truth, to the
+# pixel. Nobody drew these outlines by hand; they are where the program opened the wall.
+
+# %%
+cracked = [cv.synthetic.patch(8 * wall + 1) for wall in range(18)]
+sound = [cv.synthetic.patch(8 * wall) for wall in range(18)]
+outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="outer") for made in cracked]
+display = cv.plots.ImagesDisplay.from_images([*outlined, *(made.image for made in sound)], columns=9)
+_ = cv.series.save_figure(run, display.figure_, "01_synthetic")
+
+# %% [markdown]
+# Above, patches with a crack and the outline of its mask; below, without. Each has its neighbour on the same wall, nine or eighteen places on. In
+# the light, the colour and the texture there is nothing to be learnt: walls with cracks are the walls without.
+
+# %%
+claim(
+    "T1.7",
+    "in synthetic concrete every crack's middle line lies in its mask, and a sound patch has no mask",
+    all(made.mask.any() and not (made.centreline & ~made.mask).any() for made in cracked)
+    and not any(made.mask.any() for made in sound),
+)
+
+# %% [markdown]
+# This is a whole photograph, and where its eight patches were cut. They overlap here and there, as METU's do. What a network learns about one of
+# them it knows about the others: they must stay together when the pictures are split.
+
+# %%
+photo = cv.synthetic.photograph(3)
+whole = Image.fromarray(photo.image)
+frame = ImageDraw.Draw(whole)
+for made in (cv.synthetic.patch(number) for number in range(24, 32)):
+    x, y = made.position
+    frame.rectangle((x, y, x + 127, y + 127), outline=(255, 217, 0) if made.label else (0, 114, 178), width=5)
+display = cv.plots.ImagesDisplay.from_images([np.asarray(whole)], titles=["yellow: with a crack; blue: without"])
+display.figure_.set_size_inches(9, 7)
+_ = cv.series.save_figure(run, display.figure_, "01_photograph")
+
+# %% [markdown]
+# ### What else lies on walls
+#
+# A network that calls everything long and dark a crack would be right about most photographs of cracks, and useless on a wall. So the walls carry
+# *distractors*: joints, shadows, cables, stains, chalk. They lie on cracked and on sound patches, and each is known by its name.
+
+# %%
+several = [cv.synthetic.patch(number, cv.synthetic.Settings(distractor_rate=1.0)) for number in range(0, 400, 2)]
+gallery = {}
+for made in several:
+    for name, there in made.distractors.items():
+        if there.mean() > gallery.get(name, (0, None))[0] and there.mean() < 0.3:
+            gallery[name] = there.mean(), made.image
+kinds = sorted(gallery)
+display = cv.plots.ImagesDisplay.from_images(
+    [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
+)
+_ = cv.series.save_figure(run, display.figure_, "01_distractors")
+
+# %% [markdown]
+# Is it too easy? Try the rules that come to mind first: the darkest pixel, the mean brightness, the number of edges. For each we take the
+# best threshold there is, chosen with the answers at hand.
+
+# %%
+easy = cv.data.index("synthetic")
+grey = np.stack([cv.data.read_image(path).mean(axis=2) for path in easy["path"]]) / 255
+cracks = easy["label"].to_numpy()
+rules = {
+    "darkest pixel": grey.min(axis=(1, 2)),
+    "mean brightness": grey.mean(axis=(1, 2)),
+    "number of edges": (np.abs(np.diff(grey, axis=1)) > 0.1).mean(axis=(1, 2)),
+}
+
+
+def best_threshold(score):
+    """Return the share of right answers at the best threshold, in the better direction."""
+    right = np.cumsum(np.where(cracks[np.argsort(score)] == 0, 1, -1)) + cracks.sum()
+    return max(right.max(), len(cracks) - right.min()) / len(cracks)
+
+
+accuracy = {name: best_threshold(score) for name, score in rules.items()}
+for name, share in accuracy.items():
+    print(f"{name:16s} right in {share:.0%}")
+
+# %%
+claim(
+    "T1.8",
+    "no rule of two lines tells three quarters of the default synthetic set",
+    max(accuracy.values()) < 0.75,
+)
+
+# %% [markdown]
+# The dials of the renderer are parameters: `data = "synthetic:crack_width=(0.8,3),distractor_rate=0.8,seed=1"` in the cell above makes a harder
+# set of other walls. `cv.synthetic.Settings` describes them all. Does what is learnt here hold on real concrete? [THEORY.md](../THEORY.md#t1-data-and-preprocessing)
+# has the figures.
 #
 # ## Pixels
 #

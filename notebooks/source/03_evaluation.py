@@ -11,7 +11,7 @@
 # | **Theory** | [T3 Evaluation](../THEORY.md#t3-evaluation) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is the default data set
+data = ""  # folder with pictures; "" is synthetic concrete, made here
 run = ""  # run folder, where results are kept; "" is runs/lesson
 image_size = 128  # side to which pictures are resized [px]
 max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
