@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from crackviz import _cracks, _marks
 from crackviz._cracks import Layer, Points
-from crackviz._fields import Float, Window, smooth, step, streaks, white
+from crackviz._noise import Float, Window, smooth, step, streaks, white
 
 SUPERSAMPLING = 4
 MARGIN = 8

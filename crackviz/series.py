@@ -354,11 +354,11 @@ def run_series(
             given["data"] = str(folder)
         if not takes_pictures:
             raise CrackvizError("None of the chosen notebooks takes pictures: leave --data out, or choose others.")
-    if takes_pictures:
-        datasets.locate(given.get("data", ""))  # synthetic concrete is made now, where its progress shows
     run = Path(out).expanduser().resolve()
     if any(path.parent == run / "notebooks" for path in paths):
         raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another --out.")
+    if takes_pictures:
+        datasets.locate(given.get("data", ""))  # synthetic concrete is made now, where its progress shows
     run = open_run(run)
     given["run"] = str(run)
     for known in values.values():

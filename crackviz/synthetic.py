@@ -29,8 +29,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from crackviz import CrackvizError, _cracks, _fields, _marks, _render
-from crackviz._fields import Window
+from crackviz import CrackvizError, _cracks, _marks, _noise, _render
+from crackviz._noise import Window
 from crackviz._progress import progress
 
 DISTRACTORS = tuple(_marks.MAKERS)
@@ -138,7 +138,7 @@ def _check(name: str, value: Any, low: float, high: float) -> None:
 @lru_cache
 def _renderer() -> str:
     """Hash of the modules that decide a pixel: a cache made by others is another cache."""
-    files = [Path(str(module.__file__)) for module in (_fields, _cracks, _marks, _render)] + [Path(__file__)]
+    files = [Path(str(module.__file__)) for module in (_noise, _cracks, _marks, _render)] + [Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes().replace(b"\r\n", b"\n") for file in files)).hexdigest()
 
 

@@ -27,7 +27,11 @@ import jupytext
 import nbformat
 
 HERE = Path(__file__).resolve().parent
-PICTURES = {"00_start_here": ("00_maps.png", "evidence.png")}  # figures of a run that README.md shows
+# figures of a run that README.md shows
+PICTURES = {
+    "00_start_here": ("00_maps.png", "evidence.png"),
+    "01_data_and_preprocessing": ("01_synthetic.png", "concrete.png"),
+}
 LIMIT = 2_500_000  # bytes: what GitHub still shows, and a clone does not notice
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -124,8 +128,8 @@ def main() -> None:
         sys.exit(f"Not made from their source: {', '.join(stale)}. Run: make notebooks" if stale else 0)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        data = os.environ.setdefault("CRACKVIZ_DATA", str(HERE.parents[1] / "shared" / "data"))
-        places = (Path.home(), HERE.parent, sys.prefix, Path(folder).resolve(), Path(data).resolve())
+        cache = Path(os.environ.get("CRACKVIZ_CACHE", folder))
+        places = (Path.home(), HERE.parent, sys.prefix, Path(folder).resolve(), cache.resolve())
         private = [f"{path}{os.sep}" for path in places]
         for source in sources:
             print(f"{source.stem} … ", end="", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,8 +52,10 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def default_data(small_set: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the drawn patches what a notebook takes where no data are named."""
-    monkeypatch.setenv("CRACKVIZ_DATA", str(small_set.parent))
-    return small_set
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of its own for synthetic sets: tests neither rely on the user's cache nor fill it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("CRACKVIZ_CACHE", str(folder))
+        yield folder

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crackviz import CrackvizError, data
+from crackviz import CrackvizError, data, synthetic
 
 
 def put(path: Path, seed: int = 0, side: int = 20) -> Path:
@@ -140,12 +140,16 @@ def test_linked_folders_are_followed_and_circles_are_not(tmp_path: Path) -> None
     assert list(data.index(tmp_path / "set")["label"]) == [0, 1]
 
 
-def test_no_folder_means_the_environments_metu(
-    small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "metu").symlink_to(small_set)
-    monkeypatch.setenv("CRACKVIZ_DATA", str(tmp_path))
-    assert len(data.index()) == 80
+def test_no_folder_means_synthetic_concrete(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small = synthetic.dataset(synthetic.Settings(patches=8, image_size=48, crack_width=(2, 8)))
+    asked: list[synthetic.Settings] = []
+    monkeypatch.setattr(synthetic, "dataset", lambda settings: asked.append(settings) or small)
+    assert len(data.index()) == len(data.index("synthetic")) == len(data.index("synthetic:seed=4")) == 8
+    assert asked == [synthetic.Settings(), synthetic.Settings(), synthetic.Settings(seed=4)]
+    (tmp_path / "synthetic").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert data.synthetic_settings("./synthetic") is None, "a folder of this name is reached by its path"
+    assert data.synthetic_settings(tmp_path / "synthetic") is None
 
 
 # --- subset -----------------------------------------------------------------------------------------------

@@ -53,15 +53,6 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         data.index(tmp_path / "nowhere")
 
 
-def test_no_folder_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("CRACKVIZ_DATA", raising=False)
-    with pytest.raises(CrackvizError, match=r"(?s)No data folder.*not set.*arunrk7/surface-crack-detection.*--data"):
-        data.index("")
-    monkeypatch.setenv("CRACKVIZ_DATA", str(tmp_path))
-    with pytest.raises(CrackvizError, match="no folder metu"):
-        data.index("")
-
-
 def test_an_archive_or_a_picture_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "archive.zip").write_bytes(b"PK")
     with pytest.raises(CrackvizError, match=r"is a file; expected a folder of pictures. Unpack the archive"):

@@ -80,7 +80,22 @@ def test_imports_stay_light(statement: str) -> None:
 
 
 def test_modules_import_only_those_above_them() -> None:
-    order = ["_layouts", "data", "models", "training", "evaluation", "attribution", "plots", "claims"]
+    order = [
+        "_progress",
+        "_noise",
+        "_cracks",
+        "_marks",
+        "_render",
+        "synthetic",
+        "_layouts",
+        "data",
+        "models",
+        "training",
+        "evaluation",
+        "attribution",
+        "plots",
+        "claims",
+    ]
     order += ["_report", "series", "cli"]
     for name in order:
         text = (ROOT / "crackviz" / f"{name}.py").read_text("utf-8")

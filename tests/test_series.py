@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from crackviz import CrackvizError, _report, claims, series
+from crackviz import CrackvizError, _report, claims, series, synthetic
 
 OPENING = """from crackviz import series
 from crackviz.claims import claim
@@ -186,7 +186,7 @@ def test_results_of_notebooks_stand_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_data: Path) -> Path:
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "clone"
     write_notebook(folder / "notebooks" / "00_first.ipynb", FIRST)
     write_notebook(folder / "notebooks" / "01_second.ipynb", SECOND)
@@ -346,11 +346,15 @@ def test_a_lesson_is_spared_tensorflows_advice_but_no_error(tmp_path: Path) -> N
     assert logger.filter(record)
 
 
-def test_without_pictures_it_says_which_it_needs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CRACKVIZ_DATA", "")
-    with pytest.raises(CrackvizError, match=r"No data folder was named.*\n.*METU"):
-        series.run_series(["00"])
-    assert not (clone / "runs").exists()
+def test_synthetic_concrete_is_made_before_the_first_notebook(clone: Path, cache: Path) -> None:
+    spec = "synthetic:patches=12,image_size=40,crack_width=(2,8)"
+    given = {"seed": "3", "deep": "yes", "rate": 2}
+    index = series.run_series(["00"], data=spec, out=clone / "run", parameters=given)
+    assert len(list(cache.glob(f"synthetic-{synthetic.parse(spec).key}/images/*.jpg"))) == 12
+    assert json_of(index.parent / "config.json")["notebooks"]["00_first"]["parameters"]["data"] == spec
+    with pytest.raises(CrackvizError, match=r"no setting 'sed'. Did you mean seed"):
+        series.run_series(["00"], data="synthetic:sed=1", out=clone / "other")
+    assert not (clone / "other").exists()
 
 
 @pytest.fixture(scope="module")

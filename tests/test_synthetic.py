@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from crackviz import CrackvizError, _cracks, _fields, _render, data, synthetic
-from crackviz._fields import Window
+from crackviz import CrackvizError, _cracks, _noise, _render, data, synthetic
+from crackviz._noise import Window
 from crackviz.synthetic import Settings, patch, photograph
 
 SMALL = Settings(patches=24, image_size=48, crack_width=(1.6, 8.0), patches_per_photo=4)
@@ -109,7 +109,7 @@ def test_a_photograph_has_the_size_that_is_asked_for() -> None:
 
 @pytest.mark.parametrize("spacing", [1.0, 2.3, 9.0])
 def test_smooth_noise_has_mean_0_and_variance_1(spacing: float) -> None:
-    field = np.concatenate([_fields.smooth(Window(0, 0, 400, 400), spacing, salt) for salt in range(8)])
+    field = np.concatenate([_noise.smooth(Window(0, 0, 400, 400), spacing, salt) for salt in range(8)])
     assert abs(field.mean()) < 0.05
     assert abs(field.std() - 1) < 0.06
     assert field.dtype == np.float32
@@ -117,7 +117,7 @@ def test_smooth_noise_has_mean_0_and_variance_1(spacing: float) -> None:
 
 def test_smooth_noise_is_as_fine_as_asked() -> None:
     def correlation(spacing: float, distance: int) -> float:
-        field = _fields.smooth(Window(-50, 7, 600, 600), spacing, 3)
+        field = _noise.smooth(Window(-50, 7, 600, 600), spacing, 3)
         return float(np.corrcoef(field[:, distance:].ravel(), field[:, :-distance].ravel())[0, 1])
 
     assert abs(correlation(1.0, 1)) < 0.02
@@ -129,15 +129,15 @@ def test_smooth_noise_is_as_fine_as_asked() -> None:
 @given(x=st.integers(-5000, 5000), y=st.integers(-5000, 5000), spacing=st.sampled_from([1.0, 1.7, 6.0, 33.0]))
 @settings(max_examples=30, deadline=None)
 def test_any_window_shows_the_same_field(x: int, y: int, spacing: float) -> None:
-    whole = _fields.smooth(Window(x, y, 60, 50), spacing, 5)
-    part = _fields.smooth(Window(x + 13, y + 7, 20, 30), spacing, 5)
+    whole = _noise.smooth(Window(x, y, 60, 50), spacing, 5)
+    part = _noise.smooth(Window(x + 13, y + 7, 20, 30), spacing, 5)
     assert np.array_equal(part, whole[7:37, 13:33])
-    drawn = _fields.streaks(Window(x, y, 60, 50), 20, 3, 0.7, 5)
-    assert np.array_equal(_fields.streaks(Window(x + 13, y + 7, 20, 30), 20, 3, 0.7, 5), drawn[7:37, 13:33])
+    drawn = _noise.streaks(Window(x, y, 60, 50), 20, 3, 0.7, 5)
+    assert np.array_equal(_noise.streaks(Window(x + 13, y + 7, 20, 30), 20, 3, 0.7, 5), drawn[7:37, 13:33])
 
 
 def test_streaks_run_along_their_angle() -> None:
-    field = _fields.streaks(Window(0, 0, 300, 300), 30, 3, 0.0, 1)
+    field = _noise.streaks(Window(0, 0, 300, 300), 30, 3, 0.0, 1)
     along = np.corrcoef(field[:, 6:].ravel(), field[:, :-6].ravel())[0, 1]
     across = np.corrcoef(field[6:].ravel(), field[:-6].ravel())[0, 1]
     assert along > 0.8
@@ -153,7 +153,7 @@ def drawn(line: np.ndarray, half: float) -> np.ndarray:
     layer = _cracks.Layer("crack", quads, np.ones(len(quads)), (0, 0, 0))
     found = _render._draw(layer, Window(0, 0, 40, 40))
     assert found is not None
-    box, outline, opacity = found
+    box, outline, _ = found
     mask = np.zeros((40, 40), bool)
     mask[box] = outline
     return mask
@@ -506,7 +506,7 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_a_set(tmp_path: Path)
 
 def test_a_full_disk_or_a_bad_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CrackvizError, match="could not be kept in .*file.*CRACKVIZ_CACHE"):
+    with pytest.raises(CrackvizError, match=r"could not be kept in .*file.*CRACKVIZ_CACHE"):
         synthetic.dataset(SMALL, cache=tmp_path / "file")
 
     def full(*arguments: object) -> None:

@@ -104,8 +104,8 @@ _ = cv.series.save_figure(run, display.figure_, "00_maps")
 
 # %% [markdown]
 # On the cracked patches the red follows the crack, roughly: a cell of this map is some pixels wide, and it looks at a
-# neighbourhood wider than itself. On the sound ones there is nothing to point at: at most a very pale blue. How can a network be
-# sure of "no crack" and have so little to show for it? The next step tells.
+# neighbourhood wider than itself. On the sound ones there is little to point at: a pore, a joint or a shadow that looks a little like a crack
+# to this network, and otherwise a very pale blue. How can a network be sure of "no crack" and have so little to show for it? The next step tells.
 #
 # ## The account is closed
 #

@@ -72,6 +72,8 @@ cracked = [cv.synthetic.patch(8 * wall + 1) for wall in range(18)]
 sound = [cv.synthetic.patch(8 * wall) for wall in range(18)]
 outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="outer") for made in cracked]
 display = cv.plots.ImagesDisplay.from_images([*outlined, *(made.image for made in sound)], columns=9)
+display.figure_.set_size_inches(13, 6)
+display.figure_.set_dpi(60)
 _ = cv.series.save_figure(run, display.figure_, "01_synthetic")
 
 # %% [markdown]
@@ -98,7 +100,8 @@ for made in (cv.synthetic.patch(number) for number in range(24, 32)):
     x, y = made.position
     frame.rectangle((x, y, x + 127, y + 127), outline=(255, 217, 0) if made.label else (0, 114, 178), width=5)
 display = cv.plots.ImagesDisplay.from_images([np.asarray(whole)], titles=["yellow: with a crack; blue: without"])
-display.figure_.set_size_inches(9, 7)
+display.figure_.set_size_inches(8, 6.4)
+display.figure_.set_dpi(60)
 _ = cv.series.save_figure(run, display.figure_, "01_photograph")
 
 # %% [markdown]
@@ -108,16 +111,18 @@ _ = cv.series.save_figure(run, display.figure_, "01_photograph")
 # *distractors*: joints, shadows, cables, stains, chalk. They lie on cracked and on sound patches, and each is known by its name.
 
 # %%
-several = [cv.synthetic.patch(number, cv.synthetic.Settings(distractor_rate=1.0)) for number in range(0, 400, 2)]
 gallery = {}
-for made in several:
+for made in (cv.synthetic.patch(number) for number in range(0, 800, 2)):
     for name, there in made.distractors.items():
-        if there.mean() > gallery.get(name, (0, None))[0] and there.mean() < 0.3:
-            gallery[name] = there.mean(), made.image
+        contrast = abs(made.image[there].mean() - made.image[~there].mean())
+        clear = contrast * min(there.mean(), 0.1) / len(made.distractors)
+        if clear > gallery.get(name, (0, None))[0]:
+            gallery[name] = clear, made.image
 kinds = sorted(gallery)
 display = cv.plots.ImagesDisplay.from_images(
     [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
 )
+display.figure_.set_dpi(60)
 _ = cv.series.save_figure(run, display.figure_, "01_distractors")
 
 # %% [markdown]
