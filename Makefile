@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-DATA ?=                # folder of a data set; empty: the default data
+DATA ?=                # folder of a data set; empty: synthetic concrete
 OUT ?= runs/series     # run folder
 MAX ?= 0               # pictures used of DATA; 0: all
 VENV := .venv
@@ -16,7 +16,7 @@ KEY = $$(cksum < requirements.lock) $(CURDIR) $(PYTHON)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo '  DATA=folder   pictures to run on          OUT=folder   where results go (runs/series)   MAX=2000   so many of them'
+	@echo '  DATA=folder   pictures to run on (synthetic concrete)   OUT=folder   where results go (runs/series)   MAX=2000   so many of them'
 
 setup:
 	@if [ "$$(cat $(VENV)/.complete 2>/dev/null)" = "$(KEY)" ] && $(BIN)/python -c '' 2>/dev/null; then exit 0; fi; \
@@ -32,8 +32,8 @@ setup:
 	mv $(VENV)/.complete.part $(VENV)/.complete; \
 	echo 'Ready.'
 
-run: setup  ## the whole series, headlessly: make run DATA=path/to/pictures
-	@$(BIN)/crackviz run --out '$(strip $(OUT))' $(if $(strip $(DATA)),--data '$(strip $(DATA))' -p max_images '$(strip $(MAX))')
+run: setup  ## the whole series, headlessly, on synthetic concrete or DATA=path/to/pictures
+	@$(BIN)/crackviz run --out '$(strip $(OUT))' $(if $(strip $(DATA)),--data '$(strip $(DATA))' -p max_images '$(strip $(MAX))',$(if $(filter-out 0,$(strip $(MAX))),-p max_images '$(strip $(MAX))'))
 
 test: setup  ## every test: style, types, library, notebooks
 	@$(MAKE) --no-print-directory lint

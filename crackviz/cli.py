@@ -16,6 +16,7 @@ _EXAMPLES = """\b
 Examples:
   crackviz run                                    the whole series, into runs/series
   crackviz run --data path/to/pictures            on your own pictures
+  crackviz run --data synthetic:seed=1            on other synthetic walls
   crackviz run 02 03 --out runs/seed1 -p seed 1   two notebooks with another seed
   crackviz report runs/seed1                      write index.html anew
 """
@@ -29,7 +30,7 @@ def main() -> None:
 
 @main.command(epilog=_EXAMPLES)
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
-@click.option("--data", default="", metavar="FOLDER", help="Pictures to run on; without it, the default data.")
+@click.option("--data", default="", metavar="FOLDER", help="Pictures to run on; without it, synthetic concrete.")
 @click.option(
     "--out", default="runs/series", show_default=True, metavar="FOLDER", help="Run folder, made if it is missing."
 )
