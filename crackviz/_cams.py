@@ -30,7 +30,6 @@ from crackviz._graph import (
     pooling_after,
     tail_input,
 )
-from crackviz._ladder import ladder
 
 Layers = Layer | Sequence[Layer] | None
 Combine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -78,32 +77,32 @@ def _over_cells(values: tf.Tensor, reduce: Callable[..., tf.Tensor] = tf.reduce_
     return reduce(values, axis=(1, 2), keepdims=True)
 
 
-def _grad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+def combine_grad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     return _weigh(A, _over_cells(G, tf.reduce_mean))
 
 
-def _hires_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+def combine_hires_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     return _weigh(A, G)
 
 
-def _layer_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+def combine_layer_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     return _weigh(A, tf.nn.relu(G))
 
 
-def _xgrad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+def combine_xgrad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     if G.shape[1:3] == (1, 1):
         return _weigh(A, G)  # the mean of what is the same everywhere, whatever it is weighed by
     return _weigh(A, tf.math.divide_no_nan(_over_cells(A * G), _over_cells(A)))
 
 
-def _grad_cam_plus_plus(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+def combine_grad_cam_plus_plus(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     # G^2 / (2 G^2 + sum(A) G^3), without the powers, which float32 would lose
     alpha = tf.where(G == 0, 0.0, tf.math.divide_no_nan(1.0, 2.0 + _over_cells(A) * G))
     alpha = tf.math.divide_no_nan(alpha, _over_cells(alpha))
     return _weigh(A, _over_cells(alpha * tf.nn.relu(G)))
 
 
-def _eigen_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+def combine_eigen_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(A)
     rows = tf.reshape(A, (shape[0], shape[1] * shape[2], shape[3]))
     # The first right singular vector of a tall matrix is the last eigenvector of its small Gram matrix.
@@ -160,7 +159,7 @@ def grad_cam(
     of k logits, whereas one logit and its negative stand for two classes here. tf-keras-vis gives the positive part of
     the same map; enlarged, its map is shifted by up to half a cell, since it lays corner on corner. ``THEORY.md`` T6.
     """
-    return _explain(_grad_cam, model, images, target, layer, upsample)
+    return _explain(combine_grad_cam, model, images, target, layer, upsample)
 
 
 def cam(
@@ -211,7 +210,7 @@ def hires_cam(
     Draelos, Carin: *Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks*, 2020,
     arXiv:2011.08891. Departure: the negative part stays. ``THEORY.md`` T7.
     """
-    return _explain(_hires_cam, model, images, target, layer, upsample)
+    return _explain(combine_hires_cam, model, images, target, layer, upsample)
 
 
 def layer_cam(
@@ -229,7 +228,7 @@ def layer_cam(
     paper scales the maps of early layers by tanh before it merges them; here several layers give the mean, see
     :func:`grad_cam`. ``THEORY.md`` T7.
     """
-    return _explain(_layer_cam, model, images, target, layer, upsample)
+    return _explain(combine_layer_cam, model, images, target, layer, upsample)
 
 
 def xgrad_cam(
@@ -244,7 +243,7 @@ def xgrad_cam(
     -----
     Fu et al.: *Axiom-based Grad-CAM*, BMVC 2020. Departure: the negative part stays. ``THEORY.md`` T7.
     """
-    return _explain(_xgrad_cam, model, images, target, layer, upsample)
+    return _explain(combine_xgrad_cam, model, images, target, layer, upsample)
 
 
 def grad_cam_plus_plus(
@@ -264,7 +263,7 @@ def grad_cam_plus_plus(
     paper explains :math:`e^z`, which multiplies the whole map by :math:`e^z` and overflows for a sure network; that
     factor is left out. tf-keras-vis keeps it: its map is this one times :math:`e^z`. ``THEORY.md`` T7.
     """
-    return _explain(_grad_cam_plus_plus, model, images, target, layer, upsample)
+    return _explain(combine_grad_cam_plus_plus, model, images, target, layer, upsample)
 
 
 def eigen_cam(
@@ -286,7 +285,7 @@ def eigen_cam(
     Bany Muhammad, Yeasin: *Eigen-CAM*, IJCNN 2020. As in the paper, the activations are not centred first, so the
     vector follows the mean activation where that is large. ``THEORY.md`` T7.
     """
-    return _explain(_eigen_cam, model, images, target, layer, upsample)
+    return _explain(combine_eigen_cam, model, images, target, layer, upsample)
 
 
 def score_cam(
@@ -367,85 +366,3 @@ def _build_masked(network: Network) -> Any:
         return network.many(images[:, tf.newaxis] * masks[..., tf.newaxis])
 
     return logits
-
-
-def thin_cam(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
-) -> np.ndarray:
-    r"""Let the last layer say what, and finer layers where: for objects thinner than a cell.
-
-    A deep cell's evidence may stem from anywhere in its receptive field, and Grad-CAM draws it in the cell's middle,
-    often beside the crack. Here the positive evidence :math:`e_k` of each cell k (Grad-CAM) is handed out over what the
-    cell saw, a tent :math:`T_k` as wide as its receptive field, in proportion to the finer layers' own positive
-    evidence f (the mean of HiResCAM at the last layer of each smaller stride). What speaks against the target is no
-    thin thing: it is spread evenly.
-
-    .. math:: L_p = f_p \sum_k \frac{T_{kp}\, \max(0, e_k)}{\sum_q T_{kq} f_q} + \text{the negative part, bilinear}
-
-    No evidence is added or lost, so the cells still sum to the logit less the bias. Where the finer layers see nothing,
-    f is the same everywhere and the evidence stays where Grad-CAM put it, only wider.
-
-    Arguments and errors are those of :func:`grad_cam`, but for `layer`.
-
-    Parameters
-    ----------
-    layer : str, int or a sequence of them, optional
-        What is handed out: the default layer, or the one named. Of several layers, that with the fewest cells; the
-        others say where.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W), or (N, h, w) as the finest layer has it. In logits per cell of the finest layer.
-
-    Notes
-    -----
-    This package's own; ``benchmarks/attribution.py`` measures it on pictures with masks, beside the methods that it is
-    made of. With one logit, the thin thing is class 1, "crack", for either target. Guiding it by the picture's darkness
-    as well would raise its scores, and its agreement with a mask would no longer be the network's. ``THEORY.md`` T7.
-    """
-    images, along = check_images(model, images), direction(model, target)
-    names = layer_names(model, layer)
-    table = ladder(model)
-    strides: dict[str, float] = table["stride"].to_dict()
-    if len(names) == 1:
-        rungs = list(strides)
-        last = {strides[name]: name for name in rungs[: rungs.index(names[0])]}  # of each stride
-        names = (*(name for stride, name in last.items() if stride < strides[names[0]]), *names)
-    names = tuple(sorted(names, key=lambda name: strides[name]))
-    reach = table.loc[names[-1], "receptive_field"] / (2 * strides[names[-1]])  # half of what a cell saw, in cells
-    reach = float(np.clip(np.nan_to_num(reach, nan=2), 1, 3))  # what lies farther out moves a cell little
-    explain = compiled(model, _build_thin, names, reach, bool(upsample))
-    sign, along = (along[0], np.ones_like(along)) if len(along) == 1 else (1, along)
-    return sign * in_chunks(lambda some: explain(some, along), images)
-
-
-def _build_thin(network: Network, reach: float, upsample: bool) -> Any:
-    def tents(cells: tf.Tensor, finer: tf.Tensor, reach: float) -> tf.Tensor:
-        cells, finer = tf.cast(cells, tf.float32), tf.cast(finer, tf.float32)
-        place = (tf.range(finer) + 0.5) * cells / finer - 0.5
-        return tf.nn.relu(1.0 - tf.abs(place[:, tf.newaxis] - tf.range(cells)) / reach)
-
-    def hand_out(evidence: tf.Tensor, by: tf.Tensor, reach: float) -> tf.Tensor:
-        few, many = tf.shape(evidence), tf.shape(by)
-        rows, columns = (tents(few[axis], many[axis], reach) for axis in (1, 2))
-        shares = tf.einsum("pi,npq,qj->nij", rows, by, columns)
-        return by * tf.einsum("pi,nij,qj->npq", rows, evidence / shares, columns)
-
-    @tf.function(input_signature=[network.signature, VECTOR])
-    def explain(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
-        *fine, (A, G) = network.evidence(images, along)
-        maps = what = _grad_cam(A, G)
-        if fine:
-            size = tf.shape(fine[0][0])[1:3]
-            where = 0.0
-            for one in fine:
-                cells = tf.cast(tf.reduce_prod(tf.shape(one[0])[1:3]), tf.float32)
-                where += enlarge(_hires_cam(*one) * cells, size)
-            where = tf.nn.relu(where)
-            where += 1e-3 * tf.reduce_mean(where, axis=(1, 2), keepdims=True)
-            where = tf.math.divide_no_nan(where, tf.reduce_max(where, axis=(1, 2), keepdims=True)) + 1e-6
-            maps = hand_out(tf.nn.relu(what), where, reach) - hand_out(tf.nn.relu(-what), tf.ones_like(where), 1.0)
-        return enlarge(maps, tf.shape(images)[1:3]) if upsample else maps
-
-    return explain

@@ -1,4 +1,4 @@
-"""Attributions of pixels, by gradients and by covering up, and the baselines that any map must beat.
+"""Attributions of pixels by gradients.
 
 Private; :mod:`crackviz.attribution` is the public face. Whatever takes several passes for an image sends CHUNK
 variants through the network at once: several of one image, or one each of several images.
@@ -6,7 +6,6 @@ variants through the network at once: several of one image, or one each of sever
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,8 +20,6 @@ from crackviz._graph import (
     VECTOR,
     Network,
     Target,
-    bilinear,
-    build_logits,
     check_images,
     chunks,
     compiled,
@@ -34,7 +31,7 @@ from crackviz._graph import (
 Baseline = str | float | np.ndarray
 
 
-def _prepare(model: keras.Model, images: np.ndarray, layer: object, **counts: int) -> np.ndarray:
+def prepare(model: keras.Model, images: np.ndarray, layer: object, **counts: int) -> np.ndarray:
     if layer is not None:
         raise CrackvizError(f"layer is {layer!r}, but this method explains pixels, no layer's cells: leave it out.")
     for name, value in counts.items():
@@ -43,7 +40,7 @@ def _prepare(model: keras.Model, images: np.ndarray, layer: object, **counts: in
     return check_images(model, images)
 
 
-def _steps(count: int, images: int) -> Iterator[np.ndarray]:
+def lots(count: int, images: int) -> Iterator[np.ndarray]:
     """Cut `count` variants of each of some images into lots that fill a chunk."""
     step = max(1, CHUNK // images)
     return (np.arange(start, min(start + step, count)) for start in range(0, count, step))
@@ -148,7 +145,7 @@ def gradient(
     Simonyan, Vedaldi, Zisserman: *Deep Inside Convolutional Networks*, ICLR Workshop 2014. Departure: the sign stays,
     by default. With ``channels="max"`` it is tf-keras-vis' Saliency before its scaling. ``THEORY.md`` T7.
     """
-    images = _prepare(model, images, layer)
+    images = prepare(model, images, layer)
     _check_channels(channels)
     slope, along = compiled(model, _build_gradient), direction(model, target)
     return in_chunks(lambda some: _over_channels(slope(some, along).numpy(), channels), images)
@@ -167,7 +164,7 @@ def input_x_gradient(
     Shrikumar et al.: *Not Just a Black Box*, 2016, arXiv:1605.01713. It adds up to the logit only for a network without
     biases. ``THEORY.md`` T7.
     """
-    images = _prepare(model, images, layer)
+    images = prepare(model, images, layer)
     slope, along = compiled(model, _build_gradient), direction(model, target)
     return in_chunks(lambda some: (slope(some, along).numpy() * some).sum(axis=-1), images)
 
@@ -202,7 +199,7 @@ def smooth_grad(
     Smilkov et al.: *SmoothGrad*, 2017, arXiv:1706.03825. Departure: averaged with the sign, by default; tf-keras-vis
     averages absolute values. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
     """
-    images = _prepare(model, images, layer, n_samples=n_samples)
+    images = prepare(model, images, layer, n_samples=n_samples)
     _check_channels(channels)
     if not noise >= 0:
         raise CrackvizError(f"noise is {noise!r}; expected 0 or more.")
@@ -210,7 +207,7 @@ def smooth_grad(
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):
         x = tf.constant(images[some])
-        total = sum(slope(x, along, steps, seed, noise) for steps in _steps(n_samples, len(x)))
+        total = sum(slope(x, along, steps, seed, noise) for steps in lots(n_samples, len(x)))
         maps[some] = _over_channels(total.numpy() / n_samples, channels)
     return maps
 
@@ -269,14 +266,14 @@ def integrated_gradients(
     Sundararajan, Taly, Yan: *Axiomatic Attribution for Deep Networks*, ICML 2017. Departure: the midpoint rule, more
     exact than the paper's right-hand sum. ``THEORY.md`` T7.
     """
-    images = _prepare(model, images, layer, n_samples=n_samples)
+    images = prepare(model, images, layer, n_samples=n_samples)
     slope, along = compiled(model, _build_path), direction(model, target)
     start = None if isinstance(baseline, str) else baseline_images(images, baseline)
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):
         x = tf.constant(images[some])
         base = tf.constant(baseline_images(images[some], baseline) if start is None else start[some])
-        total = sum(slope(x, base, along, (steps + 0.5) / n_samples) for steps in _steps(n_samples, len(x)))
+        total = sum(slope(x, base, along, (steps + 0.5) / n_samples) for steps in lots(n_samples, len(x)))
         maps[some] = tf.reduce_sum((x - base) * total, axis=-1).numpy() / n_samples
     return maps
 
@@ -312,7 +309,7 @@ def guided_backprop(
     Saliency Maps*, NeurIPS 2018. Works where the ReLU is a layer, where it is an argument of another layer, and in
     nested models; tf-keras-vis changes arguments only, and does nothing for a ReLU that is a layer. ``THEORY.md`` T7.
     """
-    images = _prepare(model, images, layer)
+    images = prepare(model, images, layer)
     _check_channels(channels)
     if not any(_has_relu(step.layer) for step in walk(model).values()):
         raise CrackvizError(f"The model {model.name!r} has no ReLU: guided backpropagation is its plain gradient.")
@@ -357,257 +354,3 @@ def _build_guided(network: Network) -> Any:
         return tape.gradient(score, images, unconnected_gradients="zero")
 
     return slope
-
-
-# --- covering up --------------------------------------------------------------------------------------------------
-
-
-def occlusion(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    size: int = 16,
-    stride: int = 8,
-    baseline: Baseline = "mean",
-) -> np.ndarray:
-    """Cover a square of the image, and see how much the logit falls; then the next square.
-
-    Other arguments and errors are those of :func:`gradient`.
-
-    Parameters
-    ----------
-    upsample : bool
-        True: each pixel gets the mean over the squares that cover it. False: the falls themselves, one for each square.
-    size, stride : int
-        Side of the square and distance of two of them, in px; the last ones end at the image's border. One forward
-        pass for each, and one for the whole image.
-    baseline : "black", "mean", "blur", number or array
-        What the square is filled with; see :func:`integrated_gradients`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W) or (N, rows, columns), in logits per square.
-
-    Notes
-    -----
-    Zeiler, Fergus: *Visualizing and Understanding Convolutional Networks*, ECCV 2014. Departures: the logit instead of
-    the probability, overlapping squares averaged, and the mean colour, since a grey square is no edge on grey
-    concrete, but its border is one all the same. ``THEORY.md`` T7.
-    """
-    images = _prepare(model, images, layer, size=size, stride=stride)
-    height, width = images.shape[1:3]
-    if size > min(height, width):
-        raise CrackvizError(f"size is {size}, but the images are {height} x {width} px; expected a smaller square.")
-    tops, lefts = occlusion_windows(height, size, stride), occlusion_windows(width, size, stride)
-    corners = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
-    whole, covered = compiled(model, build_logits), compiled(model, _build_covered)
-    along = direction(model, target)
-    start = None if isinstance(baseline, str) else baseline_images(images, baseline)
-    falls = np.empty((len(images), len(corners)), np.float32)
-    for some in chunks(images):
-        x = tf.constant(images[some])
-        base = tf.constant(baseline_images(images[some], baseline) if start is None else start[some])
-        before = whole(x).numpy() @ along
-        for steps in _steps(len(corners), len(x)):
-            falls[some, steps] = before[:, np.newaxis] - covered(x, base, along, corners[steps], size).numpy()
-    grid = falls.reshape(len(images), len(tops), len(lefts))
-    if not upsample:
-        return grid
-    rows, columns = (  # (squares, pixels): which pixels a square covers
-        ((np.arange(side) >= starts[:, None]) & (np.arange(side) < starts[:, None] + size)).astype(np.float32)
-        for side, starts in ((height, tops), (width, lefts))
-    )
-    rows, columns = rows / rows.sum(axis=0), columns / columns.sum(axis=0)
-    return rows.T @ grid @ columns
-
-
-def occlusion_windows(side: int, size: int, stride: int) -> np.ndarray:
-    """Return where the squares begin along one side; the last one ends at the border."""
-    return np.unique([*range(0, side - size, stride), side - size])
-
-
-def _build_covered(network: Network) -> Any:
-    specs = [network.signature, network.signature, VECTOR]
-
-    @tf.function(input_signature=[*specs, tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((), tf.int32)])
-    def logits(x: tf.Tensor, base: tf.Tensor, along: tf.Tensor, corners: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        def inside(start: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
-            place = tf.range(side) - start[:, tf.newaxis]
-            return (place >= 0) & (place < size)
-
-        rows, columns = (inside(corners[:, axis], tf.shape(x)[1 + axis]) for axis in (0, 1))
-        covered = (rows[:, :, tf.newaxis] & columns[:, tf.newaxis])[..., tf.newaxis]
-        return tf.tensordot(network.many(tf.where(covered, base[:, tf.newaxis], x[:, tf.newaxis])), along, 1)
-
-    return logits
-
-
-def rise(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    n_samples: int = 500,
-    cells: int = 8,
-    keep: float = 0.5,
-    seed: int = 0,
-) -> np.ndarray:
-    r"""Dim random parts of the image many times, and ask of each pixel what the logit gains by its being visible.
-
-    With masks :math:`M_m` and the logits :math:`z_m` of the dimmed images, the slope of a straight line through them,
-
-    .. math:: L_{ij} = \frac{\sum_m (z_m - \bar z) (M_{m,ij} - \bar M_{ij})}{\sum_m (M_{m,ij} - \bar M_{ij})^2} .
-
-    Other arguments and errors are those of :func:`gradient`.
-
-    Parameters
-    ----------
-    n_samples : int
-        Masks: as many forward passes. The map's noise falls with their square root.
-    cells : int
-        A mask is a grid of so many cells a side, each visible or not, enlarged bilinearly and moved at random.
-    keep : float
-        Probability that a cell is visible.
-    seed : int
-        Fixes the masks, which are the same for every image.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W), in logits for a pixel's surroundings becoming visible.
-
-    Notes
-    -----
-    Petsiuk, Das, Saenko: *RISE*, BMVC 2018. Departure: the paper's mean of :math:`z_m M_m` shifts with a constant added
-    to the score and has no zero; the slope doesn't and has. ``THEORY.md`` T7.
-    """
-    images = _prepare(model, images, layer, n_samples=n_samples, cells=cells)
-    if not 0 < keep < 1 or n_samples < 2:
-        raise CrackvizError(
-            f"keep is {keep!r} and n_samples {n_samples}; expected 0 < keep < 1 and at least 2 samples."
-        )
-    rng = np.random.default_rng(seed)
-    grids = (rng.random((n_samples, cells + 1, cells + 1)) < keep).astype(np.float32)
-    shifts = rng.random((n_samples, 2), np.float32)  # in cells
-    dimmed, along = compiled(model, _build_dimmed), direction(model, target)
-    size = images.shape[1:3]
-    logits = np.empty((len(images), n_samples), np.float32)
-    for some in chunks(images):
-        x = tf.constant(images[some])
-        for steps in _steps(n_samples, len(x)):
-            logits[some, steps] = dimmed(x, along, grids[steps], shifts[steps])
-    logits -= logits.mean(axis=1, keepdims=True)
-    mean, square = np.zeros(size), np.zeros(size)
-    for steps in _steps(n_samples, 1):
-        masks = _masks(grids[steps], shifts[steps], size).numpy()
-        mean += masks.sum(axis=0) / n_samples
-        square += (masks**2).sum(axis=0) / n_samples
-    maps = np.zeros(images.shape[:3], np.float32)
-    for steps in _steps(n_samples, 1):
-        masks = _masks(grids[steps], shifts[steps], size).numpy() - mean.astype(np.float32)
-        maps += np.tensordot(logits[:, steps], masks, 1)
-    variance = (n_samples * (square - mean**2)).astype(np.float32)
-    return np.divide(maps, variance, out=np.zeros_like(maps), where=variance > 1e-6)
-
-
-@tf.function(reduce_retracing=True)
-def _masks(grids: tf.Tensor, shifts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Return masks (s, H, W) from grids (s, c + 1, c + 1), moved by shifts (s, 2) in cells."""
-    cells = tf.cast(tf.shape(grids)[1] - 1, tf.float32)
-    sides = [tf.cast(size[axis], tf.float32) for axis in (0, 1)]
-    rows, columns = (
-        bilinear(cells + 1, side, shifts[:, axis] * side / cells, side / cells) for axis, side in enumerate(sides)
-    )
-    return tf.matmul(rows, tf.matmul(grids, columns, transpose_b=True))  # stack by stack: nothing is broadcast
-
-
-def _build_dimmed(network: Network) -> Any:
-    specs = [network.signature, VECTOR, tf.TensorSpec((None, None, None), tf.float32)]
-
-    @tf.function(input_signature=[*specs, tf.TensorSpec((None, 2), tf.float32)])
-    def logits(x: tf.Tensor, along: tf.Tensor, grids: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
-        masks = _masks(grids, shifts, tf.shape(x)[1:3])
-        return tf.tensordot(network.many(x[:, tf.newaxis] * masks[..., tf.newaxis]), along, 1)
-
-    return logits
-
-
-# --- baselines ----------------------------------------------------------------------------------------------------
-
-
-def _grey(model: keras.Model, images: np.ndarray, target: Target, layer: object) -> np.ndarray:
-    images = _prepare(model, images, layer)
-    direction(model, target)  # refused where there is no such class, as by every method
-    return images.mean(axis=-1)
-
-
-def random(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    seed: int = 0,
-) -> np.ndarray:
-    """Draw a map: uniform in [0, 1), each pixel alone. What a map must beat to say anything at all.
-
-    Neither the network nor `target` enters. `seed` and the image fix the draw, whatever the batch. Arguments, result
-    and errors are otherwise those of :func:`gradient`.
-    """
-    images = _prepare(model, images, layer)
-    direction(model, target)
-    draws = [np.random.default_rng((seed, zlib.crc32(image.tobytes()))) for image in images]
-    return np.stack([rng.random(images.shape[1:3], np.float32) for rng in draws])
-
-
-def darkness(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: None = None, upsample: bool = True
-) -> np.ndarray:
-    """Return 1 less the mean of red, green and blue: cracks are dark. In [0, 1].
-
-    Neither the network nor `target` enters. Arguments, result and errors are otherwise those of :func:`gradient`.
-    """
-    return 1 - _grey(model, images, target, layer)
-
-
-def local_darkness(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    sigma: float = 8.0,
-) -> np.ndarray:
-    """Return by how much a pixel is darker than its surroundings: cracks are dark lines, shadows dark areas.
-
-    Neither the network nor `target` enters. Signed, in [-1, 1]. `sigma` is that of the Gaussian mean of the
-    surroundings, in px. Arguments, result and errors are otherwise those of :func:`gradient`.
-    """
-    grey = _grey(model, images, target, layer)
-    return ndimage.gaussian_filter(grey, (0, sigma, sigma), mode="nearest") - grey
-
-
-def edges(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    sigma: float = 1.0,
-) -> np.ndarray:
-    """Return the slope of the brightness, smoothed by a Gaussian of `sigma` px: cracks have edges. From 0 up.
-
-    Neither the network nor `target` enters. Arguments, result and errors are otherwise those of :func:`gradient`.
-    """
-    grey = _grey(model, images, target, layer)
-    slopes = [ndimage.gaussian_filter(grey, (0, sigma, sigma), (0, *o), mode="nearest") for o in ((1, 0), (0, 1))]
-    return np.hypot(*slopes)

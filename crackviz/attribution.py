@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError
+from crackviz._baselines import darkness, edges, local_darkness, random
 from crackviz._cams import (
     cam,
     eigen_cam,
@@ -28,9 +29,9 @@ from crackviz._cams import (
     hires_cam,
     layer_cam,
     score_cam,
-    thin_cam,
     xgrad_cam,
 )
+from crackviz._covering import occlusion, occlusion_windows, rise
 from crackviz._graph import (
     CHUNK,
     Layer,
@@ -47,19 +48,13 @@ from crackviz._ladder import ladder, measured_field
 from crackviz._pixels import (
     Baseline,
     baseline_images,
-    darkness,
-    edges,
     gradient,
     guided_backprop,
     input_x_gradient,
     integrated_gradients,
-    local_darkness,
-    occlusion,
-    occlusion_windows,
-    random,
-    rise,
     smooth_grad,
 )
+from crackviz._thin import thin_cam
 
 __all__ = [
     "CHUNK",
