@@ -28,6 +28,7 @@ from crackviz._graph import (
     in_chunks,
     layer_names,
     pooling_after,
+    sides,
     tail_input,
 )
 
@@ -55,7 +56,7 @@ def _build(network: Network, combine: Combine, upsample: bool) -> Any:
         maps = [combine(A, G) for A, G in network.evidence(images, along)]
         if not upsample:
             return maps[0]
-        size = tf.shape(images)[1:3]
+        size = sides(images, 1)
         if len(maps) == 1:
             return enlarge(maps[0], size)
         # In logits per cell of the coarsest layer: a finer map shares the same evidence among more cells.
@@ -192,7 +193,7 @@ def _build_cam(network: Network, upsample: bool) -> Any:
         (A,) = network.activations(images)
         weights = tf.tensordot(network.dense.kernel, along, 1) / tf.cast(tf.reduce_prod(tf.shape(A)[1:3]), tf.float32)
         maps = tf.tensordot(A, weights, 1)
-        return enlarge(maps, tf.shape(images)[1:3]) if upsample else maps
+        return enlarge(maps, sides(images, 1)) if upsample else maps
 
     return explain
 
@@ -358,7 +359,7 @@ def _build_activations(network: Network) -> Any:
 def _build_masked(network: Network) -> Any:
     @tf.function(input_signature=[network.signature, tf.TensorSpec((None, None, None, None), tf.float32)])
     def logits(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
-        masks = enlarge(tf.transpose(maps, (0, 3, 1, 2)), tf.shape(images)[1:3])
+        masks = enlarge(tf.transpose(maps, (0, 3, 1, 2)), sides(images, 1))
         low, high = (reduce(masks, axis=(2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
         span = high - low
         # A channel that is the same everywhere shows nothing; its rounding errors must not be stretched to a mask.

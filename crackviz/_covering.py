@@ -56,6 +56,10 @@ def occlusion(
     height, width = images.shape[1:3]
     if size > min(height, width):
         raise CrackvizError(f"size is {size}, but the images are {height} x {width} px; expected a smaller square.")
+    if stride > size:
+        raise CrackvizError(
+            f"stride is {stride}, but size {size}: the squares would leave gaps; expected at most size."
+        )
     tops, lefts = occlusion_windows(height, size, stride), occlusion_windows(width, size, stride)
     corners = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
     whole, covered = compiled(model, build_logits), compiled(model, _build_covered)

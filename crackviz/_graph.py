@@ -330,7 +330,8 @@ class Network:
         for A, G, pooled in zip(maps, gradients, self.pooled, strict=True):
             A, G = tf.cast(A, tf.float32), tf.cast(G, tf.float32)
             if pooled:
-                G = G[:, tf.newaxis, tf.newaxis] / tf.cast(tf.reduce_prod(tf.shape(A)[1:3]), tf.float32)
+                height, width = sides(A, 1)
+                G = G[:, tf.newaxis, tf.newaxis] / tf.cast(height * width, tf.float32)
             pairs.append((A, G))
         return pairs
 
@@ -401,12 +402,17 @@ def bilinear(cells: Any, size: Any, shift: Any = 0.0, scale: Any = None) -> tf.T
     return tf.maximum(1.0 - tf.abs(place[..., tf.newaxis] - tf.range(cells)), 0.0)
 
 
-def enlarge(maps: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+def sides(values: tf.Tensor, first: int) -> tuple[Any, Any]:
+    """Return two neighbouring sides of a tensor, as numbers where they are known when it is traced."""
+    known, shape = values.shape[first : first + 2 or None], tf.shape(values)
+    return tuple(shape[first + i] if side is None else side for i, side in enumerate(known))  # type: ignore[return-value]
+
+
+def enlarge(maps: tf.Tensor, size: tuple[Any, Any]) -> tf.Tensor:
     """Enlarge maps (…, h, w) to (…, H, W): what ``tf.image.resize`` does, by two products, in half the time."""
-    shape = tf.shape(maps)
-    rows, columns = bilinear(shape[-2], size[0]), bilinear(shape[-1], size[1])
-    maps = tf.reshape(tf.tensordot(maps, columns, [[-1], [1]]), (-1, shape[-2], size[1]))
-    # Repeated, not broadcast: TensorFlow 2.21's product of stacks writes out of bounds where it has to broadcast
-    # (oneDNN).
-    maps = tf.matmul(tf.repeat(rows[tf.newaxis], tf.shape(maps)[0], axis=0), maps)
-    return tf.reshape(maps, tf.concat([shape[:-2], size], axis=0))
+    (height, width), before = sides(maps, -2), tf.shape(maps)[:-2]
+    flat = tf.matmul(tf.reshape(maps, (-1, width)), bilinear(width, size[1]), transpose_b=True)
+    flat = tf.reshape(flat, (-1, height, size[1]))
+    # Repeated, not broadcast: TensorFlow 2.21's product of stacks of matrices corrupts memory where it broadcasts.
+    rows = tf.tile(bilinear(height, size[0])[tf.newaxis], (tf.shape(flat)[0], 1, 1))
+    return tf.reshape(tf.matmul(rows, flat), tf.concat([before, size], axis=0))

@@ -12,7 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz._cams import Layers, combine_grad_cam, combine_hires_cam
-from crackviz._graph import VECTOR, Network, Target, check_images, compiled, direction, enlarge, in_chunks, layer_names
+from crackviz._graph import (
+    VECTOR,
+    Network,
+    Target,
+    check_images,
+    compiled,
+    direction,
+    enlarge,
+    in_chunks,
+    layer_names,
+    sides,
+)
 from crackviz._ladder import ladder
 
 
@@ -84,7 +95,7 @@ def _build_thin(network: Network, reach: float, upsample: bool) -> Any:
         *fine, (A, G) = network.evidence(images, along)
         maps = what = combine_grad_cam(A, G)
         if fine:
-            size = tf.shape(fine[0][0])[1:3]
+            size = sides(fine[0][0], 1)
             where = 0.0
             for one in fine:
                 cells = tf.cast(tf.reduce_prod(tf.shape(one[0])[1:3]), tf.float32)
@@ -93,6 +104,6 @@ def _build_thin(network: Network, reach: float, upsample: bool) -> Any:
             where += 1e-3 * tf.reduce_mean(where, axis=(1, 2), keepdims=True)
             where = tf.math.divide_no_nan(where, tf.reduce_max(where, axis=(1, 2), keepdims=True)) + 1e-6
             maps = hand_out(tf.nn.relu(what), where, reach) - hand_out(tf.nn.relu(-what), tf.ones_like(where), 1.0)
-        return enlarge(maps, tf.shape(images)[1:3]) if upsample else maps
+        return enlarge(maps, sides(images, 1)) if upsample else maps
 
     return explain
