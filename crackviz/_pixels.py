@@ -238,7 +238,7 @@ def integrated_gradients(
     layer: None = None,
     upsample: bool = True,
     n_samples: int = 32,
-    baseline: Baseline = "black",
+    baseline: Baseline = "mean",
 ) -> np.ndarray:
     r"""Sum up the gradient on the straight way from a baseline to the image.
 
@@ -254,7 +254,8 @@ def integrated_gradients(
         Steps, each in the middle of its share of the way: as many forward and backward passes.
     baseline : "black", "mean", "blur", number or array
         The image that stands for "nothing there": black, each image's mean colour, the blurred image, a grey, or
-        images. Where a pixel equals its baseline it gets 0: with "black" a black crack gets nothing.
+        images. Where a pixel equals its baseline it gets 0. Ask what the network makes of the baseline itself: black,
+        the usual one, is what a crack looks like, and may have more evidence of a crack in it than any picture.
 
     Returns
     -------
