@@ -21,6 +21,7 @@ _SUBMODULES = (
     "training",
     "evaluation",
     "attribution",
+    "features",
     "plots",
     "claims",
     "series",

@@ -361,11 +361,8 @@ class LadderDisplay:
                 f"The ladder doesn't hold {', '.join(map(repr, missing))}; expected layers of "
                 f"{', '.join(map(str, self.ladder.index))}."
             )
-        rungs = {name: self.ladder.loc[name] for name in self.maps}
-        texts = {
-            name: f"{name}: cell {_px(rung['cell'])}\nsees {_px(rung['receptive_field'])}"
-            for name, rung in rungs.items()
-        }
+        cells, fields = (self.ladder[column].astype(float).to_dict() for column in ("cell", "receptive_field"))
+        texts = {name: f"{name}: cell {_px(cells[name])}\nsees {_px(fields[name])}" for name in self.maps}
         label = PER_CELL if self.label is None else self.label
         if isinstance(label, Mapping):
             label = {texts[name]: text for name, text in label.items() if name in texts}
@@ -381,10 +378,10 @@ class LadderDisplay:
         ).plot(ax)
         self.figure_, self.ax_ = grid.figure_, grid.ax_
         height, width = self.images.shape[1:3]
-        for axis, rung in zip(self.ax_[0, 1:], rungs.values(), strict=True):
-            for side, style in ((rung["cell"], "-"), (rung["receptive_field"], "--")):
+        for axis, name in zip(self.ax_[0, 1:], self.maps, strict=True):
+            for side, style in ((cells[name], "-"), (fields[name], "--")):
                 if np.isfinite(side):
-                    square(axis, (height / 2, width / 2), float(side), style)
+                    square(axis, (height / 2, width / 2), side, style)
         lines = [Line2D([], [], color="black", linestyle=style) for style in ("-", "--")]
         if ax is None:
             self.figure_.legend(

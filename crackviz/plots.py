@@ -32,22 +32,28 @@ from crackviz._drawing import (
     some_axes,
     title_lines,
 )
-from crackviz._heatmaps import AttributionDisplay, AttributionGridDisplay, LadderDisplay
+from crackviz._heatmaps import AttributionDisplay, AttributionGridDisplay, LadderDisplay, square
+from crackviz._networks import ActivationMapsDisplay, ArchitectureDisplay, FiltersDisplay, KernelsDisplay
 
 __all__ = [
     "COLORS",
     "ONE_SIDED",
     "SIGNED",
+    "ActivationMapsDisplay",
+    "ArchitectureDisplay",
     "AttributionDisplay",
     "AttributionGridDisplay",
+    "FiltersDisplay",
     "HistoryDisplay",
     "ImagesDisplay",
+    "KernelsDisplay",
     "LadderDisplay",
     "Scale",
     "ScoresDisplay",
     "add_color_bar",
     "overlay",
     "scale_limits",
+    "square",
 ]
 
 
