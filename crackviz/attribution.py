@@ -63,6 +63,7 @@ __all__ = [
     "Layer",
     "Method",
     "Target",
+    "baseline_images",
     "bias",
     "cam",
     "check_images",
