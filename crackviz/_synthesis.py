@@ -142,7 +142,7 @@ def maximise_logit(
     seed: int = 0,
     size: int | None = None,
     start: np.ndarray | None = None,
-    smoothness: float = 3.0,
+    smoothness: float = 10.0,
     greyness: float = 1.0,
     jitter: int = 4,
     colour: bool = True,
