@@ -20,6 +20,7 @@ from crackviz._graph import (
     Layer,
     Network,
     Target,
+    blend,
     check_images,
     chunks,
     compiled,
@@ -364,6 +365,6 @@ def _build_masked(network: Network) -> Any:
         span = high - low
         # A channel that is the same everywhere shows nothing; its rounding errors must not be stretched to a mask.
         masks = tf.math.divide_no_nan(masks - low, tf.where(span > 1e-5 * tf.abs(high), span, 0.0))
-        return network.many(images[:, tf.newaxis] * masks[..., tf.newaxis])
+        return network.many(blend(0.0, images, masks))
 
     return logits

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz import CrackvizError
-from crackviz._graph import VECTOR, Network, Target, bilinear, build_logits, chunks, compiled, direction
+from crackviz._graph import VECTOR, Network, Target, bilinear, blend, build_logits, chunks, compiled, direction
 from crackviz._pixels import Baseline, baseline_images, lots, prepare
 
 
@@ -98,8 +98,8 @@ def _build_covered(network: Network) -> Any:
             return (place >= 0) & (place < size)
 
         rows, columns = (inside(corners[:, axis], tf.shape(x)[1 + axis]) for axis in (0, 1))
-        covered = (rows[:, :, tf.newaxis] & columns[:, tf.newaxis])[..., tf.newaxis]
-        return tf.tensordot(network.many(tf.where(covered, base[:, tf.newaxis], x[:, tf.newaxis])), along, 1)
+        covered = tf.cast(rows[:, :, tf.newaxis] & columns[:, tf.newaxis], tf.float32)
+        return tf.tensordot(network.many(blend(x, base, covered[tf.newaxis])), along, 1)
 
     return logits
 
@@ -191,6 +191,6 @@ def _build_dimmed(network: Network) -> Any:
     @tf.function(input_signature=[*specs, tf.TensorSpec((None, 2), tf.float32)])
     def logits(x: tf.Tensor, along: tf.Tensor, grids: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
         masks = _masks(grids, shifts, tf.shape(x)[1:3])
-        return tf.tensordot(network.many(x[:, tf.newaxis] * masks[..., tf.newaxis]), along, 1)
+        return tf.tensordot(network.many(blend(0.0, x, masks[tf.newaxis])), along, 1)
 
     return logits

@@ -405,7 +405,7 @@ def bilinear(cells: Any, size: Any, shift: Any = 0.0, scale: Any = None) -> tf.T
 def sides(values: tf.Tensor, first: int) -> tuple[Any, Any]:
     """Return two neighbouring sides of a tensor, as numbers where they are known when it is traced."""
     known, shape = values.shape[first : first + 2 or None], tf.shape(values)
-    return tuple(shape[first + i] if side is None else side for i, side in enumerate(known))  # type: ignore[return-value]
+    return tuple(shape[first + i] if side is None else side for i, side in enumerate(known))
 
 
 def enlarge(maps: tf.Tensor, size: tuple[Any, Any]) -> tf.Tensor:
@@ -416,3 +416,19 @@ def enlarge(maps: tf.Tensor, size: tuple[Any, Any]) -> tf.Tensor:
     # Repeated, not broadcast: TensorFlow 2.21's product of stacks of matrices corrupts memory where it broadcasts.
     rows = tf.tile(bilinear(height, size[0])[tf.newaxis], (tf.shape(flat)[0], 1, 1))
     return tf.reshape(tf.matmul(rows, flat), tf.concat([before, size], axis=0))
+
+
+def blend(base: tf.Tensor, images: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    """Return ``base + masks * (images - base)`` (n, s, H, W, 3), for n images and s masks, of each or of all.
+
+    Parameters
+    ----------
+    base, images : (n, H, W, 3), or 0.0 for a black base
+    masks : (n, s, H, W) or (1, s, H, W)
+    """
+    shape, s = tf.shape(images), tf.shape(masks)[1]
+    # One mask for three colours: this product is twice as fast as to broadcast, or to choose by tf.where.
+    flat = tf.reshape(tf.matmul(tf.reshape(masks, (-1, 1)), tf.ones((1, 3))), (tf.shape(masks)[0], s, -1))
+    way = tf.reshape(images - base, (shape[0], 1, -1))
+    mixed = flat * way if isinstance(base, float) else flat * way + tf.reshape(base, (shape[0], 1, -1))
+    return tf.reshape(mixed, (shape[0], s, shape[1], shape[2], 3))

@@ -196,8 +196,9 @@ def smooth_grad(
 
     Notes
     -----
-    Smilkov et al.: *SmoothGrad*, 2017, arXiv:1706.03825. Departure: averaged with the sign, by default; tf-keras-vis
-    averages absolute values. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
+    Smilkov et al.: *SmoothGrad*, 2017, arXiv:1706.03825. Departures: averaged with the sign, by default (tf-keras-vis
+    averages absolute values); and the noise comes in pairs, once added and once subtracted, which costs half as much
+    and is less noisy. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
     """
     images = prepare(model, images, layer, n_samples=n_samples)
     _check_channels(channels)
@@ -218,11 +219,14 @@ def _build_noisy(network: Network) -> Any:
     @tf.function(input_signature=[*specs, tf.TensorSpec((), tf.float32)])
     def slopes(x: tf.Tensor, along: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(x)[1:]
+        pairs, which = tf.unique(steps // 2)
         draws = tf.map_fn(
-            lambda step: tf.random.stateless_normal(shape, tf.stack([seed, step])),
-            steps,
+            lambda pair: tf.random.stateless_normal(shape, tf.stack([seed, pair])),
+            pairs,
             fn_output_signature=tf.float32,
         )
+        signs = tf.cast(1 - 2 * (steps % 2), tf.float32)
+        draws = tf.gather(draws, which) * signs[:, tf.newaxis, tf.newaxis, tf.newaxis]
         span = tf.reduce_max(x, axis=(1, 2, 3)) - tf.reduce_min(x, axis=(1, 2, 3))
         copies = x[:, tf.newaxis] + noise * span[:, tf.newaxis, tf.newaxis, tf.newaxis, tf.newaxis] * draws
         return tf.reduce_sum(network.many_gradients(copies, along), axis=1)

@@ -196,8 +196,7 @@ def methods_table(model: keras.Model, images: np.ndarray) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by name: title, kind, paper, forward, backward (passes for each image), signed, complete, by_class. CAM
-        is left out for a model that it refuses.
+        Indexed by name: title, kind, paper, forward, backward (passes for each image), signed, complete, by_class.
     """
     rows = {}
     for name, method in METHODS.items():

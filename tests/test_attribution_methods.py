@@ -768,16 +768,20 @@ def test_enlarging_is_half_pixel_bilinear(count: int, height: int, width: int, u
 @given(
     kernels=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 2), st.integers(1, 2)), min_size=1, max_size=3),
     pool=st.booleans(),
+    sign=st.sampled_from([1, -1]),
 )
-def test_the_receptive_field_is_what_the_gradient_says(kernels: list[tuple[int, int, int]], pool: bool) -> None:
-    """With positive weights and average pooling nothing hides a path: computed and measured are the same."""
+def test_the_receptive_field_is_what_the_gradient_says(
+    kernels: list[tuple[int, int, int]], pool: bool, sign: int
+) -> None:
+    """With weights of one sign and average pooling nothing hides a path: computed and measured are the same."""
     x = inputs = keras.Input((64, 64, 3))
     for kernel, stride, dilation in kernels:
         x = layers.Conv2D(2, kernel, strides=stride if dilation == 1 else 1, dilation_rate=dilation, padding="same")(x)
     if pool:
         x = layers.AveragePooling2D(2)(x)
     model = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
-    model.set_weights([np.abs(value) + 0.1 for value in model.get_weights()])
+    first, *others = (np.abs(value) + 0.1 for value in model.get_weights())
+    model.set_weights([sign * first, *others])
     field = attribution.ladder(model)["receptive_field"].iloc[-1]
     rows, columns = attribution.measured_field(model, random_images(1, 64))
     assert rows.stop - rows.start == columns.stop - columns.start == field
