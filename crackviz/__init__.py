@@ -22,6 +22,7 @@ _SUBMODULES = (
     "training",
     "evaluation",
     "attribution",
+    "features",
     "plots",
     "claims",
     "series",

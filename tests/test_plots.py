@@ -142,3 +142,176 @@ def test_scores_show_their_intervals() -> None:
     (segment,) = display.ax_.collections[0].get_segments()
     assert segment[:, 0] == pytest.approx([0.8, 0.95])
     assert {text.get_text() for text in display.ax_.get_legend().get_texts()} == {"one", "two"}
+
+
+# --- methods and layers -------------------------------------------------------------------------------------------
+
+METHODS = {"one": MAPS, "two": np.abs(MAPS) * 100, "dead": np.zeros_like(MAPS)}
+
+
+def test_a_grid_has_one_bar_for_each_method_and_each_its_limits() -> None:
+    display = plots.AttributionGridDisplay.from_maps(
+        IMAGES, METHODS, logits=[1.25, -2, 0], label={"one": "logits", "two": "grey levels"}
+    )
+    assert display.ax_.shape == (4, 3), "methods go down, the images on top"
+    assert titles(display.ax_[0]) == ["logit +1.2", "logit -2.0", "logit +0.0"]
+    assert [axis.texts[0].get_text() for axis in display.ax_[1:, 0]] == ["one", "two", "dead"]
+    bars = color_bars(display.figure_)
+    assert [bar.get_ylabel() for bar in bars] == ["logits", "grey levels"], "nothing to scale where all is zero"
+    top = float(np.abs(MAPS).max())
+    assert bars[0].get_ylim() == pytest.approx((-top, top)) and bars[1].get_ylim() == pytest.approx((0, 100 * top))
+    for row in display.ax_[1:3]:
+        drawn = [axis.images[1].norm for axis in row if len(axis.images) > 1]
+        assert len({(norm.vmin, norm.vmax) for norm in drawn}) == 1
+    assert titles(display.ax_[3]) == ["the map is zero"] * 3
+    assert display.ax_[1, 2].get_title() == "the map is zero"
+
+
+def test_a_grid_by_images_by_image_and_by_a_pair() -> None:
+    display = plots.AttributionGridDisplay.from_maps(IMAGES, METHODS, rows="images", scale="image", titles=list("abc"))
+    assert display.ax_.shape == (3, 4) and not color_bars(display.figure_)
+    assert [axis.texts[0].get_text() for axis in display.ax_[:, 0]] == ["a", "b", "c"]
+    assert titles(display.ax_[0])[1].startswith("one\nscale ±") and titles(display.ax_[0])[2].startswith(
+        "two\nscale 0 …"
+    )
+    assert titles(display.ax_[2])[1] == "the map is zero"
+    display = plots.AttributionGridDisplay.from_maps(IMAGES, METHODS, scale=(-1.0, 1.0), label="logits")
+    (bar,) = color_bars(display.figure_)
+    assert bar.get_ylabel() == "logits" and bar.get_ylim() == (-1, 1)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_grids_of_one_and_of_many(count: int) -> None:
+    images, maps = np.resize(IMAGES, (count, 16, 16, 3)), np.resize(MAPS, (count, 16, 16))
+    grid = plots.AttributionGridDisplay.from_maps(images, {"a": maps, "b": maps})
+    assert grid.ax_.shape == (count, 3) and len(color_bars(grid.figure_)) == 2
+    masks = np.zeros((count, 16, 16), bool)
+    masks[:, 4:8] = True
+    one = plots.AttributionDisplay.from_maps(images, maps, masks=masks, logits=np.arange(count))
+    assert titles(one.ax_.flat[:1]) == ["logit +0.0"]
+    assert len(one.ax_[1, 0].collections) == 2, "an outline that shows on any colour"
+
+
+LADDER = pd.DataFrame({"cell": [2.0, 4.0, np.nan], "receptive_field": [3.0, 9.0, np.nan]}, index=["a", "b", "odd"])
+
+
+def test_the_ladder_draws_cell_and_field_to_size() -> None:
+    display = plots.LadderDisplay.from_maps(IMAGES, {"a": MAPS, "b": MAPS, "odd": MAPS}, LADDER, logits=[1, 2, 3])
+    assert display.ax_.shape == (3, 4) and len(color_bars(display.figure_)) == 3
+    assert titles(display.ax_[0])[1:] == ["a: cell 2 px\nsees 3 px", "b: cell 4 px\nsees 9 px", "odd: cell ?\nsees ?"]
+    cell, field = display.ax_[0, 2].patches
+    assert (cell.get_width(), cell.get_height()) == (4, 4) and (field.get_width(), field.get_height()) == (9, 9)
+    assert cell.get_xy() == (5.5, 5.5) and not display.ax_[0, 3].patches and not display.ax_[1, 2].patches
+    single = plots.LadderDisplay.from_maps(IMAGES[:1], {"a": MAPS[:1]}, LADDER)
+    assert single.ax_.shape == (1, 2)
+    with pytest.raises(CrackvizError, match="doesn't hold 'c'; expected layers of a, b, odd"):
+        plots.LadderDisplay.from_maps(IMAGES, {"c": MAPS}, LADDER)
+
+
+def test_a_square_is_cut_off_at_the_border() -> None:
+    _, axis = plt.subplots()
+    axis.imshow(IMAGES[0])
+    plots.square(axis, (1, 15), 6)
+    (patch,) = axis.patches
+    assert patch.get_xy() == (11.5, -0.5)
+    assert (patch.get_width(), patch.get_height()) == (4, 4)
+
+
+def test_wrong_grids_are_refused() -> None:
+    with pytest.raises(CrackvizError, match="no map to draw"):
+        plots.AttributionGridDisplay.from_maps(IMAGES, {})
+    with pytest.raises(CrackvizError, match="Maps of 'one' of shape"):
+        plots.AttributionGridDisplay.from_maps(IMAGES, {"one": MAPS[:2]})
+    with pytest.raises(CrackvizError, match="rows is 'down'"):
+        plots.AttributionGridDisplay.from_maps(IMAGES, METHODS, rows="down")
+    with pytest.raises(CrackvizError, match=r"NaN or infinity \(number 1\)"):
+        plots.AttributionDisplay.from_maps(IMAGES, np.where(np.arange(3)[:, None, None] == 1, np.nan, MAPS))
+    with pytest.raises(CrackvizError, match="2 logits for 3 images"):
+        plots.AttributionDisplay.from_maps(IMAGES, MAPS, logits=[1, 2])
+
+
+# --- inside the network -------------------------------------------------------------------------------------------
+
+
+def test_kernels_say_what_black_and_white_stand_for() -> None:
+    images = np.full((5, 3, 3, 3), 0.5, np.float32)
+    images[1:, 0, 0] = 1
+    display = plots.KernelsDisplay.from_kernels(images, np.full(5, 0.3))
+    (bar,) = color_bars(display.figure_)
+    assert bar.get_ylim() == pytest.approx((-0.3, 0.3)) and "weight" in bar.get_ylabel()
+    assert titles(display.ax_)[:2] == ["0\nall zero", "1"]
+    own = plots.KernelsDisplay.from_kernels(images, np.array([0, 0.1, 0.2, 0.3, 0.4]))
+    assert not color_bars(own.figure_) and titles(own.ax_)[:3] == ["0\nall zero", "1\n±0.1", "2\n±0.2"]
+    assert titles(plots.KernelsDisplay.from_kernels(images[1:2], np.array([0.3])).ax_) == ["0\n±0.3"]
+    assert plots.KernelsDisplay.from_kernels(np.resize(images, (40, 3, 3, 3)), np.full(40, 0.3)).ax_.shape == (5, 8)
+    with pytest.raises(CrackvizError, match="2 limits for 5 kernels"):
+        plots.KernelsDisplay.from_kernels(images, np.ones(2))
+
+
+def test_synthesised_pictures_stand_beside_found_ones() -> None:
+    patches = np.random.default_rng(3).random((2, 4, 7, 7, 3))
+    display = plots.FiltersDisplay.from_examples(
+        IMAGES[:2], patches, names=["channel 3", "channel 9"], values=np.arange(8.0).reshape(2, 4), reached=[11, 12]
+    )
+    assert display.ax_.shape == (2, 5)
+    assert titles(display.ax_[0]) == ["synthesised\n11", "found\n0", "1", "2", "3"]
+    assert titles(display.ax_[1]) == ["12", "4", "5", "6", "7"]
+    assert [axis.get_ylabel() for axis in display.ax_[:, 0]] == ["channel 3", "channel 9"]
+    np.testing.assert_array_equal(display.ax_[1, 4].images[0].get_array(), patches[1, 3])
+    many = plots.FiltersDisplay.from_examples(np.resize(IMAGES, (40, 16, 16, 3)), np.resize(patches, (40, 2, 7, 7, 3)))
+    assert many.ax_.shape == (40, 3)
+    with pytest.raises(CrackvizError, match="expected \\(F, K, h, w, 3\\)"):
+        plots.FiltersDisplay.from_examples(IMAGES, patches)
+
+
+def test_activation_maps_are_drawn_in_the_order_given() -> None:
+    maps = np.arange(3 * 2 * 2 * 4, dtype=float).reshape(3, 2, 2, 4)
+    maps[0, ..., 2] = 0
+    channels, contributions = np.array([[5, 1, 7, 0]] * 3), np.array([[2.5, -1, 0, 0.25]] * 3)
+    display = plots.ActivationMapsDisplay.from_maps(
+        IMAGES, maps, channels=channels, contributions=contributions, titles=list("abc"), count=3
+    )
+    assert display.ax_.shape == (3, 4)
+    assert titles(display.ax_[0]) == ["a", "channel 5\n+2.50", "channel 1\n-1.00", "channel 7\n+0.00\nthe map is zero"]
+    np.testing.assert_array_equal(display.ax_[1, 2].images[0].get_array(), maps[1, ..., 1])
+    (bar,) = color_bars(display.figure_)
+    assert bar.get_ylim() == (0, maps[..., :3].max()) and bar.get_ylabel() == "activation"
+    assert {axis.images[0].norm.vmax for axis in display.ax_[:, 1:].flat} == {maps[..., :3].max()}
+    signed = plots.ActivationMapsDisplay.from_maps(IMAGES[:1], maps[:1] - 3, scale="image")
+    assert not color_bars(signed.figure_) and signed.ax_.shape == (1, 5)
+    assert titles(signed.ax_[0])[1].startswith("scale ±")
+    many = plots.ActivationMapsDisplay.from_maps(np.resize(IMAGES, (40, 16, 16, 3)), np.resize(maps, (40, 2, 2, 4)))
+    assert many.ax_.shape == (40, 5)
+    with pytest.raises(CrackvizError, match="for 3 images; expected"):
+        plots.ActivationMapsDisplay.from_maps(IMAGES, maps[:2])
+
+
+def test_all_dead_maps_are_drawn_without_warning(recwarn: pytest.WarningsRecorder) -> None:
+    display = plots.ActivationMapsDisplay.from_maps(IMAGES[:1], np.zeros((1, 4, 4, 2)))
+    display.figure_.canvas.draw()
+    assert (
+        titles(display.ax_[0])[1:] == ["the map is zero"] * 2 and not color_bars(display.figure_) and not recwarn.list
+    )
+
+
+def test_the_architecture_shows_every_layer() -> None:
+    table = pd.DataFrame(
+        {
+            "kind": ["InputLayer", "Conv2D", "GlobalAveragePooling2D", "Dense"],
+            "output": ["32 × 32 × 3", "16 × 16 × 8", "8", "1"],
+            "weights": [0, 1224, 0, 9],
+        },
+        index=["image", "conv1", "gap", "logit"],
+    )
+    display = plots.ArchitectureDisplay.from_summary(table)
+    texts = [text.get_text() for text in display.ax_.texts if text.get_text()]
+    assert texts[1] == "conv1\nConv2D\n16 × 16 × 8\n1,224 weights" and len(texts) == 4
+    image, conv, gap, logit = display.ax_.patches[::3]
+    assert image.get_height() > conv.get_height() > gap.get_height() == logit.get_height()
+    long = pd.concat([table] * 10)
+    wrapped = plots.ArchitectureDisplay.from_summary(long)
+    assert len([text for text in wrapped.ax_.texts if text.get_text()]) == 40
+    open_size = table.assign(output=["None × None × 3", "None × None × 8", "8", "1"])
+    plots.ArchitectureDisplay.from_summary(open_size).figure_.canvas.draw()
+    with pytest.raises(CrackvizError, match="no layer"):
+        plots.ArchitectureDisplay.from_summary(table.iloc[:0])

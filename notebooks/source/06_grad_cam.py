@@ -9,6 +9,7 @@
 # | **You will learn** | to derive Grad-CAM, write it yourself, check it, read both classes off one map, choose the layer |
 # | **Time** | 45 minutes to read, under a minute to run |
 # | **Theory** | [T6 Grad-CAM](../THEORY.md#t6-grad-cam) |
+# | **Afterwards** | [07 Attribution methods](07_attribution_methods.ipynb) |
 
 # %% tags=["parameters"]
 data = ""  # folder with pictures; "" is synthetic concrete, made here
@@ -197,7 +198,11 @@ with tf.GradientTape() as tape:
     cell = tf.reduce_sum(part(x)[:, middle, middle])
 moved = np.abs(tape.gradient(cell, x).numpy()).sum(axis=(0, 3)) > 0
 rows, columns = np.flatnonzero(moved.any(1)), np.flatnonzero(moved.any(0))
-print(f"pixels that matter: rows {rows[0]} to {rows[-1]}, columns {columns[0]} to {columns[-1]}")
+print(f"by hand:     rows {rows[0]} to {rows[-1]}, columns {columns[0]} to {columns[-1]}")
+measured = cv.attribution.measured_field(model, x.numpy(), layer)
+print(
+    f"the library: rows {measured[0].start} to {measured[0].stop - 1}, columns {measured[1].start} to {measured[1].stop - 1}"
+)
 
 # %%
 claim(
@@ -209,24 +214,33 @@ claim(
 # %% [markdown]
 # ## Choosing the layer
 #
-# An earlier layer has finer cells. Does it give a sharper map? We climb the ladder.
+# An earlier layer has finer cells. Does it give a sharper map? We climb the ladder. Above each map stands how wide a cell of the layer is and how much one cell sees; in the
+# first row both are drawn, for the cell in the middle.
 
 # %%
 convolutions = [name for name in ladder.index if ladder.loc[name, "kind"] == "Conv2D"]
-example = images[-1:]
-steps = np.concatenate([cv.attribution.grad_cam(model, example, layer=name) for name in convolutions])
-titles = [
-    f"{name}: stride {ladder.loc[name, 'stride']:.0f}, sees {ladder.loc[name, 'receptive_field']:.0f} px"
-    for name in convolutions
-]
-display = cv.plots.AttributionDisplay.from_maps(
-    np.repeat(example, len(steps), axis=0), steps, titles=titles, scale="image"
-)
-display.figure_.set_size_inches(12, 6)
+examples = slice(-2, None)
+steps = {name: cv.attribution.grad_cam(model, images[examples], layer=name) for name in convolutions}
+display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples])
 _ = cv.series.save_figure(run, display.figure_, "06_ladder")
 
 # %% [markdown]
-# Finer, yes, but no longer an account: what lies between that layer and the logit bends the numbers, and one averaged gradient can't follow.
+# Finer, yes, but no longer an account: what lies between that layer and the logit bends the numbers, and one averaged gradient can't follow. Add
+# each rung's map up, and compare it with what there is to explain.
+
+# %%
+evidence = logits[examples] - bias[0]
+totals = {
+    name: cv.attribution.grad_cam(model, images[examples], layer=name, upsample=False).sum((1, 2))
+    for name in convolutions
+}
+for name, total in totals.items():
+    print(
+        f"{name:8s}",
+        "  ".join(f"{value:+8.1f}" for value in total),
+        "  of",
+        "  ".join(f"{value:+.1f}" for value in evidence),
+    )
 
 # %%
 earlier = cv.attribution.grad_cam(model, images, layer=convolutions[0], upsample=False)
@@ -237,7 +251,9 @@ print("off by, relative:", off.round(2))
 claim("T6.7", "at the first layer the map does not sum to the logit less the bias", bool(off.mean() > 0.01))
 
 # %% [markdown]
-# So there is a choice between sharp and exact. This package draws the last layer unless told otherwise, and says how wide its cells are.
+# The totals of the early rungs are far off; they may even have the wrong sign. So the ladder is read from its top: take the last layer that still has a
+# map, because it alone is exact, and say how wide its cells are and what they see. If that is too coarse for a thin crack, don't climb down: notebook 07 has a map that keeps
+# the sum of the last layer and lets earlier ones say where.
 #
 # ## What Grad-CAM can't tell
 #

@@ -1,0 +1,152 @@
+"""The layers of a network as a ladder: how large a cell is, and what it sees (``THEORY.md`` T6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from crackviz import CrackvizError
+from crackviz._graph import Layer, Network, check_images, compiled, layer_names, walk
+
+
+def ladder(model: keras.Model) -> pd.DataFrame:
+    """List the layers whose maps can be explained, with what one cell of each sees.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by layer name, in the order of the network: ``kind``, ``height``, ``width`` (cells; None where the
+        model takes any size), ``channels``, ``stride`` (distance of two cells in input px), ``receptive_field``
+        (side in input px of the square that a cell can depend on; the largest, where paths of several lengths meet)
+        and ``cell`` (side in input px of a cell as it is drawn: the image's height over the rows, which is the stride
+        where that divides the image; NaN where the model takes any size). NaN where a layer's kind isn't known.
+
+    Notes
+    -----
+    Computed from kernels and strides; :func:`measured_field` confirms it by the gradient. Araujo, Norris, Sim:
+    *Computing receptive fields of convolutional neural networks*, Distill 2019. ``THEORY.md`` T6.
+    """
+    seen: dict[str, tuple[float, float]] = {}
+    rows = []
+    steps = walk(model)
+    height = model.inputs[0].shape[1]
+    for name, (layer, inputs, output) in steps.items():
+        if not inputs:
+            seen[name] = (1.0, 1.0)
+            continue
+        before = [seen[earlier] for earlier in inputs]
+        stride, field = (float(np.max(values)) for values in zip(*before, strict=True))
+        kernel, step = _kernel_and_stride(layer)
+        seen[name] = (stride * step, field + (kernel - 1) * stride)
+        shape = output.shape
+        if len(shape) != 4:
+            continue
+        rows.append(
+            {
+                "layer": name,
+                "kind": type(layer).__name__,
+                "height": shape[1],
+                "width": shape[2],
+                "channels": shape[3],
+                "stride": seen[name][0],
+                "receptive_field": seen[name][1],
+                "cell": height / shape[1] if height and shape[1] else np.nan,
+            }
+        )
+    columns = ["layer", "kind", "height", "width", "channels", "stride", "receptive_field", "cell"]
+    return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
+_SLIDING = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+)
+_POINTWISE = (
+    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
+    *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
+    *(keras.layers.ZeroPadding2D, keras.layers.Add, keras.layers.Concatenate, keras.layers.Normalization),
+)
+
+
+def _kernel_and_stride(layer: keras.layers.Layer) -> tuple[float, float]:
+    """Return (kernel, stride) of the larger side; NaN for layers of which it isn't known what a cell sees."""
+    if isinstance(layer, _POINTWISE):
+        return 1, 1
+    if not isinstance(layer, _SLIDING):
+        return np.nan, np.nan
+    size = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
+    return (max(size) - 1) * max(getattr(layer, "dilation_rate", (1, 1))) + 1, max(layer.strides)
+
+
+def measured_field(
+    model: keras.Model, images: np.ndarray, layer: Layer | None = None, *, cell: tuple[int, int] | None = None
+) -> tuple[slice, slice]:
+    """Measure, by the gradient, which pixels one cell of a layer depends on.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : float32 (N, H, W, 3), in [0, 1]
+        Where the cell is asked. A ReLU that is shut and a pixel that isn't the largest of its pooling window hide
+        their path, so take several, and busy ones: noise does well.
+    layer : str or int, optional
+        By default the last whose map has more than one cell.
+    cell : (int, int), optional
+        Row and column of the cell; by default the middle one.
+
+    Returns
+    -------
+    (slice, slice)
+        Rows and columns of the smallest rectangle that holds every pixel with a gradient, for any of the images, by any
+        channel: ``image[rows, columns]`` is what the cell saw. Never larger than the receptive field of :func:`ladder`,
+        and as large where no path was hidden. Both are ``slice(0, 0)`` for a dead network.
+
+    Raises
+    ------
+    CrackvizError
+        Where the images break the contract, or there is no such layer or cell.
+
+    Notes
+    -----
+    ``THEORY.md`` T6.
+    """
+    images = check_images(model, images)
+    names = layer_names(model, layer)
+    gradient = compiled(model, _build_field, names)
+    height, width = (int(side) for side in gradient(images[:1], (0, 0))[1])
+    row, column = (height // 2, width // 2) if cell is None else cell
+    if not (0 <= row < height and 0 <= column < width):
+        raise CrackvizError(f"cell is {cell}, but layer {names[0]!r} has {height} x {width} cells, counted from 0.")
+    touched = gradient(images, (row, column))[0].numpy()
+    return _extent(touched.any(axis=1)), _extent(touched.any(axis=0))
+
+
+def _extent(touched: np.ndarray) -> slice:
+    where = np.flatnonzero(touched)
+    return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0)
+
+
+def _build_field(network: Network) -> Any:
+    @tf.function(input_signature=[network.signature, tf.TensorSpec((2,), tf.int32)])
+    def field(images: tf.Tensor, cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            maps = network.activations(images)[0]
+            # Not the plain sum: the gradients of two channels might cancel.
+            values = maps[:, cell[0], cell[1]]
+            weighed = tf.reduce_sum(values * tf.random.stateless_uniform(tf.shape(values), (0, 0), 0.5, 1.5))
+        gradient = tape.gradient(weighed, images, unconnected_gradients="zero")
+        return tf.reduce_any(gradient != 0, axis=(0, 3)), tf.shape(maps)[1:3]
+
+    return field

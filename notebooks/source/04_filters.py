@@ -1,0 +1,273 @@
+# %% [markdown]
+# # 04 · What filters look for
+#
+# A convolutional network is a stack of filters. What is each of them looking for? There are three ways to ask: read its weights, which works for
+# the first layer only; synthesise the picture that excites it most; or search real pictures for the places that do. This notebook asks in all three ways,
+# lays the answers side by side, and says what they can't tell.
+#
+# | | |
+# |---|---|
+# | **You will learn** | to read first-layer kernels, to synthesise what deeper filters and the class respond to, to find the patches that excite a filter most, and to doubt all three |
+# | **Time** | 35 minutes to read, about a minute to run |
+# | **Theory** | [T4 Filters](../THEORY.md#t4-filters) |
+
+# %% tags=["parameters"]
+data = ""  # folder with pictures; "" is synthetic concrete, made here
+run = ""  # run folder, where results are kept; "" is runs/lesson
+image_size = 128  # side to which pictures are resized [px]
+max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_filters = 4  # filters looked at in each layer
+n_patches = 5  # patches found for each filter
+n_searched = 400  # pictures searched for such patches
+steps = 100  # steps of gradient ascent
+seed = 0  # fixes every random choice
+
+# %%
+import numpy as np
+
+import crackviz as cv
+from crackviz.claims import claim
+
+run = cv.series.open_run(run, "04_filters")
+table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+
+# %%
+model, origin = cv.models.load_or_pretrained(run)
+image_size = cv.models.image_size(model) or image_size
+fair = cv.training.unseen(run, table)  # pictures of the test part that the network has never seen
+searched = fair.sample(frac=1, random_state=seed).drop_duplicates("group").head(n_searched)  # no near-duplicates
+print(origin)
+print(f"{len(searched)} pictures are searched")
+
+# %%
+display = cv.plots.ArchitectureDisplay.from_summary(cv.models.summary(model))
+_ = cv.series.save_figure(run, display.figure_, "04_network")
+
+# %% [markdown]
+# Each orange block is a convolution, and each of its channels is one filter. The block's height is the side of the maps; its depth says how many filters
+# there are.
+#
+# ## Reading the first layer
+#
+# A filter of the first layer is a small picture itself: a few pixels of red, green and blue weights. It is laid over the image at every place; weights
+# and pixels are multiplied and summed, the filter's bias is added, and what is negative is cut off. So a filter answers where the picture *looks like* its weights.
+#
+# Weights have signs, so they can't be shown as light. We draw weight 0 as mid-grey, the largest weight of all the filters as full colour, its negative as none. That is
+# one scale for all the filters, and nothing is stretched.
+
+# %%
+weights = cv.features.kernels(model)
+colours, limits = cv.features.kernel_images(weights)
+display = cv.plots.KernelsDisplay.from_kernels(colours, limits)
+_ = cv.series.save_figure(run, display.figure_, "04_kernels")
+
+# %% [markdown]
+# If you have seen the first layer of a large network, you'd expect clean edges and colour blobs. This is confetti. Nothing obliged the filters to be pretty: concrete is nearly
+# grey, so what a filter does with the *differences* between the colours hardly ever matters, and training has left much of the random start where it was.
+#
+# What matters on a grey surface is the mean over the three colours. Here it is, on a scale of its own:
+
+# %%
+grey = weights.mean(axis=3, keepdims=True).repeat(3, axis=3)
+display = cv.plots.KernelsDisplay.from_kernels(*cv.features.kernel_images(grey))
+_ = cv.series.save_figure(run, display.figure_, "04_kernels_grey")
+
+# %% [markdown]
+# Look for filters with a bright and a dark side (they answer to an edge in that direction), for those with a dark stripe (a line), and for those of one tone (brightness, or its lack). Many are
+# none of these.
+#
+# That a filter is no more than this sum can be checked. We take one place, multiply and add by hand, and compare with the network's own map.
+
+# %%
+picture = cv.data.load_images(searched["path"].head(1), image_size)
+convolutions = [name for name, kind in cv.attribution.ladder(model)["kind"].items() if kind == "Conv2D"]
+first = convolutions[0]
+maps = cv.features.activation_maps(model, picture, first, order=None).maps[0]
+row, column = maps.shape[0] // 2, maps.shape[1] // 2
+top, left, bottom, right = cv.features.field_box(model, first, (row, column))
+bias = model.get_layer(first).get_weights()[1]
+by_hand = np.maximum((weights * picture[0, top:bottom, left:right]).sum(axis=(1, 2, 3)) + bias, 0)
+print(f"the filters see {bottom - top} x {right - left} px; the first answers", by_hand[:4].round(3))
+
+# %%
+claim(
+    "T4.1",
+    "a first-layer activation is the kernel laid over the pixels, summed, plus the bias, cut off at zero",
+    np.allclose(by_hand, maps[row, column], rtol=1e-4, atol=1e-5),
+)
+
+# %% [markdown]
+# ## Synthesising what a filter wants
+#
+# A filter of the second layer doesn't read pixels; it reads the maps of the first. Its weights are no picture. But we can ask it: start from faint noise on
+# grey, and change the pixels, step by step, so that the filter answers more strongly. It is the gradient again, this time by the picture, and upwards: *activation maximisation*.
+#
+# Left alone, the ascent finds pixel patterns that excite the filter and mean nothing to us. Two penalties keep it in check: one on the differences between neighbours (total variation), one on the
+# distance from grey. And the picture is jittered by a pixel or two, so that nothing can hang on an exact position. tf-keras-vis does the climbing.
+#
+# Which filters? Those that move the logit most, on some cracked pictures.
+
+# %%
+cracked = cv.data.load_images(searched.loc[searched["label"] == 1, "path"].head(16), image_size)
+strongest = {}
+for layer in convolutions:
+    found = cv.features.activation_maps(model, cracked, layer, order="shared")
+    strongest[layer] = found.channels[0, :n_filters]
+
+# %%
+wanted = {
+    layer: cv.features.maximise(model, channels, layer, size=64, steps=steps, seed=seed)
+    for layer, channels in strongest.items()
+}
+
+# %%
+pictures = np.concatenate([found.images for found in wanted.values()])
+titles = [f"{layer}, channel {channel}" for layer, channels in strongest.items() for channel in channels]
+display = cv.plots.ImagesDisplay.from_images(pictures, titles=titles, columns=n_filters)
+_ = cv.series.save_figure(run, display.figure_, "04_synthesised")
+
+# %% [markdown]
+# One row for each layer. Everything that a filter can see is in the middle of its picture; around it is the grey of the start, because no pixel there could change anything. So these pictures
+# also show how the *receptive field* grows from layer to layer. The first layer's are its kernels again; deeper down the strokes get longer, bend and cross.
+#
+# The colours are loud, most likely. No wall looks like this, and that is the first warning: the filter says what *would* excite it most, not what it has ever met. Differences between the colours cost nothing on grey concrete, so
+# nobody has taught the network to ignore them.
+#
+# Does the climbing depend on chance? It does: on the noise that it starts from. With the seed given, chance is repeatable.
+
+# %%
+again = cv.features.maximise(model, strongest[first], first, size=64, steps=steps, seed=seed)
+claim(
+    "T4.2",
+    "the same seed gives the same synthesised pictures, byte for byte",
+    again.images.tobytes() == wanted[first].images.tobytes(),
+)
+
+# %% [markdown]
+# ## Looking for what there is
+#
+# The third way invents nothing. We send the pictures through the network and note, for each filter of the last convolution, where it answered most strongly. Each picture may enter once for each filter. The cell's
+# receptive field, cut out, is the patch that the filter saw.
+
+# %%
+last = convolutions[-1]
+channels = strongest[last]
+top = cv.features.top_patches(model, searched, last, channels=channels, count=n_patches)
+top.head(n_patches)
+
+# %% [markdown]
+# For a fair comparison we synthesise once more, without colour this time, and cut out the field.
+
+# %%
+plain = cv.features.maximise(model, channels, last, colour=False, steps=steps, seed=seed, size=64)
+above, before, below, behind = plain.box
+whole = cv.data.load_images(searched["path"].iloc[top["index"]], image_size)
+patches = cv.features.crops(whole, top)
+patches = patches.reshape(len(channels), -1, *patches.shape[1:])
+
+# %%
+display = cv.plots.FiltersDisplay.from_examples(
+    plain.images[:, above:below, before:behind],
+    patches,
+    names=[f"channel {channel}" for channel in channels],
+    values=top["value"].to_numpy().reshape(len(channels), -1),
+    reached=plain.reached,
+)
+_ = cv.series.save_figure(run, display.figure_, "04_found")
+
+# %% [markdown]
+# The framed picture is synthesised, the others were found; above each stands how strongly the filter answers. Flat grey at the rim of a patch is what lies beyond its picture. Some of these filters speak for a crack, others against it: those answer to plain surface, or to the
+# picture's border, where the convolution sees padding instead of concrete.
+#
+# Compare the numbers in a row. The framed picture had to pay two penalties and do without colour. Let it off both, and it goes beyond anything real.
+
+# %%
+free = cv.features.maximise(model, channels, last, size=64, steps=steps, seed=seed, smoothness=0, greyness=0, jitter=0)
+best = top.groupby("channel")["value"].max().loc[channels].to_numpy()
+print("synthesised, freely", free.reached.round(1))
+print("as drawn above     ", plain.reached.round(1))
+print("best patch found   ", best.round(1))
+
+# %%
+claim(
+    "T4.3",
+    "without penalties, synthesised pictures excite their filters more than the start did and, on average, more than the best patch found",
+    bool((free.reached > free.started).all() and free.reached.mean() > best.mean()),
+)
+
+# %% [markdown]
+# Now turn it round. Suppose you had seen the left column only. Would you have said "wide dark cracks", "thin ones", "plain surface"? The found patches say what the filter does for its living; the synthesised ones say what it would do in a dream. Neither alone is safe: patches show
+# what *goes along* with the excitation (which of all that is in them was it?), the synthesised picture shows what *causes* it (but does it ever occur?).
+#
+# ## What the class wants
+#
+# The same can be asked of the logit: which picture does the network find most like a crack? And which one least? We maximise the logit. The probability would be 1 soon after the start, and have no slope any more.
+
+# %%
+options = {"steps": steps, "seed": seed}
+crack = cv.features.maximise_logit(model, "crack", **options)
+no_crack = cv.features.maximise_logit(model, "no_crack", **options)
+other = cv.features.maximise_logit(model, "crack", steps=steps, seed=seed + 1)
+
+# %%
+shown = np.concatenate([crack.images, other.images, no_crack.images])
+values = cv.attribution.logits(model, shown)
+names = ["most like a crack", "again, another start", "least like a crack"]
+titles = [f"{name}\nlogit {value:+.0f}" for name, value in zip(names, values, strict=True)]
+display = cv.plots.ImagesDisplay.from_images(shown, titles=titles)
+_ = cv.series.save_figure(run, display.figure_, "04_classes")
+
+# %%
+real = cv.attribution.logits(model, cv.data.load_images(searched["path"], image_size))
+print(f"logits of the {len(real)} real pictures: {real.min():+.1f} to {real.max():+.1f}")
+
+# %%
+claim(
+    "T4.4",
+    "the network finds a synthesised picture more like a crack than every real picture",
+    bool(crack.reached[0] > real.max()),
+)
+
+# %%
+difference = np.abs(crack.images - other.images).mean()
+claim(
+    "T4.5",
+    "there is no one picture of a class: from another start comes another picture, which also beats every real one",
+    bool(difference > 0.02 and other.reached[0] > real.max()),
+)
+
+# %% [markdown]
+# Do you see strokes all over the place? Then, for this network, a crack is a *texture*. It averages its last maps, so two strokes are twice the evidence, and where they lie and whether they join is all the same to it. A person's most typical crack would be one line, from border to border.
+# That is a fact about the network which no heat map of one decision would have shown.
+#
+# ## What a synthesised picture doesn't mean
+#
+# - **Not what the network has seen.** It lies far from all concrete. What the network does there was never trained.
+# - **Not one answer.** Another seed, another penalty, another picture. What they have in common is the message.
+# - **Not a part of the decision.** A filter may be excited by the picture and still have next to no say. Notebook 05 counts the say.
+# - **Not a test.** Pretty pictures don't make a good network, and confetti doesn't make a bad one.
+#
+# ## Exercises
+#
+# 1. Draw `free.images` beside `wanted[last].images`. What had the penalties been good for?
+# 2. Start `maximise_logit(model, "crack", start=…)` from a sound patch, for ten steps. How much has to change until the network says "crack"? Is there a crack now?
+# 3. Take `layer=convolutions[1]` for the found patches. Why are these patches so small?
+#
+# **Solutions.** 1: without them single pixels flicker, and the noise of the start stays; the strokes are harder to see, though the filter likes it better. 2: very little, and there is none: the network can be pushed over by changes that mean nothing to us (such pictures are called *adversarial*). 3: a patch
+# is the cell's receptive field, and early layers see a few pixels only.
+
+# %%
+cv.series.write_results(
+    run,
+    "04_filters",
+    {
+        "model": origin,
+        "pictures searched": len(searched),
+        "layer": last,
+        "channels": [int(channel) for channel in channels],
+        "strongest, synthesised": [float(value) for value in free.reached],
+        "strongest, found": [float(value) for value in best],
+        "logit, synthesised crack": float(crack.reached[0]),
+        "largest logit, found": float(real.max()),
+    },
+)

@@ -1,0 +1,303 @@
+# %% [markdown]
+# # 05 · Activation maps: one patch, layer by layer
+#
+# We follow a single patch through the network, from its pixels to its logit. On the way the picture becomes a stack of maps: coarser and coarser, and closer and closer to an answer. In the end they are averaged, weighed and summed, and we see every
+# term of that sum.
+#
+# | | |
+# |---|---|
+# | **You will learn** | what a layer hands on to the next, how much of the picture one cell sees, which channels decide, and how the logit is put together |
+# | **Time** | 35 minutes to read, under a minute to run |
+# | **Theory** | [T5 Activation maps](../THEORY.md#t5-activation-maps) |
+
+# %% tags=["parameters"]
+data = ""  # folder with pictures; "" is synthetic concrete, made here
+run = ""  # run folder, where results are kept; "" is runs/lesson
+image_size = 128  # side to which pictures are resized [px]
+max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images = 4  # pictures compared, half of them cracked
+n_channels = 5  # channels shown of each layer
+seed = 0  # fixes every random choice
+
+# %%
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+
+import crackviz as cv
+from crackviz.claims import claim
+
+run = cv.series.open_run(run, "05_activation_maps")
+table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+
+# %%
+model, origin = cv.models.load_or_pretrained(run)
+image_size = cv.models.image_size(model) or image_size
+fair = cv.training.unseen(run, table)  # pictures of the test part that the network has never seen
+test = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
+images = cv.data.load_images(test["path"], image_size)
+logits = cv.attribution.logits(model, images)
+print(origin)
+
+# %% [markdown]
+# The patch that we follow is the one that the network finds most like a crack.
+
+# %%
+patch = images[[logits.argmax()]]
+logit = logits.max()
+ladder = cv.attribution.ladder(model)
+ladder[["kind", "height", "channels", "stride", "receptive_field"]]
+
+# %% [markdown]
+# Each row is a layer that hands on maps. From top to bottom the maps shrink (`height`, in cells), there are more of them (`channels`), and each of their cells depends on a larger square of pixels (`receptive_field`).
+#
+# ## Through the layers
+#
+# A layer has dozens of channels. We don't show the first few, nor the prettiest, but those that *move the logit* most, for this patch. The number above a map is its channel's **contribution**: the map times the gradient of the
+# logit, summed over the cells. Positive speaks for a crack, negative against it.
+
+# %%
+steps = cv.features.follow(model, patch)
+convolutions = [name for name in steps if ladder.loc[name, "kind"] == "Conv2D"]
+for name in convolutions:
+    step = steps[name]
+    display = cv.plots.ActivationMapsDisplay.from_maps(
+        patch,
+        step.maps,
+        channels=step.channels,
+        contributions=step.contributions,
+        titles=[f"{name}: {step.maps.shape[1]} × {step.maps.shape[2]}"],
+        count=n_channels,
+        scale="image",
+    )
+    _ = cv.series.save_figure(run, display.figure_, f"05_{name}")
+
+# %% [markdown]
+# Each map is drawn on its own scale, which is written above it, and cell by cell: nothing is smoothed. Read the rows from top to bottom.
+#
+# - **The first layer** still looks like the patch: edges of one direction, brightness, its lack. Pores and stains are there as well as the crack.
+# - **In the middle** most of the surface has gone dark. What remains are stretches of line.
+# - **The last layer** is coarse, and nearly silent away from the crack. Some channels do the reverse: they answer to plain surface, and speak *against* a crack.
+#
+# The network has thrown away what it doesn't need for its answer, where the edge lies to the pixel included. This is why maps of deep layers are coarse, and why no enlargement brings the detail back.
+#
+# Are these really the layer's maps, and not a picture made for the occasion? We ask Keras for the layer's output, and compare.
+
+# %%
+last = cv.attribution.default_layer(model)
+output = keras.Model(model.inputs[0], model.get_layer(last).output)(patch).numpy()
+claim(
+    "T5.1",
+    "the maps are the layer's output, with the channels in another order",
+    np.allclose(output[..., steps[last].channels[0]], steps[last].maps, rtol=1e-4, atol=1e-5),
+)
+
+# %% [markdown]
+# ## How much silence
+#
+# A ReLU cuts off what is negative, so many cells are exactly zero. The share of cells that say anything, layer by layer:
+
+# %%
+for name, step in steps.items():
+    speaking = (step.maps > 0).mean()
+    silent = (~(step.maps > 0).any(axis=(0, 1, 2))).sum()
+    print(
+        f"{name:8s} {speaking:5.0%} of the cells are above zero; {silent} of {step.maps.shape[3]} channels are silent everywhere"
+    )
+
+# %% [markdown]
+# A channel that is silent on one patch may speak on another. One that is silent on all of them is *dead*: its ReLU never opens, so no gradient reaches it, and training can't bring it back.
+#
+# ## What one cell sees
+#
+# Take the cell of the last layer that excites its strongest channel most, and draw what it sees. Then step back, layer by layer, to the cell that lies behind the same spot.
+
+# %%
+strongest = steps[last].maps[0, :, :, 0]
+row, column = np.unravel_index(strongest.argmax(), strongest.shape)
+boxes = {}
+for name in convolutions:
+    ratio = ladder.loc[last, "stride"] / ladder.loc[name, "stride"]
+    cell = tuple(min(int((place + 0.5) * ratio), ladder.loc[name, "height"] - 1) for place in (row, column))
+    boxes[name] = cv.features.field_box(model, name, cell, clip=False)
+
+# %%
+titles = [f"{name}: sees {ladder.loc[name, 'receptive_field']:.0f} px" for name in convolutions]
+display = cv.plots.ImagesDisplay.from_images(patch.repeat(len(boxes), axis=0), titles=titles)
+for axis, (top, left, bottom, right) in zip(display.ax_.flat, boxes.values(), strict=False):
+    cv.plots.square(axis, ((top + bottom) / 2, (left + right) / 2), bottom - top)
+_ = cv.series.save_figure(run, display.figure_, "05_fields")
+
+# %% [markdown]
+# The first layer's cell sees a few pixels: an edge, at most. The last layer's sees a piece of crack with its surroundings. Whatever it knows, it knows from inside this square; how the crack goes on beyond, it can't know.
+#
+# That is a strong statement, so we test it: paint everything outside the square grey. The cell mustn't notice.
+
+# %%
+top, left, bottom, right = cv.features.field_box(model, last, (int(row), int(column)))
+painted = np.full_like(patch, 0.5)
+painted[:, top:bottom, left:right] = patch[:, top:bottom, left:right]
+seen = cv.features.activation_maps(model, np.concatenate([patch, painted]), last, order=None).maps
+print(
+    "strongest changes, at the cell and anywhere:",
+    np.ptp(seen[:, row, column], axis=0).max(),
+    np.ptp(seen, axis=0).max(),
+)
+
+# %%
+claim(
+    "T5.2",
+    "painting over all that lies outside its receptive field changes nothing for a cell, and much for others",
+    bool(
+        np.allclose(seen[0, row, column], seen[1, row, column], rtol=1e-4, atol=1e-4)
+        and np.ptp(seen, axis=0).max() > 0.01 * seen.max()
+    ),
+)
+
+# %% [markdown]
+# ## Moving the patch moves the maps
+#
+# The same filter is laid over every place. So if the crack moves, its trace in the maps must move along: by one cell for as many pixels as the stride. (At the border something else comes into view, so we compare the cells in the middle.)
+
+# %%
+stride = int(ladder.loc[last, "stride"])
+margin = int(np.ceil(ladder.loc[last, "receptive_field"] / 2 / stride)) + 1
+moved = np.roll(patch, stride, axis=2)
+both = cv.features.activation_maps(model, np.concatenate([patch, moved]), last, order=None).maps
+middle = slice(margin, both.shape[1] - margin)
+before, after = both[0, middle, margin : -margin - 1], both[1, middle, margin + 1 : -margin]
+claim(
+    "T5.3",
+    "a patch moved by the stride has its maps moved by one cell, away from the border",
+    bool(before.size and before.max() > 0 and np.allclose(before, after, rtol=1e-3, atol=1e-3)),
+)
+
+# %% [markdown]
+# This is built in, not learnt; the reason for convolutions. It holds for steps of whole cells. A step of one pixel may change the maps a little.
+#
+# ## Cracked and sound, side by side
+#
+# Now several patches, with the same channels in the same columns: those that move the logit most, over all of them. One scale for all.
+
+# %%
+compared = cv.features.activation_maps(model, images, last, order="shared")
+display = cv.plots.ActivationMapsDisplay.from_maps(
+    images,
+    compared.maps,
+    channels=compared.channels,
+    contributions=compared.contributions,
+    titles=[f"logit {value:+.1f}" for value in logits],
+    count=n_channels,
+)
+_ = cv.series.save_figure(run, display.figure_, "05_compared")
+
+# %% [markdown]
+# Columns whose numbers change with the patch are those that tell cracked from sound. Some channels say nearly the same about every patch: they work like a second bias.
+#
+# ## The average, and the logit
+#
+# What is left is arithmetic. Each map of the last layer is averaged over its cells, $\bar A_c$; the average is multiplied by the channel's weight, $w_c$; the products are added, and the bias with them:
+#
+# $$z = b + \sum_c w_c \bar A_c .$$
+#
+# At this layer, the contribution of a channel *is* $w_c \bar A_c$. So the contributions must add up.
+
+# %%
+bias = cv.attribution.bias(model)[0]
+error = np.abs(compared.contributions.sum(axis=1) + bias - logits)
+claim(
+    "T5.4",
+    "the contributions of the last layer's channels and the bias add up to the logit",
+    bool((error < 1e-4 * (1 + np.abs(logits))).all()),
+)
+
+# %%
+figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")
+markers = "osD^vP*X"
+for i, (values, total) in enumerate(zip(compared.contributions, logits, strict=True)):
+    running = bias + np.concatenate([[0], np.cumsum(values)])
+    label = f"{'cracked' if test['label'].iloc[i] else 'sound'}, logit {total:+.1f}"
+    axis.plot(running, markers[i % len(markers)] + "-", color=cv.plots.COLORS[i % 10], markersize=5, label=label)
+axis.axhline(0, color="0.5", linewidth=1)
+axis.set_xlabel("channels added, those that move the logit most first", fontsize=12)
+axis.set_ylabel("bias and contributions so far [logits]", fontsize=12)
+axis.legend(fontsize=11, loc="upper left")
+_ = cv.series.save_figure(run, figure, "05_sum")
+
+# %% [markdown]
+# All the lines start at the bias and end at their patch's logit. No channel decides alone: many push a little, and most of them in the same direction.
+#
+# Is a contribution more than book-keeping? If it is what the channel does, silencing the channel must cost exactly that much. We set the weight of the strongest channel to zero.
+
+# %%
+channel = steps[last].channels[0, 0]
+silenced = keras.models.clone_model(model)
+silenced.set_weights(model.get_weights())
+kernel, offset = silenced.get_layer("logit").get_weights()
+kernel[channel] = 0
+silenced.get_layer("logit").set_weights([kernel, offset])
+fall = logit - cv.attribution.logits(silenced, patch)[0]
+print(f"channel {channel}: contribution {steps[last].contributions[0, 0]:+.3f}, the logit falls by {fall:+.3f}")
+
+# %%
+claim(
+    "T5.5",
+    "silencing a channel of the last layer takes its contribution off the logit, exactly",
+    bool(abs(fall - steps[last].contributions[0, 0]) < 1e-3),
+)
+
+# %% [markdown]
+# At an earlier layer that is only approximately so. What follows isn't a sum any more but ReLUs and maxima: silence one channel, and others take its place, or fall silent, too.
+
+# %%
+first = convolutions[0]
+falls = []
+for channel in range(steps[first].maps.shape[3]):
+    silenced.set_weights(model.get_weights())
+    kernel, offset = silenced.get_layer(first).get_weights()
+    kernel[..., channel], offset[channel] = 0, 0
+    silenced.get_layer(first).set_weights([kernel, offset])
+    falls.append(logit - cv.attribution.logits(silenced, patch)[0])
+expected = np.empty_like(steps[first].contributions[0])
+expected[steps[first].channels[0]] = steps[first].contributions[0]
+off = np.abs(np.array(falls) - expected)
+print(
+    "off by, at most:", off.max().round(2), "logits, where the largest contribution is", np.abs(expected).max().round(2)
+)
+
+# %%
+claim(
+    "T5.6",
+    "at the first layer, silencing a channel costs something else than its contribution",
+    bool(off.max() > 0.01 * np.abs(expected).max()),
+)
+
+# %% [markdown]
+# ## What activation maps can't tell
+#
+# - **Meaning.** "The crack channel" is a name that we give. A channel answers to many things, and many channels to a crack.
+# - **Importance.** A bright map with a small weight does nothing. Look at the contribution, not at the colour.
+# - **Cause.** That a cell is bright *at* the crack doesn't say that it is bright *because of* it. Notebook 07 covers places up to find out.
+#
+# ## Exercises
+#
+# 1. Add the maps of all channels of the last layer, each times its weight. You have seen the result before: where?
+# 2. Follow a sound patch: `patch = images[[logits.argmin()]]`. Which channels carry the "no"?
+# 3. Roll the patch by one pixel instead of the stride. How much do the maps of the last layer change, and why at all?
+#
+# **Solutions.** 1: it is the class activation map of notebook 00; notebook 06 derives it. 2: those with a negative weight that answer to plain surface, and the bias. 3: noticeably: a pixel is a fraction of a cell, and which pixels share a
+# pooling window changes.
+
+# %%
+cv.series.write_results(
+    run,
+    "05_activation_maps",
+    {
+        "model": origin,
+        "layer": last,
+        "receptive field [px]": int(ladder.loc[last, "receptive_field"]),
+        "strongest channel": int(steps[last].channels[0, 0]),
+        "its contribution [logits]": float(steps[last].contributions[0, 0]),
+        "largest error of the sum [logits]": float(error.max()),
+    },
+)
