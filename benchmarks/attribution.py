@@ -15,6 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -161,10 +162,18 @@ def memory(name: str) -> dict[str, float]:
     images = images_of(1000)
     attribution.METHODS[name](model, images[:1], **few.get(name, {}))
     before = process.memory_info().rss
-    maps = attribution.METHODS[name](model, images, **few.get(name, {}))
-    import resource
+    sizes, done = [before], threading.Event()
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
+    def watch() -> None:  # the system's own record of the peak may be the parent process's
+        while not done.wait(0.005):
+            sizes.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    maps = attribution.METHODS[name](model, images, **few.get(name, {}))
+    done.set()
+    watcher.join()
+    peak = max(sizes)
     figures = {
         "with patches": before,
         "maps": maps.nbytes,
