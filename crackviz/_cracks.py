@@ -83,10 +83,15 @@ def wander(rng: np.random.Generator, count: int, step: float) -> Points:
 
 def ribbon(line: Points, left: Points, right: Points) -> Points:
     """Quads (n - 1, 4, 2) along a line of n points, reaching `left` and `right` px to its sides."""
-    along = np.gradient(line, axis=0)
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.maximum(np.hypot(*along.T), 1e-6)[:, None]
+    along = np.empty_like(line)
+    along[0], along[-1], along[1:-1] = line[1] - line[0], line[-1] - line[-2], (line[2:] - line[:-2]) / 2
+    across = np.empty_like(line)
+    across[:, 0], across[:, 1] = -along[:, 1], along[:, 0]
+    across /= np.maximum(np.hypot(*along.T), 1e-6)[:, None]
     one, other = line + across * left[:, None], line - across * right[:, None]
-    return on_grid(np.stack([one[:-1], one[1:], other[1:], other[:-1]], axis=1))
+    quads = np.empty((len(line) - 1, 4, 2))
+    quads[:, 0], quads[:, 1], quads[:, 2], quads[:, 3] = one[:-1], one[1:], other[1:], other[:-1]
+    return on_grid(quads)
 
 
 def dense(line: Points, values: Points) -> tuple[Points, Points]:

@@ -51,34 +51,46 @@ def _bell(value: npt.NDArray[np.uint32]) -> Float:
 
 def white(window: Window, salt: int) -> Float:
     """White noise, (height, width), mean 0 and variance 1."""
-    y, x = np.ogrid[window.y : window.y + window.height, window.x : window.x + window.width]
+    y, x = _grid(window)
     return _bell(hashed(x, y, salt))
 
 
-@lru_cache(maxsize=256)
-def _spline(start: int, count: int, spacing: float) -> tuple[int, npt.NDArray[np.float64]]:
-    """First knot and weights (count, knots) of the cubic B-spline through knots `spacing` px apart."""
-    place = np.arange(start + 0.5, start + count) / spacing
+@lru_cache(maxsize=64)
+def _basis(spacing: float, first: int, count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """First of four knots, and their weights (count, 4), of a cubic B-spline whose knots lie `spacing` px apart."""
+    place = np.arange(first + 0.5, first + count) / spacing
     knot = np.floor(place)
     t = place - knot
-    u, first = 1 - t, int(knot[0])
+    u = 1 - t
     parts = np.empty((count, 4))
     parts[:, 0], parts[:, 3] = u * u * u, t * t * t
     parts[:, 1] = 4 - 3 * t * t * (2 - t)
     parts[:, 2] = 4 - 3 * u * u * (2 - u)
     parts /= 6 * 0.6924  # the root of the weights' mean sum of squares: the variance becomes 1
-    cells = knot.astype(np.intp) - first
-    weights = np.zeros((count, cells[-1] + 4))
-    weights[_rows(count), cells[:, None] + _FOUR] = parts
-    return first - 1, weights
+    return knot.astype(np.intp) - 1, parts
 
 
+_PAGE = 1024
+"""Positions of which the basis is computed, and kept, at once: the windows of one photograph share it."""
 _FOUR = np.arange(4)
+_ROWS = np.arange(9000)[:, None]
 
 
-@lru_cache(maxsize=16)
-def _rows(count: int) -> npt.NDArray[np.intp]:
-    return np.arange(count)[:, None]
+def _spline(start: int, count: int, spacing: float) -> tuple[int, npt.NDArray[np.float64]]:
+    """First knot and weights (count, knots) of the positions from `start` on."""
+    page = (start + _PAGE // 2) // _PAGE * _PAGE - _PAGE // 2
+    knots, parts = _basis(spacing, page, _PAGE * (1 + (start + count - page) // _PAGE))
+    here = slice(start - page, start - page + count)
+    first = int(knots[here.start])
+    cells = knots[here] - first
+    weights = np.zeros((count, cells[-1] + 4))
+    weights[_ROWS[:count], cells[:, None] + _FOUR] = parts[here]
+    return first, weights
+
+
+def _grid(window: Window) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    y = np.arange(window.y, window.y + window.height)[:, None]
+    return y, np.arange(window.x, window.x + window.width)[None]
 
 
 def smooth(window: Window, spacing: float, salt: int) -> Float:
@@ -87,7 +99,7 @@ def smooth(window: Window, spacing: float, salt: int) -> Float:
         return white(window, salt)
     left, across = _spline(window.x, window.width, spacing)
     top, down = _spline(window.y, window.height, spacing)
-    y, x = np.ogrid[top : top + down.shape[1], left : left + across.shape[1]]
+    y, x = _grid(Window(left, top, across.shape[1], down.shape[1]))
     return (down @ _bell(hashed(x, y, salt)).astype(np.float64) @ across.T).astype(np.float32)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,10 +79,43 @@ class Scene:
     camera: Camera
     layers: tuple[Layer, ...]
 
-    @property
+    @cached_property
     def cracks(self) -> list[Layer]:
         """The layers that are cracks."""
         return [layer for layer in self.layers if layer.kind == "crack"]
+
+    @cached_property
+    def lines(self) -> Points:
+        """The cracks' centre lines: (points, 2)."""
+        return np.concatenate([layer.line for layer in self.cracks])
+
+    @cached_property
+    def plain(self) -> Points:
+        """Those points of `lines` where nobody can miss the crack."""
+        return self.lines[np.concatenate([layer.plain for layer in self.cracks])]
+
+    @cached_property
+    def clearance(self) -> float:
+        """How far a crack reaches beside its centre line, at most [px]."""
+        return max(layer.clearance() for layer in self.cracks)
+
+    @cached_property
+    def middles(self) -> Points:
+        """Where the distractors are: the middles of their polygons, (polygons, 2)."""
+        marks = [layer.polygons.mean(axis=1) for layer in self.layers if layer.named and layer.kind != "crack"]
+        return np.concatenate([np.empty((0, 2)), *marks])
+
+    @cached_property
+    def reaches(self) -> Points:
+        """Left, top, right, bottom of what each layer can change: (layers, 4)."""
+        return np.array([layer.box for layer in self.layers]) + np.outer([_reach(one) for one in self.layers], _OUT)
+
+    def within(self, window: Window) -> list[Layer]:
+        """Return the layers that may reach into the window, in their order."""
+        left, top, right, low = self.reaches.T
+        hit = (left < window.x + window.width) & (right > window.x)
+        hit &= (top < window.y + window.height) & (low > window.y)
+        return [self.layers[i] for i in np.flatnonzero(hit)]
 
 
 def _log(rng: np.random.Generator, low: float, high: float) -> float:
@@ -234,7 +268,7 @@ def render(wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Seque
     centreline = crack.copy()
     marks: dict[str, npt.NDArray[np.bool_]] = {}
     moved = [(layer, Window(-MARGIN, -MARGIN, wide.width, wide.height)) for layer in extra]
-    for layer, place in [*((layer, wide) for layer in wall.layers), *moved]:
+    for layer, place in [*((layer, wide) for layer in wall.within(wide)), *moved]:
         drawn = _draw(layer, place)
         if drawn is None:
             continue
@@ -250,11 +284,24 @@ def render(wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Seque
             crack[box] &= alpha < 0.5
             centreline[box] &= alpha < 0.5
     crack |= centreline
-    image *= _light(wall, wide)[..., None]
+    image *= _light(wall, wide)
     picture = _expose(image, wall, wide, cast)
     inner = (slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
     marks = {kind: there[inner] for kind, there in marks.items() if there[inner].any()}
     return Rendered(picture[inner], crack[inner], centreline[inner], marks)
+
+
+@lru_cache(maxsize=256)
+def _bell(sigma: float, truncate: float) -> npt.NDArray[np.float64]:
+    reach = int(truncate * sigma + 0.5)
+    weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
+    return weights / weights.sum()
+
+
+def _blur(image: Float, sigma: float, *, truncate: float = 3.0, mode: str = "constant") -> Float:
+    """Blur by a Gaussian: SciPy's gaussian_filter, less what it does to find its kernel anew each time."""
+    weights = _bell(sigma, truncate)
+    return ndimage.correlate1d(ndimage.correlate1d(image, weights, -2, mode=mode), weights, -1, mode=mode)
 
 
 def jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
@@ -265,7 +312,7 @@ def jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _bare(wall: Scene, window: Window) -> Float:
-    """Return the surface alone, without light: RGB float32 (H, W, 3)."""
+    """Return the surface alone, without light: RGB float32 (3, H, W), for a plane at a time is quicker."""
     of, light = wall.surface, wall.camera.light
     tone = np.zeros((window.height, window.width), np.float32)
     for number, (spacing, deviation) in enumerate(zip(_OCTAVES, of.albedo, strict=True)):
@@ -290,9 +337,9 @@ def _bare(wall: Scene, window: Window) -> Float:
     tone += _slope(height, light)
     tint = smooth(window, 60 * of.zoom, of.salt + 50) * np.float32(of.warmth)
     tone += 1
-    image = np.empty((*tone.shape, 3), np.float32)
+    image = np.empty((3, *tone.shape), np.float32)
     for channel, (base, weight) in enumerate(zip(of.colour, (1.0, 0.1, -1.1), strict=True)):
-        np.multiply(tone + tint * np.float32(weight), np.float32(base), out=image[..., channel])
+        np.multiply(tone + tint * np.float32(weight), np.float32(base), out=image[channel])
     return image
 
 
@@ -308,15 +355,17 @@ Box = tuple[slice, slice]
 
 
 _FULL = [0] + [255] * 255
+_OUT = np.array([-1.0, -1.0, 1.0, 1.0])
+
+
+def _reach(layer: Layer) -> int:
+    return 2 + int(np.ceil(3 * layer.softness))
 
 
 def _draw(layer: Layer, window: Window) -> tuple[Box, npt.NDArray[np.bool_] | None, Float] | None:
     """Draw a layer's polygons: where in the window, there a crack's pixels (half covered or more), and the opacity."""
-    reach = 2 + int(np.ceil(3 * layer.softness))
+    reach = _reach(layer)
     near = window.grown(reach)
-    left, top, right, low = layer.box
-    if left >= near.x + near.width or right <= near.x or top >= near.y + near.height or low <= near.y:
-        return None
     boxes = layer.boxes
     hit = (boxes[:, 0] < near.x + near.width) & (boxes[:, 2] > near.x)
     hit &= (boxes[:, 1] < near.y + near.height) & (boxes[:, 3] > near.y)
@@ -336,7 +385,7 @@ def _draw(layer: Layer, window: Window) -> tuple[Box, npt.NDArray[np.bool_] | No
     outline = np.asarray(canvas.point(_FULL).reduce(k)) > 127 if layer.kind == "crack" else None
     opacity = np.asarray(canvas.reduce(k), np.float32) / np.float32(255)
     if layer.softness > 0.05:
-        opacity = ndimage.gaussian_filter(opacity, layer.softness, truncate=3, mode="constant")
+        opacity = _blur(opacity, layer.softness)
     x, y = max(left, window.x), max(top, window.y)
     right, low = min(right, window.x + window.width), min(low, window.y + window.height)
     if x >= right or y >= low:
@@ -353,16 +402,14 @@ def _lay(image: Float, layer: Layer, wall: Scene, window: Window, box: Box, opac
         salt = wall.surface.salt + 60 + len(layer.kind)
         noise: Any = smooth(place, layer.grain, salt) + smooth(place, 2.7 * layer.grain, salt + 1) * np.float32(0.6)
         opacity = opacity * step(opacity * np.float32(0.5) + np.float32(0.75) - noise * np.float32(0.6 * layer.ragged))
-    part = image[box]
-    alpha = opacity[..., None]
-    colour = np.array(layer.colour, np.float32)
+    part = image[:, box[0], box[1]]
+    colour = np.array(layer.colour, np.float32)[:, None, None]
     if layer.multiply:
-        part *= 1 + alpha * (colour - 1)
+        part *= 1 + opacity * (colour - 1)
     else:
-        part += alpha * (colour - part)
+        part += opacity * (colour - part)
     if layer.relief:
-        rounded = ndimage.gaussian_filter(opacity, 0.8, truncate=3, mode="constant")
-        part *= 1 + _slope(rounded, wall.camera.light)[..., None] * np.float32(2.2 * layer.relief)
+        part *= 1 + _slope(_blur(opacity, 0.8), wall.camera.light) * np.float32(2.2 * layer.relief)
     return opacity
 
 
@@ -388,16 +435,18 @@ def _expose(image: Float, wall: Scene, window: Window, cast: Sequence[float]) ->
     salt = wall.surface.salt + 90
     grey = white(window, salt) * np.float32(of.noise)
     warm = white(window, salt + 1) * np.float32(of.colour_noise)
-    image[..., 0] += grey + warm
-    image[..., 1] += grey
-    image[..., 2] += grey - warm
+    image[0] += grey + warm
+    image[1] += grey
+    image[2] += grey - warm
     if of.motion != (0, 0):  # by no more than the margin, so what comes in from the other side is cut off
-        moved = np.roll(image, (of.motion[1], of.motion[0]), (0, 1))
-        half = np.roll(image, (round(of.motion[1] / 2), round(of.motion[0] / 2)), (0, 1))
+        moved = np.roll(image, (of.motion[1], of.motion[0]), (1, 2))
+        half = np.roll(image, (round(of.motion[1] / 2), round(of.motion[0] / 2)), (1, 2))
         image = (image + moved + half) * np.float32(1 / 3)
-    image = ndimage.gaussian_filter(image, (of.blur, of.blur, 0), truncate=2.5, mode="nearest")
+    image = _blur(image, of.blur, truncate=2.5, mode="nearest")
     if of.sharpen > 0.15:
-        soft = ndimage.uniform_filter(image, (3, 3, 1), mode="nearest")
+        soft = ndimage.uniform_filter(image, (1, 3, 3), mode="nearest")
         image += (image - soft) * np.float32(of.sharpen)
-    image *= np.array([t * c for t, c in zip(of.tint, cast, strict=True)], np.float32) * np.float32(255)
-    return np.clip(image + np.float32(0.5), 0, 255).astype(np.uint8)
+    tint = np.array([t * c for t, c in zip(of.tint, cast, strict=True)], np.float32)
+    image *= (tint * np.float32(255))[:, None, None]
+    image += np.float32(0.5)
+    return np.ascontiguousarray(np.clip(image, 0, 255, out=image).astype(np.uint8).transpose(1, 2, 0))

@@ -292,11 +292,8 @@ def _place(wall: _render.Scene, settings: Settings, label: int, rng: np.random.G
     """Choose where to cut: along a crack or clear of all, and with a distractor in it as often as asked for."""
     side = settings.image_size
     limit = np.array(wall.size) - side
-    cracks = np.concatenate([layer.line for layer in wall.cracks])
-    plain = cracks[np.concatenate([layer.plain for layer in wall.cracks])]
-    marks = [layer.polygons.mean(axis=1) for layer in wall.layers if layer.named and layer.kind != "crack"]
-    middles = np.concatenate([np.empty((0, 2)), *marks])
-    clear = 4 + max(layer.clearance() for layer in wall.cracks)
+    cracks, plain, middles = wall.lines, wall.plain, wall.middles
+    clear = 4 + wall.clearance
     wanted = rng.random() < settings.distractor_rate
     found: Window | None = None
     for attempt in range(2000):
