@@ -229,10 +229,12 @@ def chalk(rng: np.random.Generator, quads: Points, opacity: Points) -> Layer:
     return Layer("chalk_mark", quads, opacity * 0.9, stick, softness=0.5, ragged=0.8, grain=1.6)
 
 
-def scale_bar(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> list[Layer]:
-    """Stick a scale bar on the wall: black and white fields of one length."""
+def scale_bar(
+    rng: np.random.Generator, extent: Points, at: Points, scale: float, *, level: bool = False
+) -> list[Layer]:
+    """Stick a scale bar on the wall, level or plumb: black and white fields of one length."""
     fields, length, height = int(rng.integers(4, 9)), rng.uniform(6, 14) * scale, rng.uniform(5, 9) * scale
-    along = _direction(rng.normal(0, 0.1) + rng.choice([0, np.pi / 2]))
+    along = _direction(rng.normal(0, 0.1) + rng.choice([0, np.pi / 2]) * (not level))
     across = np.array([-along[1], along[0]]) * height
     edges = [at + along * length * k for k in range(fields + 1)]
     fringe = at - along * 1.5 - across * 0.25, at + along * (length * fields + 1.5) - across * 0.25
@@ -367,8 +369,8 @@ def planted(kind: str, rng: np.random.Generator, size: int, line: Points) -> lis
     """
     unit = size / 128
     if kind == "scale_bar":
-        corner = size * np.array([rng.uniform(0.06, 0.3), rng.choice([0.07, 0.86])])
-        return scale_bar(np.random.default_rng(int(rng.integers(2**31))), np.full(2, size), corner, 0.9 * unit)
+        corner = size * np.array([rng.uniform(0.05, 0.15), rng.choice([0.12, 0.82])])
+        return scale_bar(rng, np.full(2, size), corner, 0.75 * unit, level=True)
     if kind == "date_stamp":
         height, made = 9 * unit, []
         date = f"{rng.integers(10, 27)}{rng.integers(1, 13):02}{rng.integers(1, 29):02}"
