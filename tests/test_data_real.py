@@ -56,14 +56,6 @@ def test_the_known_hashes_are_those_of_the_set(real_data: Path) -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
 
 
-def test_metu_lies_where_the_environment_says(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    part(real_data, "metu")
-    monkeypatch.setenv("CRACKVIZ_DATA", str(real_data))
-    table = data.index(max_images=200)
-    assert table["label"].value_counts().to_dict() == {0: 100, 1: 100}
-    assert set(table["source"]) == {"metu"}
-
-
 def test_sdnets_photographs_stay_together(real_data: Path) -> None:
     table = data.index(part(real_data, "sdnet2018_walls"))
     assert table["label"].value_counts().to_dict() == {0: 2518, 1: 506}
