@@ -1,7 +1,8 @@
 """Class activation maps: each method weighs a layer's activations A by the gradients G in its own way.
 
 Private; :mod:`crackviz.attribution` is the public face. A method's few lines take A (N, h, w, C) and G, which is
-(N, h, w, C), or (N, 1, 1, C) where the gradient is the same in every cell, and give maps (N, h, w).
+(N, h, w, C), or (N, 1, 1, C) where the gradient is the same in every cell, or (1, 1, 1, C) where it is so in every
+image, too, and give maps (N, h, w).
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def _build(network: Network, combine: Combine, upsample: bool) -> Any:
 
 
 def _weigh(A: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Sum A over the channels, weighed in every cell (N, h, w, C) or alike in all of them (N, 1, 1, C)."""
+    """Sum A over the channels, weighed in every cell (N, h, w, C), or alike in all of them, and of all images."""
+    if weights.shape[:3] == (1, 1, 1):
+        return tf.tensordot(A, weights[0, 0, 0], 1)
     if weights.shape[1:3] == (1, 1):
         return tf.einsum("nhwc,nc->nhw", A, weights[:, 0, 0])
     return tf.reduce_sum(A * weights, axis=-1)

@@ -292,6 +292,7 @@ class Network:
         features = tail_input(model)
         self.dense = tail.layer
         self.pooled = [pool is not None for pool in pools]
+        self.linear = [pool is features for pool in pools]
         self.signature = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
         # The gradient behind a global average is the same in every cell, so it is taken where it is still small.
         sources = [maps[name] if pool is None else pool for name, pool in zip(layers, pools, strict=True)]
@@ -319,13 +320,19 @@ class Network:
     def evidence(self, images: tf.Tensor, direction: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Return each layer's activations A and the gradients of the target's logit by them.
 
-        Where the gradient is the same in every cell it is (N, 1, 1, C), else (N, h, w, C).
+        Where the gradient is the same in every cell it is (N, 1, 1, C), else (N, h, w, C). Where nothing but the
+        average and the last layer follows, it is made of that layer's weights, the same for all images: (1, 1, 1, C).
         """
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            maps, sources, features = self.network(images, training=False)
-            score = tf.tensordot(self.logits(features), direction, 1)
-        gradients = tape.gradient(score, sources, unconnected_gradients="zero")
+        if all(self.linear):
+            maps, _, _ = self.network(images, training=False)
+            weights = tf.tensordot(tf.cast(self.dense.kernel, tf.float32), direction, 1)
+            gradients = [weights[tf.newaxis]] * len(maps)
+        else:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(images)
+                maps, sources, features = self.network(images, training=False)
+                score = tf.tensordot(self.logits(features), direction, 1)
+            gradients = tape.gradient(score, sources, unconnected_gradients="zero")
         pairs = []
         for A, G, pooled in zip(maps, gradients, self.pooled, strict=True):
             A, G = tf.cast(A, tf.float32), tf.cast(G, tf.float32)
