@@ -173,6 +173,21 @@ def test_the_mask_of_a_straight_crack_is_known() -> None:
     assert not slanted[distance > 3.6].any()
 
 
+def test_a_centre_line_is_drawn_where_it_runs() -> None:
+    there = np.zeros((4, 5), bool)
+    line = np.array([[11.5, 23.5], [12.2, 23.9], [14.9, 20.0], [15.0, 21.0], [9.9, 21.0]])
+    _render._trace(there, line, Window(10, 20, 5, 4))
+    assert sorted(zip(*np.nonzero(there), strict=True)) == [(0, 4), (3, 1), (3, 2)], (
+        "(row, column); the last two lie outside"
+    )
+    sides = []
+    for number in range(1, 60, 2):
+        made = patch(number, Settings(crack_width=(9, 12), distractor_rate=0))
+        depth = ndimage.distance_transform_edt(made.mask)
+        sides.append(np.median(depth[made.centreline]) / np.quantile(depth[made.mask], 0.95))
+    assert np.median(sides) > 0.6, "in the middle of the opening"
+
+
 def test_a_fractal_line_joins_its_ends_and_is_as_rough_as_asked() -> None:
     start, end = np.array([10.0, 20.0]), np.array([410.0, 120.0])
 
