@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
 from crackviz import data, synthetic
@@ -81,10 +82,8 @@ def scores(table: pd.DataFrame, probabilities: np.ndarray, threshold: float) -> 
 def found(probabilities: np.ndarray, threshold: float) -> dict[str, Any]:
     """Share of cracks found where all pictures show one, with its 95 % interval by Wilson's formula."""
     n, hits = len(probabilities), int((probabilities >= threshold).sum())
-    share, z = hits / n, 1.959964
-    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    interval = [round(float((middle + sign * half) / (1 + z * z / n)), 4) for sign in (-1, 1)]
-    return {"pictures": n, "found": hits, "recall": round(share, 4), "interval": interval}
+    interval = [round(float(end), 4) for end in binomtest(hits, n).proportion_ci(method="wilson")]
+    return {"pictures": n, "found": hits, "recall": round(hits / n, 4), "interval": interval}
 
 
 def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -94,12 +94,21 @@ def ribbon(line: Points, left: Points, right: Points) -> Points:
     return on_grid(quads)
 
 
+def arc(line: Points) -> Points:
+    """Return the length of the way along a line to each of its n points: (n,)."""
+    return np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+
+
+def points_at(line: Points, length: Points, places: Points) -> Points:
+    """Return the points of a line at some places of its `arc`: (places, 2)."""
+    return np.stack([np.interp(places, length, line[:, i]) for i in range(2)], axis=1)
+
+
 def dense(line: Points, values: Points) -> tuple[Points, Points]:
     """Put points 0.7 px apart on a line, and the values in between."""
-    length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    length = arc(line)
     places = np.linspace(0, length[-1], int(length[-1] / 0.7) + 2)
-    points = np.stack([np.interp(places, length, line[:, i]) for i in range(2)], axis=1)
-    return on_grid(points), np.interp(places, length, values)
+    return on_grid(points_at(line, length, places)), np.interp(places, length, values)
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,7 @@ import numpy as np
 
 from crackviz import CrackvizError
 from crackviz._graph import Layer, layer_names, walk
-
-_SLIDING = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-)
-_POINTWISE = (
-    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
-    *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
-    *(keras.layers.Add, keras.layers.Concatenate, keras.layers.Normalization),
-)
+from crackviz._ladder import POINTWISE, SLIDING
 
 Pair = tuple[int, int]
 
@@ -109,9 +97,9 @@ def _window(layer: Any, axis: int) -> tuple[int, int, bool]:
 def _sides(layer: Any, before: Pair) -> Pair:
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return (before[0] + sum(layer.padding[0]), before[1] + sum(layer.padding[1]))
-    if isinstance(layer, _POINTWISE):
+    if isinstance(layer, POINTWISE):
         return before
-    if not isinstance(layer, _SLIDING):
+    if not isinstance(layer, SLIDING):
         raise CrackvizError(
             f"What a cell sees through {type(layer).__name__} {layer.name!r} isn't known. "
             "Measure it: attribution.measured_field(model, images, layer)."
@@ -127,7 +115,7 @@ def _back(layer: Any, axis: int, span: Pair, side: int) -> Pair:
     """Return which cells before a layer, of `side`, those from `span[0]` to `span[1]` after it see."""
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return span[0] - layer.padding[axis][0], span[1] - layer.padding[axis][0]
-    if isinstance(layer, _POINTWISE):
+    if isinstance(layer, POINTWISE):
         return span
     kernel, step, same = _window(layer, axis)
     padded = max((int(np.ceil(side / step)) - 1) * step + kernel - side, 0) // 2 if same else 0

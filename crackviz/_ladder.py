@@ -65,14 +65,14 @@ def ladder(model: keras.Model) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
-_SLIDING = (
+SLIDING = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
     keras.layers.SeparableConv2D,
     keras.layers.MaxPooling2D,
     keras.layers.AveragePooling2D,
 )
-_POINTWISE = (
+POINTWISE = (
     *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
     *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
     *(keras.layers.ZeroPadding2D, keras.layers.Add, keras.layers.Concatenate, keras.layers.Normalization),
@@ -81,9 +81,9 @@ _POINTWISE = (
 
 def _kernel_and_stride(layer: keras.layers.Layer) -> tuple[float, float]:
     """Return (kernel, stride) of the larger side; NaN for layers of which it isn't known what a cell sees."""
-    if isinstance(layer, _POINTWISE):
+    if isinstance(layer, POINTWISE):
         return 1, 1
-    if not isinstance(layer, _SLIDING):
+    if not isinstance(layer, SLIDING):
         return np.nan, np.nan
     size = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
     return (max(size) - 1) * max(getattr(layer, "dilation_rate", (1, 1))) + 1, max(layer.strides)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from crackviz._cracks import Layer, Points, blob, on_grid, ribbon, wander
+from crackviz._cracks import Layer, Points, arc, blob, on_grid, points_at, ribbon, wander
 
 Maker = Callable[[np.random.Generator, Points, Points, float], list[Layer]]
 """(rng, extent of the photograph [px], a place on it, scale) -> layers."""
@@ -30,9 +30,8 @@ def _across(extent: Points, at: Points, angle: float, reach: float = 1.0) -> Poi
 
 
 def _resampled(line: Points, gap: float) -> Points:
-    length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
-    places = np.linspace(0, length[-1], max(3, int(length[-1] / gap)))
-    return np.stack([np.interp(places, length, line[:, i]) for i in range(2)], axis=1)
+    length = arc(line)
+    return points_at(line, length, np.linspace(0, length[-1], max(3, int(length[-1] / gap))))
 
 
 def _stroke(

@@ -292,7 +292,7 @@ def render(wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Seque
 
 
 @lru_cache(maxsize=256)
-def _bell(sigma: float, truncate: float) -> npt.NDArray[np.float64]:
+def _gaussian(sigma: float, truncate: float) -> npt.NDArray[np.float64]:
     reach = int(truncate * sigma + 0.5)
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
     return weights / weights.sum()
@@ -300,7 +300,7 @@ def _bell(sigma: float, truncate: float) -> npt.NDArray[np.float64]:
 
 def _blur(image: Float, sigma: float, *, truncate: float = 3.0, mode: str = "constant") -> Float:
     """Blur by a Gaussian: SciPy's gaussian_filter, less what it does to find its kernel anew each time."""
-    weights = _bell(sigma, truncate)
+    weights = _gaussian(sigma, truncate)
     return ndimage.correlate1d(ndimage.correlate1d(image, weights, -2, mode=mode), weights, -1, mode=mode)
 
 
