@@ -23,6 +23,7 @@ _SUBMODULES = (
     "evaluation",
     "attribution",
     "features",
+    "faithfulness",
     "plots",
     "claims",
     "series",

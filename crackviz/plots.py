@@ -34,6 +34,8 @@ from crackviz._drawing import (
 )
 from crackviz._heatmaps import AttributionDisplay, AttributionGridDisplay, LadderDisplay, square
 from crackviz._networks import ActivationMapsDisplay, ArchitectureDisplay, FiltersDisplay, KernelsDisplay
+from crackviz._pairs import PairsDisplay
+from crackviz._scores import MethodScoresDisplay, PerturbationCurvesDisplay, RandomisationDisplay
 
 __all__ = [
     "COLORS",
@@ -48,6 +50,10 @@ __all__ = [
     "ImagesDisplay",
     "KernelsDisplay",
     "LadderDisplay",
+    "MethodScoresDisplay",
+    "PairsDisplay",
+    "PerturbationCurvesDisplay",
+    "RandomisationDisplay",
     "Scale",
     "ScoresDisplay",
     "add_color_bar",
