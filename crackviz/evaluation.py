@@ -11,8 +11,41 @@ import pandas as pd
 from sklearn import metrics
 
 from crackviz import CrackvizError, data
+from crackviz._bootstrap import percentiles, resamples_of
+from crackviz._calibration import (
+    CALIBRATION_BINS,
+    TEMPERATURES,
+    Temperature,
+    apply_temperature,
+    calibration_error,
+    check_probabilities,
+    correct_prior,
+    fit_temperature,
+    log_odds,
+)
+from crackviz._comparison import compare
+from crackviz._thresholds import cost_curve, precision_at, threshold_by_cost, threshold_for
 
-CALIBRATION_BINS = 15
+__all__ = [
+    "CALIBRATION_BINS",
+    "TEMPERATURES",
+    "Temperature",
+    "apply_temperature",
+    "calibration_error",
+    "class_report",
+    "compare",
+    "correct_prior",
+    "cost_curve",
+    "evaluate",
+    "fit_temperature",
+    "log_odds",
+    "mistakes",
+    "precision_at",
+    "predict",
+    "report",
+    "threshold_by_cost",
+    "threshold_for",
+]
 
 
 def predict(model: keras.Model, table: pd.DataFrame, image_size: int = 128, *, batch_size: int = 64) -> np.ndarray:
@@ -37,50 +70,6 @@ def predict(model: keras.Model, table: pd.DataFrame, image_size: int = 128, *, b
     if probabilities.shape[-1] == 2:
         return probabilities[:, 1]
     return probabilities[:, 0] if probabilities.shape[-1] == 1 else probabilities
-
-
-def calibration_error(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    *,
-    bins: int = CALIBRATION_BINS,
-    weights: np.ndarray | None = None,
-) -> float:
-    r"""Return the expected calibration error: how far stated probabilities lie from what happens.
-
-    The pictures are sorted into `bins` equal intervals of probability; in each, the mean probability is compared
-    with the share that really are cracked, :math:`\mathrm{ECE} = \sum_b \frac{n_b}{N} |\bar p_b - \bar y_b|`. For
-    k > 2 classes the probability is that of the predicted class, and the share that of right predictions.
-
-    Parameters
-    ----------
-    labels : int (N,)
-    probabilities : float (N,) or (N, k), in [0, 1]
-    bins : int
-        At least 1.
-    weights : float (N,), optional
-        Weight of each picture.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 is best. Biased upwards in small samples: a perfectly calibrated model whose probabilities are
-        spread evenly gets about sqrt(bins / N) / 3, not 0. It can be fooled: one that always says the base rate
-        scores 0.
-
-    Notes
-    -----
-    Guo, Pleiss, Sun, Weinberger: *On calibration of modern neural networks*, ICML 2017. ``THEORY.md`` T3.
-    """
-    if probabilities.ndim == 2:
-        happened = (probabilities.argmax(1) == labels).astype(float)
-        stated = probabilities.max(1)
-    else:
-        happened, stated = labels.astype(float), probabilities
-    weights = np.ones(len(stated)) if weights is None else weights
-    number = np.minimum((stated * bins).astype(int), bins - 1)
-    gaps = np.bincount(number, weights * (stated - happened), minlength=bins)
-    return float(np.abs(gaps).sum() / weights.sum())
 
 
 def _scores(
@@ -181,25 +170,16 @@ def evaluate(
     _check(labels, probabilities, groups, k, class_names, threshold, confidence)
 
     point = _scores(labels, probabilities, np.ones(len(labels)), threshold, class_names)
-    members = np.unique(groups, return_inverse=True)[1].ravel()
-    count = members.max() + 1
-    rng = np.random.default_rng(seed)
     drawn = []
-    for _ in range(resamples):
-        times = np.bincount(rng.integers(count, size=count), minlength=count).astype(float)
-        keep = times[members] > 0
-        drawn.append(_scores(labels[keep], probabilities[keep], times[members][keep], threshold, class_names))
-    bounds = {}
-    for name in point:
-        values = np.array([scores[name] for scores in drawn])
-        values = values[~np.isnan(values)]
-        tail = (1 - confidence) / 2
-        bounds[name] = np.quantile(values, [tail, 1 - tail]) if len(values) else (np.nan, np.nan)
+    for times in resamples_of(groups, resamples, seed):
+        keep = times > 0
+        drawn.append(_scores(labels[keep], probabilities[keep], times[keep], threshold, class_names))
+    bounds = {name: percentiles([scores[name] for scores in drawn], confidence) for name in point}
 
     predicted = (probabilities >= threshold).astype(int) if k == 2 else probabilities.argmax(1)
     return {
         "pictures": len(labels),
-        "groups": int(count),
+        "groups": len(np.unique(groups)),
         "threshold": threshold if k == 2 else None,
         "confidence": confidence,
         "class_names": list(class_names),
@@ -232,11 +212,7 @@ def _check(
             f"{len(labels)} labels, probabilities of shape {probabilities.shape} and {len(groups)} groups don't "
             "belong together; expected (N,), (N,) or (N, k), and (N,)."
         )
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise CrackvizError(
-            f"Probabilities reach from {np.min(probabilities)} to {np.max(probabilities)}; expected [0, 1] "
-            "without NaN. Are they logits?"
-        )
+    check_probabilities(probabilities)
     if labels.min() < 0 or labels.max() >= k:
         raise CrackvizError(
             f"Labels reach from {labels.min()} to {labels.max()}; expected 0 to {k - 1} for {k} classes."
@@ -261,3 +237,51 @@ def class_report(result: dict[str, Any]) -> pd.DataFrame:
         for name, support in zip(result["class_names"], result["support"], strict=True)
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
+
+
+def mistakes(
+    table: pd.DataFrame, probabilities: np.ndarray, *, class_names: Sequence[str] | None = None, threshold: float = 0.5
+) -> pd.DataFrame:
+    """Return the pictures that the model gets wrong, the surest mistake first.
+
+    The first are the ones to look at: a sure mistake is a wrong label, or a kind of picture new to the model.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``path`` and ``label``, such as :func:`crackviz.data.index` returns; others, and the index, are kept.
+    probabilities : float (N,), (N, 1) or (N, k), in [0, 1]
+        In the table's order, as :func:`predict` returns them.
+    class_names : sequence of str, optional
+        k names; those of the table by default.
+    threshold : float
+        "crack" is predicted from this probability on; two classes only.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``path``, ``truth`` and ``predicted`` (names), ``confidence`` (the probability of the predicted class),
+        then the table's others.
+
+    Raises
+    ------
+    CrackvizError
+        As :func:`evaluate` does.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim == 2 and probabilities.shape[1] <= 2:
+        probabilities = probabilities[:, -1]
+    labels = table["label"].to_numpy()
+    names = list(table.attrs.get("class_names", data.CLASS_NAMES) if class_names is None else class_names)
+    k = 2 if probabilities.ndim == 1 else probabilities.shape[-1]
+    _check(labels, probabilities, labels, k, names, threshold, 0.5)
+    both = np.stack([1 - probabilities, probabilities], 1) if k == 2 else probabilities
+    predicted = (probabilities >= threshold).astype(int) if k == 2 else probabilities.argmax(1)
+    columns = {
+        "path": table["path"],
+        "truth": [names[label] for label in labels],
+        "predicted": [names[label] for label in predicted],
+        "confidence": both[np.arange(len(labels)), predicted],
+    }
+    every = pd.DataFrame(columns, index=table.index).join(table.drop(columns=columns.keys() & set(table)))
+    return every[predicted != labels].sort_values("confidence", ascending=False, kind="stable")
