@@ -9,7 +9,7 @@ import numpy as np
 
 from crackviz import CrackvizError
 from crackviz._graph import Layer, layer_names, walk
-from crackviz._ladder import POINTWISE, SLIDING
+from crackviz._ladder import ENLARGING, POINTWISE, SLIDING
 
 Pair = tuple[int, int]
 
@@ -97,8 +97,12 @@ def _window(layer: Any, axis: int) -> tuple[int, int, bool]:
 def _sides(layer: Any, before: Pair) -> Pair:
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return (before[0] + sum(layer.padding[0]), before[1] + sum(layer.padding[1]))
+    if isinstance(layer, keras.layers.Cropping2D):
+        return (before[0] - sum(layer.cropping[0]), before[1] - sum(layer.cropping[1]))
     if isinstance(layer, POINTWISE):
         return before
+    if isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation in ENLARGING:
+        return before[0] * layer.size[0], before[1] * layer.size[1]
     if not isinstance(layer, SLIDING):
         raise CrackvizError(
             f"What a cell sees through {type(layer).__name__} {layer.name!r} isn't known. "
@@ -115,8 +119,16 @@ def _back(layer: Any, axis: int, span: Pair, side: int) -> Pair:
     """Return which cells before a layer, of `side`, those from `span[0]` to `span[1]` after it see."""
     if isinstance(layer, keras.layers.ZeroPadding2D):
         return span[0] - layer.padding[axis][0], span[1] - layer.padding[axis][0]
+    if isinstance(layer, keras.layers.Cropping2D):
+        return span[0] + layer.cropping[axis][0], span[1] + layer.cropping[axis][0]
     if isinstance(layer, POINTWISE):
         return span
+    if isinstance(layer, keras.layers.UpSampling2D):
+        times = layer.size[axis]
+        if ENLARGING[layer.interpolation] == 1:
+            return span[0] // times, span[1] // times
+        low, high = ((place + 0.5) / times - 0.5 for place in span)  # between the middles of two cells
+        return max(int(np.floor(low)), 0), min(int(np.ceil(high)), side - 1)
     kernel, step, same = _window(layer, axis)
     padded = max((int(np.ceil(side / step)) - 1) * step + kernel - side, 0) // 2 if same else 0
     return span[0] * step - padded, span[1] * step - padded + kernel - 1

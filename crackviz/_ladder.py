@@ -34,18 +34,17 @@ def ladder(model: keras.Model) -> pd.DataFrame:
     Computed from kernels and strides; :func:`measured_field` confirms it by the gradient. Araujo, Norris, Sim:
     *Computing receptive fields of convolutional neural networks*, Distill 2019. ``THEORY.md`` T6.
     """
-    seen: dict[str, tuple[float, float]] = {}
+    seen: dict[str, np.ndarray] = {}  # of each axis: stride and receptive field
     rows = []
     steps = walk(model)
     height = model.inputs[0].shape[1]
     for name, (layer, inputs, output) in steps.items():
         if not inputs:
-            seen[name] = (1.0, 1.0)
+            seen[name] = np.ones((2, 2))
             continue
-        before = [seen[earlier] for earlier in inputs]
-        stride, field = (float(np.max(values)) for values in zip(*before, strict=True))
-        kernel, step = _kernel_and_stride(layer)
-        seen[name] = (stride * step, field + (kernel - 1) * stride)
+        before = np.max([seen[earlier] for earlier in inputs], axis=0)
+        kernel, step = np.transpose([_kernel_and_stride(layer, axis) for axis in (0, 1)])
+        seen[name] = np.array([before[0] * step, before[1] + (kernel - 1) * before[0]])
         shape = output.shape
         if len(shape) != 4:
             continue
@@ -56,8 +55,8 @@ def ladder(model: keras.Model) -> pd.DataFrame:
                 "height": shape[1],
                 "width": shape[2],
                 "channels": shape[3],
-                "stride": seen[name][0],
-                "receptive_field": seen[name][1],
+                "stride": float(seen[name][0].max()),
+                "receptive_field": float(seen[name][1].max()),
                 "cell": height / shape[1] if height and shape[1] else np.nan,
             }
         )
@@ -75,18 +74,23 @@ SLIDING = (
 POINTWISE = (
     *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
     *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
-    *(keras.layers.ZeroPadding2D, keras.layers.Add, keras.layers.Concatenate, keras.layers.Normalization),
+    *(keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.Concatenate, keras.layers.Normalization),
+    *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum),
 )
+ENLARGING = {"nearest": 1, "bilinear": 2}
+"""Kinds of UpSampling2D, and how many cells a cell after it reads along one axis."""
 
 
-def _kernel_and_stride(layer: keras.layers.Layer) -> tuple[float, float]:
-    """Return (kernel, stride) of the larger side; NaN for layers of which it isn't known what a cell sees."""
+def _kernel_and_stride(layer: keras.layers.Layer, axis: int) -> tuple[float, float]:
+    """Return (kernel, stride) along an axis; NaN for layers of which it isn't known what a cell sees."""
     if isinstance(layer, POINTWISE):
         return 1, 1
+    if isinstance(layer, keras.layers.UpSampling2D):
+        return ENLARGING.get(layer.interpolation, np.nan), 1 / layer.size[axis]
     if not isinstance(layer, SLIDING):
         return np.nan, np.nan
     size = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
-    return (max(size) - 1) * max(getattr(layer, "dilation_rate", (1, 1))) + 1, max(layer.strides)
+    return (size[axis] - 1) * getattr(layer, "dilation_rate", (1, 1))[axis] + 1, layer.strides[axis]
 
 
 def measured_field(

@@ -68,7 +68,8 @@ def thin_cam(
     strides, fields = ({str(k): float(v) for k, v in table[c].items()} for c in ("stride", "receptive_field"))
     if len(names) == 1:
         rungs = list(strides)
-        last = {strides[name]: name for name in rungs[: rungs.index(names[0])]}  # of each stride
+        # The last of each stride; but a layer that sees a pixel at a time knows no place better than another.
+        last = {strides[name]: name for name in rungs[: rungs.index(names[0])] if fields[name] > 1}
         names = (*(name for stride, name in last.items() if stride < strides[names[0]]), *names)
     names = tuple(sorted(names, key=lambda name: strides[name]))
     reach = fields[names[-1]] / (2 * strides[names[-1]])  # half of what a cell saw, in cells

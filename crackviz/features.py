@@ -58,7 +58,7 @@ def kernels(model: keras.Model, layer: str | None = None) -> np.ndarray:
     ----------
     model : keras.Model
     layer : str, optional
-        By default the first convolution with three input channels.
+        By default the first convolution with three input channels whose kernels are larger than one pixel.
 
     Returns
     -------
@@ -79,6 +79,7 @@ def kernels(model: keras.Model, layer: str | None = None) -> np.ndarray:
     found = {name: step.layer for name, step in steps.items() if isinstance(step.layer, keras.layers.Conv2D)}
     if layer is None:
         colours = [name for name, one in found.items() if one.kernel.shape[2] == 3]
+        colours.sort(key=lambda name: found[name].kernel.shape[0] == 1)  # stable: those that have a pattern come first
         if not colours:
             raise CrackvizError(
                 f"No convolution of {model.name!r} reads three colours; its convolutions: {', '.join(found) or 'none'}."

@@ -49,7 +49,7 @@ def with_bias(model: keras.Model, bias: float) -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module", params=models.MODELS)
+@pytest.fixture(scope="module", params=["gap_cnn", "gap_cnn_deep", "local_cnn"])
 def model(request: pytest.FixtureRequest) -> keras.Model:
     """Shared by the tests of this module: none may leave it changed."""
     return built(request.param, 5)
@@ -369,10 +369,12 @@ def test_thin_cam_hands_out_what_grad_cam_found(target: str, deep: keras.Model) 
 def test_thin_cam_by_hand() -> None:
     """One coarse cell of evidence and a fine layer that lights up in one of its four cells: all of it goes there."""
     inputs = keras.Input((4, 4, 3))
-    x = layers.Conv2D(1, 1, use_bias=False, activation="relu", name="fine")(inputs)
+    x = layers.Conv2D(1, 3, padding="same", use_bias=False, activation="relu", name="fine")(inputs)
     x = layers.AveragePooling2D(2, name="coarse")(x)
     model = keras.Model(inputs, layers.Dense(1, use_bias=False)(layers.GlobalAveragePooling2D()(x)))
-    model.set_weights([np.ones((1, 1, 3, 1)), np.array([[16.0]])])
+    kernel = np.zeros((3, 3, 3, 1))
+    kernel[1, 1] = 1  # it could see its neighbours, and doesn't look
+    model.set_weights([kernel, np.array([[16.0]])])
     image = np.zeros((1, 4, 4, 3), np.float32)
     image[0, 1, 0] = 1  # A of fine is 3 there, of coarse 0.75 in its cell (0, 0); the logit is 16 * 0.75 / 4 = 3
     thin = attribution.thin_cam(model, image, upsample=False)[0]
@@ -380,18 +382,19 @@ def test_thin_cam_by_hand() -> None:
     expected = np.zeros((4, 4))
     expected[1, 0] = 3
     np.testing.assert_allclose(thin, expected, atol=0.01)  # all but the floor of a thousandth of the mean
-    model.set_weights([np.ones((1, 1, 3, 1)), np.array([[-16.0]])])  # against: spread evenly, and nowhere else
+    model.set_weights([kernel, np.array([[-16.0]])])  # against: spread evenly, and nowhere else
     thin = attribution.thin_cam(model, image, upsample=False)[0]
     np.testing.assert_allclose(thin.sum(), -3, rtol=1e-5)
     assert thin[0, 0] == thin.min() < 0 and not thin[3].any()
 
 
 def test_without_a_finer_layer_thin_cam_is_grad_cam() -> None:
-    model = keras.Sequential(
-        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(1)]
-    )
+    """A layer that sees a pixel at a time isn't finer: it knows no place better than the picture does."""
     images = random_images(2, 8)
-    np.testing.assert_allclose(attribution.thin_cam(model, images), attribution.grad_cam(model, images), atol=1e-7)
+    for first in ([], [layers.Conv2D(4, 1), layers.AveragePooling2D(2)]):
+        stack = [*first, layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(1)]
+        model = keras.Sequential([keras.Input((8, 8, 3)), *stack])
+        np.testing.assert_allclose(attribution.thin_cam(model, images), attribution.grad_cam(model, images), atol=1e-7)
 
 
 # --- by hand ------------------------------------------------------------------------------------------------------
