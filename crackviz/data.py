@@ -660,9 +660,12 @@ def augmentation(
     *,
     flip: bool = True,
     rotation: float = 0.25,
-    contrast: float = 0.2,
+    contrast: float | tuple[float, float] = 0.2,
     brightness: float = 0.1,
-    zoom: float = 0.1,
+    zoom: float | tuple[float, float] = 0.1,
+    grey: float = 0.0,
+    blur: float = 0.0,
+    noise: float = 0.0,
 ) -> Any:
     """Make Keras layers that vary pictures in [0, 1] at random, in training only (``training=True``).
 
@@ -674,13 +677,23 @@ def augmentation(
         Left-right and upside down: a crack has no upright position.
     rotation : float
         Up to that share of a full turn, either way; what comes in at the border is reflected.
-    contrast, brightness, zoom : float
-        Up to that share, either way. 0 leaves the layer out.
+    contrast, brightness : float
+        Up to that share, either way; for `contrast` a pair (down, up), too. 0 leaves the layer out.
+    zoom : float or (float, float)
+        Up to that share, either way. A pair runs from the first, below 0, which magnifies, to the second, which shows
+        more than the picture, reflected at its borders: (-0.2, 0.8) draws lengths from 1.25 to 0.56 of their own.
+        0 leaves it out.
+    grey : float
+        Up to that share of the colour is taken out, in [0, 1]; 0 leaves it out.
+    blur : float
+        Share of the pictures that are blurred, by a Gaussian of at most 1 px, in [0, 1]; 0 leaves it out.
+    noise : float
+        Standard deviation of the noise that is added to each pixel and channel; 0 leaves it out.
 
     Returns
     -------
     keras.Sequential
-        (B, H, W, 3) float32 in [0, 1] to the same.
+        (B, H, W, 3) float32 in [0, 1] to the same; with `noise`, a little beyond.
     """
     import keras
     from keras import layers
@@ -691,6 +704,9 @@ def augmentation(
         layers.RandomZoom(zoom, fill_mode="reflect", seed=seed + 2) if zoom else None,
         layers.RandomContrast(contrast, value_range=(0.0, 1.0), seed=seed + 3) if contrast else None,
         layers.RandomBrightness(brightness, value_range=(0.0, 1.0), seed=seed + 4) if brightness else None,
+        layers.RandomColorDegeneration(grey, value_range=(0.0, 1.0), seed=seed + 5) if grey else None,
+        layers.RandomGaussianBlur((blur, blur), 5, (0.3, 1.0), value_range=(0.0, 1.0), seed=seed + 6) if blur else None,
+        layers.GaussianNoise(noise, seed=seed + 7) if noise else None,
     ]
     return keras.Sequential([layer for layer in chosen if layer] or [layers.Identity()], name="augmentation")
 

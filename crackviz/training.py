@@ -2,160 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, data, models
-from crackviz._progress import progress as progress_bar
+from crackviz._callbacks import Checkpoint, CopyBack, Draw, EpochSeeds, EpochsLog, Progress, Samples, write
 
+__all__ = ["Checkpoint", "EpochSeeds", "check_trained_on", "read_history", "train", "unseen"]
 
-class EpochSeeds(keras.callbacks.Callback):
-    """Set the state of every random layer (augmentation, dropout) at the start of each epoch.
-
-    It then depends on the seed and the epoch alone, not on what ran before: a resumed training draws what the
-    uninterrupted one would have drawn.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Give layer i the state (seed + i, epoch * 2**16)."""
-        for number, generator in enumerate(_seed_generators(self.model)):
-            generator.state.assign([self.seed + number, epoch * 2**16])
-
-
-def _seed_generators(layer: Any) -> Iterator[Any]:
-    for part in layer._flatten_layers():
-        for value in vars(part).values():
-            if isinstance(value, keras.random.SeedGenerator):
-                yield value
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Keep the whole state of a training after each epoch, so that a killed one resumes to the same end.
-
-    Keras' ``BackupAndRestore`` writes the weights and the epoch's number one after the other, and doesn't know
-    what ``EarlyStopping`` has seen: killed between the two files, or resumed, a training takes another course.
-    Here one file holds weights, optimizer, best weights, patience and history; it is written under another name
-    and renamed, so it is there whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file, ``….npz``.
-    stopping : keras.callbacks.EarlyStopping
-        The callback whose state is kept too. Must come before this one in the list of callbacks.
-    identity : dict
-        What defines this training (data, network, parameters). A checkpoint of another one is refused.
-    """
-
-    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping, identity: dict[str, Any]) -> None:
-        super().__init__()
-        self.path = path
-        self.stopping = stopping
-        self.identity = identity
-        self.state: dict[str, Any] = {"rows": [], "finished": False}
-        self.best_weights: list[np.ndarray] = []
-
-    def restore(self, model: keras.Model) -> int:
-        """Put `model` into the state of the checkpoint; return the number of epochs done, 0 where there is none."""
-        if not self.path.is_file():
-            return 0
-        try:
-            with np.load(self.path, allow_pickle=False) as stored:
-                state = json.loads(str(stored["state"]))
-                latest, optimizer, best = (
-                    [stored[f"{kind}_{i}"] for i in range(state[kind])] for kind in ("latest", "optimizer", "best")
-                )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise CrackvizError(
-                f"The checkpoint {self.path} is damaged ({error}). Delete it to train from the start."
-            ) from error
-        if state["identity"] != self.identity:
-            changed = [
-                f"{key} was {state['identity'].get(key)!r}, now {value!r}"
-                for key, value in self.identity.items()
-                if state["identity"].get(key) != value
-            ]
-            raise CrackvizError(
-                f"{self.path} belongs to an unfinished training of another kind ({'; '.join(changed)}). Go on with "
-                "the same parameters, choose another run folder, or delete that file."
-            )
-        model.set_weights(latest)
-        for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
-            variable.assign(value)
-        self.state, self.best_weights = state, best
-        return len(state["rows"])
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Hand the early stopping what it knew."""
-        if self.state["rows"]:
-            self.stopping.best = self.state["best_loss"]
-            self.stopping.best_epoch = self.state["best_epoch"]
-            self.stopping.wait = self.state["wait"]
-            self.stopping.best_weights = self.best_weights
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the state over the older one."""
-        row = {"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}}
-        self.write(self.model, [*self.state["rows"], row])
-
-    def write(self, model: keras.Model, rows: list[dict[str, float]]) -> None:
-        """Write the state of `model` after the epochs `rows`; none are the untrained weights."""
-        arrays = {
-            "latest": model.get_weights(),
-            "optimizer": [variable.numpy() for variable in model.optimizer.variables],
-            "best": (self.stopping.best_weights if rows else None) or [],
-        }
-        self.state = {
-            "identity": self.identity,
-            "rows": rows,
-            "best_loss": float(self.stopping.best) if rows and self.stopping.best is not None else None,
-            "best_epoch": self.stopping.best_epoch if rows else 0,
-            "wait": self.stopping.wait,
-            "finished": bool(rows and model.stop_training),
-            **{kind: len(values) for kind, values in arrays.items()},
-        }
-        named = {f"{kind}_{i}": value for kind, values in arrays.items() for i, value in enumerate(values)}
-        part = self.path.with_name(f"{self.path.stem}.part-{os.getpid()}.npz")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(part, state=np.array(json.dumps(self.state)), **named)
-            part.replace(self.path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-class _Progress(keras.callbacks.Callback):
-    """One bar over the batches of an epoch; the description tells the last validation figures."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.bar = progress_bar(None, "epoch", steps, unit="batch")
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.bar.reset()
-        self.bar.set_description(f"epoch {epoch + 1}")
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.bar.update()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.bar.set_postfix({key: f"{value:.3f}" for key, value in (logs or {}).items() if "val" in key})
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self.bar.close()
+Augment: TypeAlias = bool | Mapping[str, Any] | Any  # a keras.Layer, which carries no types
 
 
 def train(
@@ -169,9 +33,13 @@ def train(
     batch_size: int = 32,
     learning_rate: float = 3e-3,
     decay: float = 0.88,
-    augment: bool = True,
+    augment: Augment = True,
     seed: int = 0,
     logs: str | Path | None = None,
+    samples: np.ndarray | None = None,
+    draw: Draw | None = None,
+    mixed_precision: bool = False,
+    strategy: Any = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train `model` until the validation loss stops falling, and keep its best weights.
@@ -184,7 +52,11 @@ def train(
     After each epoch the state goes to ``<folder>/checkpoint.npz``: call the function again with the same arguments
     after an interruption, and it ends where the uninterrupted training would have ended. When it is done, `folder`
     holds ``model.keras``, ``model.h5``, ``history.csv`` and ``training.json`` (the arguments, and a hash of the
-    split). Called again on such a folder with the same arguments, it returns what is there.
+    split); the label map, image size, preprocessing and training data go into the model files
+    (:func:`crackviz.models.metadata`). Called again on such a folder with the same arguments, it returns what is there.
+
+    Frozen layers stay as they are: choose them by :func:`crackviz.models.set_trainable` before. A second training of
+    the same network, such as fine-tuning, takes a folder of its own.
 
     Parameters
     ----------
@@ -205,12 +77,23 @@ def train(
         At the start.
     decay : float
         Factor of the learning rate per epoch, in (0, 1].
-    augment : bool
-        Whether the training pictures are varied by :func:`crackviz.data.augmentation`.
+    augment : bool, mapping or keras.Layer
+        Whether the training pictures are varied by :func:`crackviz.data.augmentation`; a mapping holds arguments for
+        that function. Or a layer of one's own, such as a ``keras.Sequential``: (B, H, W, 3) in [0, 1] to the same.
     seed : int
         Fixes order and augmentation; the initial weights have their own, in :mod:`crackviz.models`.
     logs : path, optional
-        Folder for TensorBoard's event files; ``<folder>/logs`` by default.
+        Folder for TensorBoard's event files (scalars, graph, samples) and ``epochs.csv``, the history so far;
+        ``<folder>/logs`` by default.
+    samples : float32 (N, H, W, 3) in [0, 1], optional
+        A few images to watch: drawn before the training and after each epoch.
+    draw : callable, optional
+        Draws them: ``draw(model, samples)`` -> uint8 (h, w, 3), or several pictures (n, h, w, 3).
+    mixed_precision : bool
+        Whether maps are computed in bfloat16 during training (Keras's ``mixed_bfloat16``): faster on processors that
+        have it, slower on others. Weights, logits and the saved model stay float32.
+    strategy : tf.distribute.Strategy, optional
+        Spreads each batch over several devices.
     progress : bool
         Whether a bar is shown.
 
@@ -222,13 +105,15 @@ def train(
     Raises
     ------
     CrackvizError
-        Where an argument is out of bounds, the table has no training or validation rows or leaks between them,
-        the folder can't be written or holds an unfinished training of another kind, or the loss isn't finite.
+        Where an argument is out of bounds, the table has no training or validation rows, leaks between them or has
+        more classes than the model, no layer is left to learn, the folder can't be written or holds an unfinished
+        training of another kind, or the loss isn't finite.
 
     Notes
     -----
     Kingma, Ba: *Adam*, ICLR 2015. Prechelt: *Early stopping - but when?*, 1998. Polyak, Juditsky:
-    *Acceleration of stochastic approximation by averaging*, SIAM J. Control Optim. 30, 1992. ``THEORY.md`` T2.
+    *Acceleration of stochastic approximation by averaging*, SIAM J. Control Optim. 30, 1992. Micikevicius et al.:
+    *Mixed precision training*, ICLR 2018. ``THEORY.md`` T2.
     """
     _check_arguments(epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay)
     data.check_split(table)
@@ -237,9 +122,14 @@ def train(
     for name, rows in parts.items():
         if rows.empty:
             raise CrackvizError(f"The split has no {name} pictures; make it by data.split().")
+    class_names = _class_names(model, table)
     size = models.image_size(model)
     if size not in (None, image_size):
         raise CrackvizError(f"The model takes {size} px images, but image_size is {image_size}.")
+    if not (learning := sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)):
+        raise CrackvizError(f"All layers of {model.name!r} are frozen: choose some by models.set_trainable().")
+    if (samples is None) != (draw is None):
+        raise CrackvizError("samples and draw belong together: images, and what draws them. Give both or neither.")
 
     identity = {
         "model": model.name,
@@ -249,27 +139,39 @@ def train(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "decay": decay,
-        "augment": augment,
+        "augment": _identity_of(augment),
         "seed": seed,
+        "learning_weights": learning,
+        "mixed_precision": mixed_precision,
+        "devices": strategy.num_replicas_in_sync if strategy is not None else 1,
         "pictures": _fingerprint(table),
     }
     if _is_done(folder, identity):
-        model.set_weights(models.load(folder / "model.keras").get_weights())
+        stored = models.load(folder / "model.keras")
+        model.set_weights(stored.get_weights())
+        models.annotate(model, **asdict(models.metadata(stored)))
         return read_history(folder)
 
+    logs = Path(logs) if logs else folder / "logs"
+    watch = Samples(logs / "samples", model, samples, draw) if samples is not None and draw is not None else None
     keras.utils.set_random_seed(seed)
     steps = -(-len(parts["train"]) // batch_size)
-    trainer = _compiled(model, learning_rate, decay, steps, augment, seed)
-    trainer.optimizer.build(trainer.trainable_variables)  # so that its state can be kept, and put back, at any time
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        # A strategy keeps its own variables, and mixed precision is a property of layers: both train a copy.
+        core = model if strategy is None and not mixed_precision else _copy(model, mixed_precision)
+        trainer = _compiled(core, learning_rate, decay, steps, augment, seed)
+        trainer.optimizer.build(trainer.trainable_variables)  # so that its state can be kept, and put back, at any time
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     checkpoint = Checkpoint(folder / "checkpoint.npz", stopping, identity)
-    logs = Path(logs) if logs else folder / "logs"
     try:
         logs.mkdir(parents=True, exist_ok=True)
         done = checkpoint.restore(trainer)
         if not checkpoint.state["finished"] and done < epochs:
             if done == 0:  # broken off in its first epoch, a training must find its untrained weights again
                 checkpoint.write(trainer, [])
+                if watch:
+                    watch.show(0)
+                    keras.utils.set_random_seed(seed)  # whatever was drawn at random
             # The checkpoint was written while the averaged weights were in the model; the next epoch takes them out.
             averaged = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
             averaged._ema_weights_in_model = done > 0
@@ -292,14 +194,19 @@ def train(
                     averaged,
                     stopping,
                     checkpoint,
-                    keras.callbacks.TensorBoard(logs, write_graph=False),
-                    *([_Progress(steps)] if progress else []),
+                    EpochsLog(logs / "epochs.csv", checkpoint),
+                    keras.callbacks.TensorBoard(logs),
+                    *([CopyBack(core, model)] if core is not model else []),
+                    *([watch] if watch else []),
+                    *([Progress(steps)] if progress else []),
                 ],
                 shuffle=False,  # the stream is shuffled already
                 verbose=0,
             )
         elif checkpoint.best_weights:
             trainer.set_weights(checkpoint.best_weights)
+        if core is not model:
+            model.set_weights(core.get_weights())
         history = pd.DataFrame(checkpoint.state["rows"])
         if not np.isfinite(history["loss"]).all():
             checkpoint.path.unlink()
@@ -307,11 +214,20 @@ def train(
                 f"The loss became {history['loss'].iloc[-1]} in epoch {len(history)}: the learning rate "
                 f"{learning_rate} is too high. Try a tenth of it."
             )
+        models.annotate(
+            model,
+            class_names=class_names,
+            image_size=image_size,
+            preprocessing=data.PREPROCESSING,
+            trained_on=_describe(parts["train"], identity["pictures"]),
+            threshold=0.5,
+            temperature=1.0,
+        )
         # Last to be written, and taken away first: it vouches for the files beside it.
         (folder / "training.json").unlink(missing_ok=True)
         models.save(model, folder)
-        _write(folder / "history.csv", history.to_csv(index=False))
-        _write(folder / "training.json", json.dumps(identity, indent=1))
+        write(folder / "history.csv", history.to_csv(index=False))
+        write(folder / "training.json", json.dumps(identity, indent=1))
         checkpoint.path.unlink()
     except OSError as error:
         raise CrackvizError(
@@ -340,13 +256,74 @@ def _fingerprint(table: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(sorted(map(str, rows))).encode()).hexdigest()[:16]
 
 
+def _class_names(model: keras.Model, table: pd.DataFrame) -> tuple[str, ...]:
+    names = tuple(table.attrs.get("class_names", models.metadata(model).class_names))
+    outputs = int(model.outputs[0].shape[-1])
+    if len(names) != max(outputs, 2):
+        raise CrackvizError(
+            f"The table has {len(names)} classes ({', '.join(names)}), but the model {model.name!r} has "
+            f"{outputs} output{'s' if outputs > 1 else ' for two'}. Build it with n_classes={len(names)}."
+        )
+    return names
+
+
+def _describe(table: pd.DataFrame, fingerprint: str) -> str:
+    """Say what is trained on, without a path: the file may be given away."""
+    kinds = ", ".join(sorted(map(str, table["source"].unique()))) if "source" in table else "pictures"
+    return f"{kinds}: {len(table)} pictures, training part of split {fingerprint}"
+
+
+def _augmentation(augment: Augment, seed: int) -> keras.Layer | None:
+    if isinstance(augment, Mapping):
+        try:
+            return data.augmentation(**dict[str, Any]({"seed": seed, **augment}))
+        except TypeError as error:
+            raise CrackvizError(
+                f"augment holds {', '.join(augment)}; expected arguments of data.augmentation ({error})."
+            ) from error
+    if isinstance(augment, keras.Layer):
+        return type(augment).from_config(augment.get_config())  # another training's random state stays out of this one
+    return data.augmentation(seed) if augment else None
+
+
+def _identity_of(augment: Augment) -> Any:
+    """Return what tells one augmentation from another, ready for JSON."""
+    if isinstance(augment, Mapping):
+        return json.loads(json.dumps(dict(augment), sort_keys=True, default=str))
+    if isinstance(augment, keras.Layer):
+        plain = json.dumps(_nameless(augment.get_config()), sort_keys=True, default=str)
+        return f"{type(augment).__name__} {hashlib.sha256(plain.encode()).hexdigest()[:16]}"
+    return bool(augment)
+
+
+def _nameless(config: Any) -> Any:
+    """Leave out names and shapes: Keras counts up the names with each layer that it makes."""
+    if isinstance(config, dict):
+        return {key: _nameless(value) for key, value in config.items() if key not in ("name", "build_config")}
+    return [_nameless(value) for value in config] if isinstance(config, list | tuple) else config
+
+
+def _copy(model: keras.Model, mixed: bool) -> keras.Model:
+    """Copy a network; where `mixed`, what gives maps computes in bfloat16, and what follows the average in float32."""
+
+    def remade(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if mixed and not isinstance(layer, keras.layers.InputLayer) and len(layer.output.shape) == 4:
+            config["dtype"] = "mixed_bfloat16"
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=remade)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _compiled(
-    model: keras.Model, learning_rate: float, decay: float, steps: int, augment: bool, seed: int
+    model: keras.Model, learning_rate: float, decay: float, steps: int, augment: Augment, seed: int
 ) -> keras.Model:
     """Wrap `model` so that augmentation runs in training and stays out of the saved network."""
     inputs = keras.Input(model.inputs[0].shape[1:])
-    x = data.augmentation(seed)(inputs) if augment else inputs
-    trainer = keras.Model(inputs, model(x), name="trainer")
+    layer = _augmentation(augment, seed)
+    trainer = keras.Model(inputs, model(layer(inputs) if layer is not None else inputs), name="trainer")
     binary = model.outputs[0].shape[-1] == 1
     trainer.compile(
         keras.optimizers.Adam(
@@ -358,12 +335,6 @@ def _compiled(
         metrics=["accuracy"],
     )
     return trainer
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    part.write_text(text, "utf-8")
-    part.replace(path)
 
 
 def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:

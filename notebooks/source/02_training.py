@@ -6,8 +6,8 @@
 #
 # | | |
 # |---|---|
-# | **You will learn** | what the layers do, what is minimised, how to read the curves, when to stop, how to save as H5 |
-# | **Time** | 30 minutes to read, about four minutes to run; longer with more pictures |
+# | **You will learn** | what the layers do, what is minimised, how to read the curves, when to stop, how to watch it in TensorBoard, how to save as H5 |
+# | **Time** | 30 minutes to read, two and a half minutes to run; longer with more pictures |
 # | **Theory** | [T2 Training a small network](../THEORY.md#t2-training-a-small-network) |
 
 # %% tags=["parameters"]
@@ -17,13 +17,20 @@ image_size = 128  # side to which pictures are resized [px]
 max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
 epochs = 100  # at most so many passes over the training pictures
 patience = 3  # epochs without a lower validation loss before training stops
-batch_size = 32  # pictures per step
+batch_size = 16  # pictures per step
 learning_rate = 0.003  # of the deeper network at the start; the small one takes twice as much
+decay = 0.8  # factor of the learning rate per epoch
+n_samples = 4  # validation pictures to be watched during the training, half of them cracked
 seed = 0  # fixes every random choice
 
 # %%
+import io
+
+import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 from sklearn.metrics import roc_auc_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import crackviz as cv
 from crackviz.claims import claim
@@ -63,7 +70,7 @@ claim("T2.1", "gap_cnn has 5,121 weights, counted by hand", small.count_params()
 #
 # One *epoch* shows each training picture once, each time changed a little (notebook 01). After each epoch the network
 # is tried on the validation pictures, unchanged. If the loss there has found no new minimum for three epochs, training ends and
-# the best weights are put back.
+# the best weights are put back. The steps get smaller with time: large ones find the way, small ones the spot.
 #
 # If this cell is interrupted, run it again: it goes on after the last whole epoch and comes to the same end. When it has ended, it
 # isn't trained twice; delete the run folder, or name another one, to start anew.
@@ -78,6 +85,7 @@ small_history = cv.training.train(
     patience=patience,
     batch_size=batch_size,
     learning_rate=2 * learning_rate,
+    decay=decay,
     seed=seed,
     logs=run / "logs" / "gap_cnn",
 )
@@ -105,6 +113,27 @@ _ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_history")
 model = cv.models.build("gap_cnn_deep", image_size, seed=seed)
 cv.models.summary(model)
 
+# %% [markdown]
+# This time we look over its shoulder. Before the training and after each epoch, a few validation pictures are drawn with their heat maps
+# (notebook 06 derives them): what does the network look at while it learns?
+
+# %%
+validation = table[table["split"] == "validation"]
+watched = validation.groupby("label").head(max(1, n_samples // 2)).sort_values("label", ascending=False)
+samples = cv.data.load_images(watched["path"], image_size)
+
+
+def draw(model, images):
+    """Draw the images with their heat maps, and return the drawing as pixels."""
+    maps = cv.attribution.grad_cam(model, images)
+    figure = cv.plots.AttributionDisplay.from_maps(images, maps, logits=cv.attribution.logits(model, images)).figure_
+    figure.set_dpi(80)
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    plt.close(figure)
+    return pixels
+
+
 # %%
 history = cv.training.train(
     model,
@@ -115,8 +144,11 @@ history = cv.training.train(
     patience=patience,
     batch_size=batch_size,
     learning_rate=learning_rate,
+    decay=decay,
     seed=seed,
     logs=run / "logs" / "gap_cnn_deep",
+    samples=samples,
+    draw=draw,
 )
 
 # %%
@@ -124,6 +156,22 @@ display = cv.plots.HistoryDisplay.from_history(history)
 _ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_deep_history")
 
 # %% [markdown]
+# And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are the first, an early and the last one.
+
+# %%
+kept = EventAccumulator(str(run / "logs" / "gap_cnn_deep" / "samples"), {"tensors": 0}).Reload().Tensors("samples")
+shown = {"untrained": kept[0], "after the first epoch": kept[1], f"after epoch {kept[-1].step}": kept[-1]}
+figure, axes = plt.subplots(len(shown), figsize=(9, 4.3 * len(shown)), layout="constrained")
+for axis, (title, event) in zip(axes, shown.items(), strict=True):
+    axis.imshow(Image.open(io.BytesIO(event.tensor_proto.string_val[2])))
+    axis.set_title(title, fontsize=15, loc="left")
+    axis.set_axis_off()
+_ = cv.series.save_figure(run, figure, "02_samples")
+
+# %% [markdown]
+# Each row has a colour bar of its own: mind the numbers. The untrained network's maps are faint and follow anything that has edges. Where a crack is
+# dark and long, the map finds it within the first epochs; the rest of the training goes into the hard cases.
+#
 # ## Did it stop where it should?
 
 # %%
@@ -142,7 +190,6 @@ claim(
 # formula, and compare it with the smallest number of the curve.
 
 # %%
-validation = table[table["split"] == "validation"]
 label = validation["label"].to_numpy()
 pictures = cv.data.load_images(validation["path"], image_size)
 logit = cv.attribution.logits(model, pictures).astype(np.float64)
@@ -191,8 +238,28 @@ claim(
 )
 
 # %% [markdown]
-# The curves are also there for TensorBoard: in JupyterLab, type `%load_ext tensorboard` and
-# `%tensorboard --logdir ../runs/lesson/logs` into a cell of your own.
+# A file of weights alone is a riddle: does 1 mean crack, or sound? How large must the pictures be? From which probability on did they call it a
+# crack? Such things get lost, so they are kept inside the file, and checked when it is loaded.
+
+# %%
+known = cv.models.read_metadata(run / "model.h5")
+known
+
+# %%
+claim(
+    "T2.6",
+    "the H5 file itself names its labels, its image size, its preprocessing and its training data",
+    known.class_names == tuple(table.attrs["class_names"])
+    and known.image_size == image_size
+    and known.preprocessing == cv.data.PREPROCESSING
+    and str((table["split"] == "train").sum()) in known.trained_on,
+)
+
+# %% [markdown]
+# ## TensorBoard
+#
+# Curves, the network's graph and the sample pictures are also there for TensorBoard, together with `epochs.csv`, which grows while the training
+# runs. In JupyterLab, type `%load_ext tensorboard` and `%tensorboard --logdir ../runs/lesson/logs` into a cell of your own; notebook 10 shows how.
 #
 # ## Exercises
 #

@@ -1,0 +1,101 @@
+"""Time the trainings of notebook 02 on synthetic concrete, and mixed precision against float32.
+
+    python benchmarks/training.py                the notebook's own parameters, about three minutes on two cores
+    python benchmarks/training.py -p epochs 2 -p max_images 200 -p image_size 64       for a try; writes nothing
+
+Seconds of an epoch are those between the ends of two epochs, their median; the first one compiles. Mixed precision
+trains the same network a few epochs more, in turn with float32, so that whatever else the machine does hits both.
+Writes benchmarks/results/training.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from crackviz import data, evaluation, models, series, training
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02_training.ipynb"
+
+
+class Clock:
+    """Stands where sample pictures are drawn, and notes the time at the end of each epoch."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+
+    def __call__(self, model: keras.Model, images: np.ndarray) -> np.ndarray:
+        """Note the time; draw nothing."""
+        self.moments.append(time.perf_counter())
+        return np.zeros((1, 1, 3), np.uint8)
+
+
+def timed(name: str, table: pd.DataFrame, given: dict[str, Any], **options: Any) -> tuple[keras.Model, dict[str, Any]]:
+    """Train one network; return it, with its times."""
+    clock = Clock()
+    model = models.build(name, given["image_size"], seed=given["seed"])
+    black = np.zeros((1, given["image_size"], given["image_size"], 3), np.float32)
+    names = ("image_size", "epochs", "patience", "batch_size", "learning_rate", "decay", "seed")
+    chosen = {key: given[key] for key in names} | options
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        history = training.train(model, table, folder, samples=black, draw=clock, progress=False, **chosen)
+        seconds = time.perf_counter() - began
+    each = np.diff(clock.moments)
+    return model, {
+        "epochs": len(history),
+        "seconds": round(seconds, 1),
+        "seconds per epoch": round(float(np.median(each[1:] if len(each) > 1 else each)), 2),
+        "validation accuracy": round(float(history.loc[history["val_loss"].idxmin(), "val_accuracy"]), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
+    parser.add_argument("--rounds", type=int, default=2, help="trainings of three epochs for each precision")
+    options = parser.parse_args()
+    given = series.parameters_of(NOTEBOOK)
+    given |= {name: type(given[name])(value) for name, value in options.p}
+
+    with tempfile.TemporaryDirectory() as folder:
+        table = data.prepare(
+            given["data"], Path(folder) / "split.csv", max_images=given["max_images"], seed=given["seed"]
+        )
+    test = table[table["split"] == "test"]
+    figures: dict[str, Any] = {"parameters": {name: given[name] for name in sorted(given) if name != "run"}}
+    for name, factor in (("gap_cnn", 2), ("gap_cnn_deep", 1)):
+        model, figures[name] = timed(name, table, given, learning_rate=factor * given["learning_rate"])
+        probabilities = evaluation.predict(model, test, given["image_size"])
+        figures[name]["test accuracy"] = round(float(np.mean((probabilities >= 0.5) == test["label"])), 4)
+        print(name, figures[name], flush=True)
+    pairs = []
+    for _ in range(options.rounds):
+        short = {"epochs": 3, "patience": 3}
+        pairs.append(
+            [timed("gap_cnn_deep", table, given, mixed_precision=mixed, **short)[1] for mixed in (False, True)]
+        )
+    seconds = np.array([[one["seconds per epoch"] for one in pair] for pair in pairs])
+    figures["gap_cnn_deep, mixed precision"] = {
+        "float32 seconds per epoch": float(np.median(seconds[:, 0])),
+        "mixed_bfloat16 seconds per epoch": float(np.median(seconds[:, 1])),
+        "times as fast": round(float(np.median(seconds[:, 0] / seconds[:, 1])), 2),
+        "validation accuracy after three epochs": [one["validation accuracy"] for one in pairs[0]],
+    }
+    print(json.dumps(figures, indent=1))
+    if not options.p:
+        results = Path(__file__).parent / "results"
+        results.mkdir(exist_ok=True)
+        (results / "training.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
