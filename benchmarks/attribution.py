@@ -189,13 +189,13 @@ def localisation(folder: str) -> dict[str, Any]:
     from sklearn.metrics import average_precision_score
 
     table = data.index(folder)
-    side = models.image_size(models.load_pretrained()) or 128
+    side = models.image_size(models.load_pretrained("gap_cnn_deep")) or 128
     wholes, truths = data.load_images(table["path"], 2 * side), data.load_masks(table["mask"], 2 * side)
     corners = [(slice(i, i + side), slice(j, j + side)) for i in (0, side) for j in (0, side)]
     images = np.concatenate([wholes[:, rows, columns] for rows, columns in corners])
     masks = np.concatenate([truths[:, rows, columns] for rows, columns in corners])
     share = masks.mean(axis=(1, 2))
-    model = models.load_pretrained()
+    model = models.load_pretrained("gap_cnn_deep")
     found = np.flatnonzero((share > 0.01) & (share < 0.15) & (attribution.logits(model, images) > 0))
     found = np.random.default_rng(0).permutation(found)[:200]
     images, masks = images[found], masks[found]

@@ -141,7 +141,7 @@ def back(options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as folder:
             training.train(model, real, folder, image_size=SIZE, seed=0, progress=False)
     else:
-        model = models.load_pretrained()
+        model = models.load_pretrained("gap_cnn_deep")
     table = data.scan(data.index("synthetic"))
     figures = scores(table, evaluation.predict(model, table, SIZE), 0.5)
     right = (evaluation.predict(model, table, SIZE) >= 0.5) == table["label"]

@@ -356,11 +356,11 @@ def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:
         )
 
 
-def unseen(folder: str | Path, table: pd.DataFrame) -> pd.DataFrame:
+def unseen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED) -> pd.DataFrame:
     """Return the test pictures that the model of a run has never seen.
 
-    Where the run has trained no model, the shipped one is meant, and the pictures that *it* was trained or validated
-    on are left out.
+    Where the run has trained no model, the shipped one called `name` is meant, and the pictures that *it* was trained
+    or validated on are left out.
 
     Parameters
     ----------
@@ -368,6 +368,8 @@ def unseen(folder: str | Path, table: pd.DataFrame) -> pd.DataFrame:
         Run folder.
     table : pandas.DataFrame
         From :func:`crackviz.data.prepare`.
+    name : str
+        The shipped model, as for :func:`crackviz.models.load_or_pretrained`.
 
     Returns
     -------
@@ -383,7 +385,7 @@ def unseen(folder: str | Path, table: pd.DataFrame) -> pd.DataFrame:
     if models.find(folder):
         check_trained_on(folder, table)
         return test
-    fair = test[~models.seen_by_pretrained(test)]
+    fair = test[~models.seen_by_pretrained(test, name)]
     if fair["label"].nunique() < test["label"].nunique():
         raise CrackvizError(
             f"The shipped model was trained on {len(test) - len(fair):,} of the {len(test):,} test pictures, and what "

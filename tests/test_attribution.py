@@ -17,8 +17,9 @@ def random_images(count: int = 3, side: int = 32, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((count, side, side, 3), np.float32)
 
 
-@pytest.fixture(params=models.MODELS)
+@pytest.fixture(params=["gap_cnn", "gap_cnn_deep", "local_cnn"])
 def model(request: pytest.FixtureRequest) -> keras.Model:
+    """The networks that end in an average and one logit; for the others see the end of this file."""
     model = models.build(request.param, 32, seed=5)
     weights = model.get_weights()
     weights[-1][:] = 0.7  # a bias that would be missed
@@ -135,7 +136,7 @@ def test_layer_and_weights_change_the_answer_and_the_bias_does_not(model: keras.
 
 def test_default_layer_is_the_last_with_a_map(model: keras.Model) -> None:
     name = attribution.default_layer(model)
-    assert name == {"gap_cnn": "pool2", "gap_cnn_deep": "conv4"}[model.name]
+    assert name == {"gap_cnn": "pool2", "gap_cnn_deep": "conv4", "local_cnn": "evidence"}[model.name]
     images = random_images()
     np.testing.assert_array_equal(attribution.grad_cam(model, images), attribution.grad_cam(model, images, layer=name))
 
@@ -241,7 +242,8 @@ def test_a_model_used_inside_another_one_is_still_explained(model: keras.Model) 
 def test_ladder_of_the_project(model: keras.Model) -> None:
     table = attribution.ladder(model)
     last = table.loc[attribution.default_layer(model)]
-    assert (last["stride"], last["receptive_field"]) == {"gap_cnn": (4, 10), "gap_cnn_deep": (8, 38)}[model.name]
+    known = {"gap_cnn": (4, 10), "gap_cnn_deep": (8, 38), "local_cnn": (1, 50)}
+    assert (last["stride"], last["receptive_field"]) == known[model.name]
     assert "image" not in table.index and "gap" not in table.index
 
 
@@ -353,7 +355,7 @@ def test_a_layer_that_is_used_twice_has_two_names() -> None:
 def test_what_a_cell_of_an_unknown_layer_sees_is_not_guessed() -> None:
     inputs = keras.Input((16, 16, 3))
     x = layers.Conv2D(4, 3, padding="same", name="conv")(inputs)
-    x = layers.UpSampling2D(2, name="up")(x)
+    x = layers.UpSampling2D(2, interpolation="bicubic", name="up")(x)
     x = layers.Conv2D(4, 3, padding="same", name="after")(x)
     model = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
     fields = attribution.ladder(model)["receptive_field"]
@@ -372,3 +374,43 @@ def test_dense_on_a_map_is_refused() -> None:
     inputs = keras.Input((32, 32, 3))
     with pytest.raises(CrackvizError, match="pool or flatten"):
         attribution.grad_cam(keras.Model(inputs, layers.Dense(1)(inputs)), random_images())
+
+
+# --- where a dense layer lies between the average and the logits ----------------------------------------------------
+
+
+@pytest.fixture
+def softmax() -> keras.Model:
+    model = models.deep_cnn(32, seed=5)
+    weights = [value if value.ndim > 1 else np.full_like(value, 0.2) for value in model.get_weights()]
+    model.set_weights(weights)
+    return model
+
+
+def test_a_dense_layer_behind_the_average_keeps_the_map_from_adding_up(softmax: keras.Model) -> None:
+    images = random_images(8)
+    maps = attribution.grad_cam(softmax, images, upsample=False)
+    assert attribution.default_layer(softmax) == "pool4" and maps.shape == (8, 2, 2)
+    missing = attribution.completeness_error(softmax, images, maps)
+    evidence = attribution.logits(softmax, images)[:, 1] - attribution.bias(softmax)[1]
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)) - evidence, missing, rtol=1e-4, atol=1e-5)
+    assert np.abs(missing).max() > 1e-2
+    with pytest.raises(CrackvizError, match="must feed GlobalAveragePooling2D alone, and that the last Dense"):
+        attribution.METHODS["cam"](softmax, images)
+
+
+def test_of_two_logits_each_has_a_map_and_the_difference_is_the_decisions(softmax: keras.Model) -> None:
+    """Adding a number to both logits changes no probability; it changes each map, and not their difference."""
+    images = random_images(4)
+
+    def maps() -> tuple[np.ndarray, np.ndarray]:
+        both = [attribution.grad_cam(softmax, images, target=name) for name in ("crack", "no_crack")]
+        return both[0], both[0] - both[1]
+
+    one, difference = maps()
+    before = softmax.predict(images, verbose=0)
+    *rest, kernel, bias = softmax.get_weights()
+    softmax.set_weights([*rest, kernel + np.linspace(-1, 1, len(kernel))[:, np.newaxis], bias])
+    np.testing.assert_allclose(softmax.predict(images, verbose=0), before, atol=1e-5)
+    np.testing.assert_allclose(maps()[1], difference, atol=1e-4)
+    assert np.abs(maps()[0] - one).max() > 1e-2

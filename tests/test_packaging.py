@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -81,10 +83,13 @@ def test_imports_stay_light(statement: str) -> None:
 
 def test_modules_import_only_those_above_them() -> None:
     order = ["_progress", "_noise", "_cracks", "_marks", "_render", "synthetic"]
-    order += ["_layouts", "data", "models", "training", "evaluation"]
+    order += ["_layouts", "data", "_architectures", "_saving", "models", "_callbacks", "training"]
+    order += ["_bootstrap", "_calibration", "_comparison", "_thresholds", "evaluation"]
     order += ["_graph", "_ladder", "_cams", "_thin", "_pixels", "_covering", "_baselines", "attribution"]
     order += ["_fields", "_synthesis", "features"]
-    drawing = ["_drawing", "_heatmaps", "_networks", "plots"]
+    order += ["_truth", "_localisation", "_imputation", "_perturbation", "_response", "_randomisation", "_scoring"]
+    order += ["_shortcut", "faithfulness"]
+    drawing = ["_drawing", "_heatmaps", "_networks", "_pairs", "_scores", "plots"]
     order += [*drawing, "claims", "_report", "series", "cli"]
     for name in order:
         text = (ROOT / "crackviz" / f"{name}.py").read_text("utf-8")
@@ -97,9 +102,9 @@ def test_modules_import_only_those_above_them() -> None:
 
 
 def test_every_public_name_is_documented() -> None:
-    from crackviz import attribution, claims, data, evaluation, features, models, plots, series, training
+    from crackviz import attribution, claims, data, evaluation, faithfulness, features, models, plots, series, training
 
-    for module in (attribution, claims, data, evaluation, features, models, plots, series, training):
+    for module in (attribution, claims, data, evaluation, faithfulness, features, models, plots, series, training):
         for name, value in vars(module).items():
             if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__ and callable(value):
                 assert value.__doc__, f"{module.__name__}.{name}"
@@ -121,3 +126,23 @@ def test_make_refuses_another_python(tmp_path: Path) -> None:
     old.chmod(0o755)
     done = run_make("setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}", f"BIN={tmp_path / 'venv' / 'bin'}")
     assert done.returncode != 0 and "needs 3.11" in done.stderr and not (tmp_path / "venv").exists()
+
+
+def test_the_figures_of_the_shipped_model_are_those_that_were_measured() -> None:
+    spec = importlib.util.spec_from_file_location("cards", ROOT / "benchmarks" / "_cards.py")
+    assert spec is not None and spec.loader is not None
+    cards = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cards)
+    figures = json.loads(cards.RESULTS.read_text("utf-8"))
+    for name in cards.TEXTS:
+        text = (ROOT / name).read_text("utf-8")
+        prefix = "# " if name.endswith(".py") else ""
+        assert cards.written(text, figures, prefix) == text, f"{name}: run python benchmarks/_cards.py"
+        assert "| METU, grouped test part |" in text
+        figures["METU, test part"]["scores"]["accuracy"]["value"] += 0.01
+        assert cards.written(text, figures, prefix) != text
+        figures["METU, test part"]["scores"]["accuracy"]["value"] -= 0.01
+    from crackviz import models
+
+    model = models.load_pretrained()
+    assert (figures["weights"], figures["threshold"]) == (model.count_params(), models.metadata(model).threshold)

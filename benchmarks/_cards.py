@@ -1,0 +1,91 @@
+"""Write the figures of the shipped model into the texts that show them, so that no number is copied by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "shipped_model.json"
+TEXTS = ("README.md", "crackviz/pretrained/MODEL_CARD.md", "notebooks/source/10_transfer_learning.py")
+SETS = {
+    "METU, test part": "METU, grouped test part",
+    "synthetic, default set": "synthetic concrete, default set",
+    "SDNET2018 walls": "SDNET2018, walls",
+    "SDNET2018 walls, 256 px": "SDNET2018, walls, asked at 256 px",
+    "DeepCrack": "DeepCrack, 300 cracks",
+    "DeepCrack, 256 px": "DeepCrack, asked at 256 px",
+}
+MAPS = {
+    "grad_cam": "Grad-CAM of `local_cnn`",
+    "local_darkness": "local darkness, no network",
+    "darkness": "darkness, no network",
+    "edges": "edges, no network",
+}
+
+
+def _percent(score: dict[str, float]) -> str:
+    value, low, high = (100 * score[name] for name in ("value", "low", "high"))
+    return f"{value:.2f} [{low:.2f}, {high:.2f}] %"
+
+
+def _plain(score: dict[str, float]) -> str:
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def answers(figures: dict[str, Any]) -> str:
+    """Return the table of its answers on every set."""
+    columns = ["pictures", "accuracy", "accuracy at 0.5", "recall", "specificity", "ROC-AUC", "calibration error"]
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for key, title in SETS.items():
+        one = figures[key]
+        if "scores" not in one:
+            rows.append(f"| {title} | | | {_percent(one['recall'])} | | | |")
+            continue
+        scores = one["scores"]
+        cells = [_percent(scores["accuracy"]), _percent(one["at one half"]["accuracy"])]
+        cells += [_percent(scores["recall/crack"]), _percent(one["specificity"])]
+        cells += [_plain(scores["roc_auc"]), _percent(scores["calibration_error"])]
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def maps(figures: dict[str, Any]) -> str:
+    """Return the table of what its maps score on DeepCrack's masks."""
+    columns = {
+        "pointing game": "pointing game",
+        "pointing game, 4 px": "within 4 px",
+        "within 4 px": "evidence within 4 px",
+        "average precision": "average precision",
+        "pooled F1": "best pooled F1",
+        "pooled F1, relative": "the same, maps divided by their maxima",
+    }
+    rows = [f"| map | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
+    for key, title in MAPS.items():
+        found = figures["DeepCrack"]["maps"][key]
+        rows.append(f"| {title} | {' | '.join(f'{found[name]:.2f}' for name in columns)} |")
+    return "\n".join(rows)
+
+
+def written(text: str, figures: dict[str, Any], prefix: str = "") -> str:
+    """Return `text` with what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` made anew."""
+    for name, table in {"answers": answers, "maps": maps}.items():
+        start, end = f"{prefix}<!-- {name} -->", f"{prefix}<!-- end of {name} -->"
+        block = "\n".join([start, *((prefix + line).rstrip() for line in ["", *table(figures).splitlines(), ""]), end])
+        text = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _, new=block: new, text, flags=re.DOTALL)
+    return text
+
+
+def update() -> None:
+    """Write all the texts."""
+    figures = json.loads(RESULTS.read_text("utf-8"))
+    for name in TEXTS:
+        path = ROOT / name
+        old = path.read_text("utf-8")
+        path.write_text(written(old, figures, "# " if path.suffix == ".py" else ""), "utf-8")
+
+
+if __name__ == "__main__":
+    update()
