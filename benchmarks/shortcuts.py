@@ -23,7 +23,7 @@ import numpy as np
 from crackviz import attribution, data, evaluation, faithfulness, models, synthetic, training
 
 SETTINGS = synthetic.Settings(
-    patches=1000, image_size=64, patches_per_photo=4, crack_width=(1.8, 6.4), contrast=0.8, shortcut="scale_bar"
+    patches=2400, image_size=64, patches_per_photo=4, crack_width=(1.8, 6.4), contrast=0.65, shortcut="scale_bar"
 )
 RECIPE: dict[str, Any] = {"epochs": 20, "patience": 20, "learning_rate": 5e-3, "decay": 0.93, "augment": False}
 ASKED = 120  # patches of other walls, half of them cracked

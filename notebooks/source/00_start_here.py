@@ -103,14 +103,14 @@ display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles)
 _ = cv.series.save_figure(run, display.figure_, "00_maps")
 
 # %% [markdown]
-# On the cracked patches the red follows the crack, roughly: a cell of this map is some pixels wide, and it looks at a
-# neighbourhood wider than itself. On the sound ones there is little to point at: a pore, a joint or a shadow that looks a little like a crack
-# to this network, and otherwise a very pale blue. How can a network be sure of "no crack" and have so little to show for it? The next step tells.
+# On the cracked patches the red follows the crack. How closely depends on the network: the cells of a map may be wider than a pixel, and each looks
+# at a neighbourhood wider than itself. On the sound ones there is little to point at: a pore, a joint or a shadow that looks a little like a crack
+# to this network, and otherwise nothing, or a very pale blue. How can a network be sure of "no crack" and have so little to show for it? The next step tells.
 #
 # ## The account is closed
 #
-# Heat maps are easily drawn and hard to check. This one can be checked. The pictures above show it enlarged; underneath lie coarse
-# cells, which `upsample=False` gives as they are. Add up a map's cells, add the network's
+# Heat maps are easily drawn and hard to check. This one can be checked. It consists of cells, which `upsample=False` gives as they are; where they
+# are larger than a pixel, the pictures above show them enlarged. Add up a map's cells, add the network's
 # constant (its *bias*), and you must get the logit, for every picture. Nothing is left over, nothing was made up.
 
 # %%
@@ -129,7 +129,7 @@ claim(
 
 # %% [markdown]
 # Look at the sound patches again, in the lines above. Evidence against a crack can be booked in two places. In the cells: there are
-# some hundreds of them, and a few hundredths of a logit in each, too pale to see, add up to several. Or in the bias, the network's
+# hundreds or thousands of them, and what is too pale to see in each adds up to several logits. Or in the bias, the network's
 # opening bid, which is the same for every picture. Which is it here?
 #
 # The line above, with its tick, is a *claim*: a statement of [THEORY.md](../THEORY.md) that this notebook has just checked on

@@ -32,9 +32,9 @@ run = cv.series.open_run(run, "04_filters")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run)
+model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep")
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table)  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(run, table, "gap_cnn_deep")  # pictures of the test part that the network has never seen
 searched = fair.sample(frac=1, random_state=seed).drop_duplicates("group").head(n_searched)  # no near-duplicates
 print(origin)
 print(f"{len(searched)} pictures are searched")

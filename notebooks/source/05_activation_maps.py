@@ -31,9 +31,9 @@ run = cv.series.open_run(run, "05_activation_maps")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run)
+model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep")
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table)  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(run, table, "gap_cnn_deep")  # pictures of the test part that the network has never seen
 test = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
 images = cv.data.load_images(test["path"], image_size)
 logits = cv.attribution.logits(model, images)

@@ -38,9 +38,9 @@ run = cv.series.open_run(run, "07_attribution_methods")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run)
+model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep")
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table)  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(run, table, "gap_cnn_deep")  # pictures of the test part that the network has never seen
 some = (
     fair.sample(frac=1, random_state=seed)
     .groupby("label")
