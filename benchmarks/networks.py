@@ -8,7 +8,7 @@ same split, with the same augmentation, the same number of epochs at most and th
 its epochs out between its head and fine-tuning. Each is trained from several seeds; figures are means over the seeds,
 with the half width of their 95 % interval (Student's t). They are measured on METU's test part, on the synthetic test
 part, and on DeepCrack, of which nothing is trained on. Localisation is that of two methods at their defaults, by
-`crackviz.faithfulness`. Writes benchmarks/results/networks.json. Twenty-five minutes on two cores.
+`crackviz.faithfulness`. Writes benchmarks/results/networks.json. A quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -125,11 +125,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="holds metu/ and deepcrack/")
     parser.add_argument("--weights", default="imagenet", help="ImageNet weights of MobileNetV2: a file, or imagenet")
-    parser.add_argument("--pictures", type=int, default=1400, help="of METU")
-    parser.add_argument("--synthetic", type=int, default=1000)
+    parser.add_argument("--pictures", type=int, default=1000, help="of METU")
+    parser.add_argument("--synthetic", type=int, default=700)
     parser.add_argument("--deepcrack", type=int, default=300)
     parser.add_argument("--image-size", type=int, default=96)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "networks.json")
     options = parser.parse_args()

@@ -38,9 +38,10 @@ def built(name: str, seed: int) -> keras.Model:
     """A network of the project, 32 px, with biases: without them it is a straight line from black to any image."""
     model = models.build(name, 32, seed=seed)
     rng = np.random.default_rng(seed)
-    weights = [v if v.ndim > 1 else rng.normal(0, 0.2, v.shape) for v in model.get_weights()]
-    weights[-2] *= 20  # logits of some units, as of a trained network
-    model.set_weights(weights)
+    for weight in model.weights:
+        if weight.path.endswith("bias"):
+            weight.assign(rng.normal(0, 0.2, weight.shape))
+    model.layers[-2].kernel.assign(20 * model.layers[-2].kernel)  # logits of some units, as of a trained network
     return with_bias(model, 0.7)
 
 
