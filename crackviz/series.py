@@ -519,6 +519,8 @@ def _execute(path: Path, run: Path, values: Mapping[str, Any], timeout: float, p
             if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
                 raise RuntimeError("it ended before its last cell; does a cell call exit()?")
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):  # the cell that was broken off complains, when nobody waits for it
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         with suppress(Exception):  # on a full disk there may be nothing to keep: the first error counts
             keep(error)
         raise
