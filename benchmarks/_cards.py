@@ -1,4 +1,4 @@
-"""Write the figures of the shipped model into the texts that show them, so that no number is copied by hand."""
+"""Write measured figures into the texts that show them, so that no number is copied by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "shipped_model.json"
+RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = ("README.md", "crackviz/pretrained/MODEL_CARD.md", "notebooks/source/10_transfer_learning.py")
 SETS = {
     "METU, test part": "METU, grouped test part",
@@ -69,18 +69,50 @@ def maps(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def networks(figures: dict[str, Any]) -> str:
+    """Return the table of the four networks on equal terms: means over seeds, with the half width of their interval."""
+    columns = {
+        "metu: accuracy": "METU, accuracy",
+        "metu: calibration error": "calibration error",
+        "synthetic: accuracy": "synthetic, accuracy",
+        "synthetic: F1": "F1",
+        "deepcrack: recall": "DeepCrack, recall",
+        "deepcrack, grad_cam: pointing game": "its map: pointing game",
+        "deepcrack, grad_cam: evidence within 4 px": "evidence within 4 px",
+    }
+    rows = [
+        f"| network | weights | MB | ms a patch | {' | '.join(columns.values())} |",
+        "|---" * (len(columns) + 4) + "|",
+    ]
+    for name, one in figures["networks"].items():
+        cells = [f"`{name}`", f"{one['weights']:,}", f"{one['MB']:.2f}", f"{one['ms per patch']['mean']:.2f}"]
+        cells += [f"{one[key]['mean']:.3f} ± {one[key]['plus_minus']:.3f}" for key in columns]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def load() -> dict[str, Any]:
+    """Return the figures by table."""
+    shipped, compared = (
+        json.loads((RESULTS / f"{name}.json").read_text("utf-8")) for name in ("shipped_model", "networks")
+    )
+    return {"answers": shipped, "maps": shipped, "networks": compared}
+
+
 def written(text: str, figures: dict[str, Any], prefix: str = "") -> str:
     """Return `text` with what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` made anew."""
-    for name, table in {"answers": answers, "maps": maps}.items():
+    for name, table in {"answers": answers, "maps": maps, "networks": networks}.items():
         start, end = f"{prefix}<!-- {name} -->", f"{prefix}<!-- end of {name} -->"
-        block = "\n".join([start, *((prefix + line).rstrip() for line in ["", *table(figures).splitlines(), ""]), end])
+        block = "\n".join(
+            [start, *((prefix + line).rstrip() for line in ["", *table(figures[name]).splitlines(), ""]), end]
+        )
         text = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _, new=block: new, text, flags=re.DOTALL)
     return text
 
 
 def update() -> None:
     """Write all the texts."""
-    figures = json.loads(RESULTS.read_text("utf-8"))
+    figures = load()
     for name in TEXTS:
         path = ROOT / name
         old = path.read_text("utf-8")

@@ -264,7 +264,11 @@ def local_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0
     if beyond:
         x = layers.Cropping2D(((0, beyond), (0, beyond)), name="cropped")(x)
     evidence = layers.Multiply(name="evidence")([where, x])
-    return keras.Model(inputs, _head(evidence, n_classes, first + 10), name="local_cnn")
+    model = keras.Model(inputs, _head(evidence, n_classes, first + 10), name="local_cnn")
+    if n_classes == 2:  # one map against a crack and one for it: two of one sign would take long to part, if ever
+        kernel = model.get_layer("logit").kernel
+        kernel.assign(np.abs(kernel) * np.array([[-1.0], [1.0]]))
+    return model
 
 
 def mobilenet_v2(

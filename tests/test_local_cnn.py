@@ -140,3 +140,9 @@ def test_more_classes_have_more_maps() -> None:
     model = models.local_cnn(32, n_classes=4)
     assert model.get_layer("bounded").output.shape[-1] == 4 and model.output_shape == (None, 4)
     np.testing.assert_allclose(model(noise(2, 32, 32, 3)).numpy().sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_map_starts_against_a_crack_and_one_for_it(seed: int) -> None:
+    against, speaks_for = models.local_cnn(32, seed=seed).get_layer("logit").get_weights()[0].ravel()
+    assert against < 0 < speaks_for
