@@ -263,7 +263,7 @@ def test_pairs_are_drawn_as_they_are() -> None:
 @pytest.mark.slow
 def test_a_planted_mark_is_found_and_an_absent_one_is_not(tmp_path: Path) -> None:
     settings = synthetic.Settings(
-        patches=2400, image_size=64, patches_per_photo=4, crack_width=(1.8, 6.4), contrast=0.65, shortcut="scale_bar"
+        patches=3600, image_size=64, patches_per_photo=4, crack_width=(1.8, 6.4), contrast=0.65, shortcut="scale_bar"
     )
     other = replace(settings, seed=1000)
     asked = [[synthetic.patch(n, other, planted=planted) for n in range(60)] for planted in (True, False)]
@@ -275,13 +275,13 @@ def test_a_planted_mark_is_found_and_an_absent_one_is_not(tmp_path: Path) -> Non
     for name, one in {"planted": settings, "without": replace(settings, shortcut="")}.items():
         table = data.split(data.index(synthetic.dataset(one)))
         model = models.build("gap_cnn_deep", 64)
-        recipe: dict[str, Any] = {"epochs": 20, "patience": 20, "learning_rate": 5e-3, "decay": 0.93, "augment": False}
+        recipe: dict[str, Any] = {"epochs": 20, "patience": 20, "learning_rate": 3e-3, "decay": 0.93, "augment": False}
         training.train(model, table, tmp_path / name, image_size=64, progress=False, **recipe)
         maps = attribution.thin_cam(model, marked[cracked])
         shares[name] = faithfulness.shortcut_share(maps, crack[cracked], bar[cracked], resamples=0)["pooled"]["value"]
         change = faithfulness.counterfactual(model, marked[~cracked], plain[~cracked], resamples=0)
         alarms[name] = change["to_target"]["value"]
     # benchmarks/shortcuts.py has the figures of ten seeds; other processors train other networks
-    assert shares["planted"] > 0.45
-    assert shares["without"] < 0.25
+    assert shares["planted"] > 0.5
+    assert shares["without"] < 0.15
     assert alarms["planted"] > alarms["without"] + 0.2
