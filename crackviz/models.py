@@ -44,6 +44,7 @@ __all__ = [
     "Metadata",
     "annotate",
     "build",
+    "chosen",
     "deep_cnn",
     "find",
     "fingerprints",
@@ -193,19 +194,56 @@ def seen_by_pretrained(table: pd.DataFrame, name: str = PREFERRED) -> np.ndarray
     return np.isin(fingerprints(table), np.load(PRETRAINED / f"{name}.seen.npy"))
 
 
-def load_or_pretrained(folder: str | Path, name: str = PREFERRED) -> tuple[keras.Model, str]:
-    """Load the model of a run folder, or the shipped one called `name` where the folder holds none.
+def chosen(folder: str | Path, name: str = PREFERRED, network: str = "") -> tuple[Path | None, str]:
+    """Say which trained network is meant: that of a run folder, a shipped one, or another.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Run folder.
+    name : str
+        The shipped network that is meant where the folder holds none.
+    network : str
+        Where it isn't "", this one in their place: a file, another run folder, or the name of a shipped one.
+
+    Returns
+    -------
+    (Path or None, str)
+        File or folder to load and "", or None and the name of a shipped network.
+
+    Raises
+    ------
+    CrackvizError
+        If `network` is none of the three.
+    """
+    if not network:
+        return (Path(folder), "") if find(folder) else (None, name)
+    published = json.loads((PRETRAINED / "models.json").read_text("utf-8"))
+    if network in published:
+        return None, network
+    path = Path(network).expanduser()
+    if path.is_file() or find(path):
+        return path, ""
+    raise CrackvizError(
+        f"There is no trained network {network!r}: expected a .keras or .h5 file, a run folder with model.keras in it, "
+        f"or a shipped one: {', '.join(published)}."
+    )
+
+
+def load_or_pretrained(folder: str | Path, name: str = PREFERRED, network: str = "") -> tuple[keras.Model, str]:
+    """Load the network that :func:`chosen` finds.
 
     Returns
     -------
     (keras.Model, str)
         The model, and a sentence that says where it comes from.
     """
-    if find(folder):
-        model = load(folder)
-        return model, f"{model.name}, trained in this run"
-    model = load_pretrained(name)
-    return model, f"{model.name}, as it comes with crackviz: this run has trained none (notebook 02)"
+    path, shipped = chosen(folder, name, network)
+    if path is None:
+        why = "" if network else ": this run has trained none (notebook 02)"
+        return load_pretrained(shipped), f"{shipped}, as it comes with crackviz{why}"
+    model = load(path)
+    return model, f"{model.name}, {f'from {path.name}' if network else 'trained in this run'}"
 
 
 def summary(model: keras.Model) -> pd.DataFrame:

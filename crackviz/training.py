@@ -17,7 +17,7 @@ import pandas as pd
 from crackviz import CrackvizError, data, models
 from crackviz._callbacks import Checkpoint, CopyBack, Draw, EpochSeeds, EpochsLog, Progress, Samples, write
 
-__all__ = ["Checkpoint", "EpochSeeds", "check_trained_on", "read_history", "train", "unseen"]
+__all__ = ["Checkpoint", "EpochSeeds", "check_trained_on", "read_history", "seen", "train", "unseen"]
 
 Augment: TypeAlias = bool | Mapping[str, Any] | Any  # a keras.Layer, which carries no types
 
@@ -348,28 +348,61 @@ def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:
     CrackvizError
         Where the splits differ.
     """
-    path = Path(folder) / "training.json"
-    if path.is_file() and json.loads(path.read_text("utf-8"))["pictures"] != _fingerprint(table):
+    if not _trained_on(folder, table):
         raise CrackvizError(
             f"The model in {folder} was trained on another split than this one: other pictures, max_images or seed. "
             "It may have seen the test pictures. Train it again (notebook 02), or use another run folder."
         )
 
 
-def unseen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED) -> pd.DataFrame:
-    """Return the test pictures that the model of a run has never seen.
+def _trained_on(folder: str | Path, table: pd.DataFrame) -> bool:
+    """Say whether a folder's network was trained on this split; True where nothing is known."""
+    path = Path(folder) / "training.json"
+    return not path.is_file() or bool(json.loads(path.read_text("utf-8"))["pictures"] == _fingerprint(table))
 
-    Where the run has trained no model, the shipped one called `name` is meant, and the pictures that *it* was trained
-    or validated on are left out.
+
+def seen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED, network: str = "") -> np.ndarray:
+    """Tell which pictures a network has learnt from, as far as is known.
+
+    Of the run's own network these are the training part; of a shipped one, or of one trained on another split, what it
+    was trained *or* validated on, recognised by the difference hash. Of a file that lies alone nothing is known, and
+    none counts as seen.
 
     Parameters
     ----------
-    folder : path
-        Run folder.
+    folder, name, network
+        As for :func:`crackviz.models.chosen`.
     table : pandas.DataFrame
         From :func:`crackviz.data.prepare`.
-    name : str
-        The shipped model, as for :func:`crackviz.models.load_or_pretrained`.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (N,), a row of the table each.
+
+    Raises
+    ------
+    CrackvizError
+        Where the run's own network was trained on another split.
+    """
+    path, shipped = models.chosen(folder, name, network)
+    if path is None:
+        return models.seen_by_pretrained(table, shipped)
+    home = path if path.is_dir() else path.parent
+    if not network:
+        check_trained_on(home, table)
+    elif not (home / "training.json").is_file() or not _trained_on(home, table):
+        # notebook 02 keeps its second network in a folder within the run's
+        split = next((p / "split.csv" for p in (home, home.parent) if (p / "split.csv").is_file()), None)
+        if split is None:
+            return np.zeros(len(table), bool)
+        other = pd.read_csv(split, skiprows=1, keep_default_na=False)
+        return table["hash"].map(bytes.hex).isin(other.loc[other["split"] != "test", "hash"]).to_numpy()
+    return (table["split"] == "train").to_numpy()
+
+
+def unseen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED, network: str = "") -> pd.DataFrame:
+    """Return the test pictures that a network has never seen; see :func:`seen`.
 
     Returns
     -------
@@ -379,17 +412,16 @@ def unseen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED
     Raises
     ------
     CrackvizError
-        Where the run's model was trained on another split, or nothing is left.
+        Where the run's own network was trained on another split, or what is left lacks a class.
     """
+    fair = table[(table["split"] == "test") & ~seen(folder, table, name, network)]
     test = table[table["split"] == "test"]
-    if models.find(folder):
-        check_trained_on(folder, table)
-        return test
-    fair = test[~models.seen_by_pretrained(test, name)]
     if fair["label"].nunique() < test["label"].nunique():
+        path, shipped = models.chosen(folder, name, network)
         raise CrackvizError(
-            f"The shipped model was trained on {len(test) - len(fair):,} of the {len(test):,} test pictures, and what "
-            "is left lacks a class. Train a model of your own (notebook 02), or use all pictures (max_images=0)."
+            f"{f'The shipped {shipped}' if path is None else path} was trained on {len(test) - len(fair):,} of the "
+            f"{len(test):,} test pictures, and what is left lacks a class. Train a network of your own (notebook 02), "
+            "or use all pictures (max_images=0)."
         )
     return fair
 

@@ -235,6 +235,29 @@ def test_unseen_leaves_out_what_the_shipped_model_was_trained_on(
     assert len(training.unseen(tmp_path / "run", table)) == len(test)
 
 
+def test_what_a_network_of_another_run_has_seen_is_known_by_its_split(table: pd.DataFrame, tmp_path: Path) -> None:
+    parts = table["split"].to_numpy()
+    data.write_split(table, tmp_path / "own" / "split.csv")
+    train(table, tmp_path / "own", epochs=1)
+    train(table, tmp_path / "own" / "gap_cnn", epochs=1)
+    own = str(tmp_path / "own")
+    assert list(training.seen(tmp_path, table, network=own)) == list(parts == "train")
+    turned = table.assign(split=table["split"].map({"train": "test", "test": "train", "validation": "validation"}))
+    turned.attrs = table.attrs
+    for network in (own, f"{own}/model.h5", f"{own}/gap_cnn"):  # the second network lies within the run
+        assert list(training.seen(tmp_path, turned, network=network)) == list(parts != "test")
+    with pytest.raises(CrackvizError, match=r"own was trained on .* lacks a class"):
+        training.unseen(tmp_path, turned, network=own)
+    with pytest.raises(CrackvizError, match="another split"):  # as the run's own network it would be a mistake
+        training.seen(own, turned)
+    alone = tmp_path / "alone" / "net.h5"
+    alone.parent.mkdir()
+    alone.write_bytes((tmp_path / "own" / "model.h5").read_bytes())
+    assert not training.seen(own, turned, network=str(alone)).any()
+    shipped = training.seen(own, turned, network="gap_cnn_deep")
+    assert list(shipped) == list(models.seen_by_pretrained(turned, "gap_cnn_deep"))
+
+
 def test_interrupted_in_the_last_epoch_it_only_finishes(
     table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

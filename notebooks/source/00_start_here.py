@@ -17,12 +17,13 @@
 # `.venv/bin/crackviz run 00 --data my_pictures -p n_images 4`.
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-n_images = 6  # pictures explained here, half of them cracked
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images: int = 6  # pictures explained here, half of them cracked
+seed: int = 0  # fixes every random choice
 
 # %%
 import numpy as np
@@ -45,7 +46,7 @@ table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=see
 # package.
 
 # %%
-model, origin = cv.models.load_or_pretrained(run)
+model, origin = cv.models.load_or_pretrained(run, network=network)
 image_size = cv.models.image_size(model) or image_size
 print(origin)
 
@@ -54,7 +55,7 @@ print(origin)
 # few of them, as many cracked as not.
 
 # %%
-fair = cv.training.unseen(run, table)
+fair = cv.training.unseen(run, table, network=network)
 some = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
 labels = some["label"].to_numpy()
 names = table.attrs["class_names"]

@@ -11,11 +11,11 @@
 # | **Theory** | [T1 Data and preprocessing](../THEORY.md#t1-data-and-preprocessing) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+seed: int = 0  # fixes every random choice
 
 # %%
 import numpy as np

@@ -11,17 +11,17 @@
 # | **Theory** | [T2 Training a small network](../THEORY.md#t2-training-a-small-network) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-epochs = 100  # at most so many passes over the training pictures
-patience = 3  # epochs without a lower validation loss before training stops
-batch_size = 16  # pictures per step
-learning_rate = 0.003  # of the deeper network at the start; the small one takes twice as much
-decay = 0.8  # factor of the learning rate per epoch
-n_samples = 4  # validation pictures to be watched during the training, half of them cracked
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+epochs: int = 100  # at most so many passes over the training pictures
+patience: int = 3  # epochs without a lower validation loss before training stops
+batch_size: int = 16  # pictures per step
+learning_rate: float = 0.003  # of the deeper network at the start; the small one takes twice as much
+decay: float = 0.8  # factor of the learning rate per epoch
+n_samples: int = 4  # validation pictures to be watched during the training, half of them cracked
+seed: int = 0  # fixes every random choice
 
 # %%
 import io

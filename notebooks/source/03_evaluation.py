@@ -12,15 +12,16 @@
 # | **Theory** | [T3 Evaluation](../THEORY.md#t3-evaluation) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-threshold = 0.5  # "crack" from this probability on
-wanted_recall = 0.95  # share of the cracks that must be found, for a threshold that finds it
-prevalence = 0.01  # share of cracked patches on a real wall
-cost_of_missing = 20.0  # price of a missed crack, with a false alarm as 1
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+threshold: float = 0.5  # "crack" from this probability on
+wanted_recall: float = 0.95  # share of the cracks that must be found, for a threshold that finds it
+prevalence: float = 0.01  # share of cracked patches on a real wall
+cost_of_missing: float = 20.0  # price of a missed crack, with a false alarm as 1
+seed: int = 0  # fixes every random choice
 
 # %%
 from math import comb
@@ -44,10 +45,10 @@ if not 0 < prevalence < 1 or cost_of_missing <= 0:
     raise ValueError("prevalence must lie between 0 and 1, and cost_of_missing above 0")
 
 # %%
-model, origin = cv.models.load_or_pretrained(run)
+model, origin = cv.models.load_or_pretrained(run, network=network)
 image_size = cv.models.image_size(model) or image_size
-shipped = cv.models.find(run) is None
-test = cv.training.unseen(run, table)
+shipped = cv.models.chosen(run, network=network)[0] is None
+test = cv.training.unseen(run, table, network=network)
 print(origin)
 print(f"{len(test):,} of {(table['split'] == 'test').sum():,} test pictures are new to it")
 
@@ -187,10 +188,8 @@ claim(
 
 # %%
 validation = table[table["split"] == "validation"]
-if shipped:
-    new = validation[~cv.models.seen_by_pretrained(validation)]
-    if new["label"].nunique() == 2:
-        validation = new
+new = table[(table["split"] == "validation") & ~cv.training.seen(run, table, network=network)]
+validation = new if new["label"].nunique() == 2 else validation
 validation_labels = validation["label"].to_numpy()
 validation_logits = cv.evaluation.log_odds(cv.evaluation.predict(model, validation, image_size))
 fitted = cv.evaluation.fit_temperature(validation_labels, validation_logits)

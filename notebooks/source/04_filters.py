@@ -12,15 +12,16 @@
 # | **Theory** | [T4 Filters](../THEORY.md#t4-filters) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-n_filters = 4  # filters looked at in each layer
-n_patches = 5  # patches found for each filter
-n_searched = 400  # pictures searched for such patches
-steps = 100  # steps of gradient ascent
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_filters: int = 4  # filters looked at in each layer
+n_patches: int = 5  # patches found for each filter
+n_searched: int = 400  # pictures searched for such patches
+steps: int = 100  # steps of gradient ascent
+seed: int = 0  # fixes every random choice
 
 # %%
 import numpy as np
@@ -32,9 +33,9 @@ run = cv.series.open_run(run, "04_filters")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep")
+model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep")  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
 searched = fair.sample(frac=1, random_state=seed).drop_duplicates("group").head(n_searched)  # no near-duplicates
 print(origin)
 print(f"{len(searched)} pictures are searched")

@@ -11,13 +11,14 @@
 # | **Theory** | [T5 Activation maps](../THEORY.md#t5-activation-maps) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-n_images = 4  # pictures compared, half of them cracked
-n_channels = 5  # channels shown of each layer
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images: int = 4  # pictures compared, half of them cracked
+n_channels: int = 5  # channels shown of each layer
+seed: int = 0  # fixes every random choice
 
 # %%
 import keras
@@ -31,9 +32,9 @@ run = cv.series.open_run(run, "05_activation_maps")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep")
+model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep")  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
 test = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
 images = cv.data.load_images(test["path"], image_size)
 logits = cv.attribution.logits(model, images)

@@ -12,13 +12,14 @@
 # | **Before** | [06 Grad-CAM](06_grad_cam.ipynb) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-n_images = 4  # pictures explained here, half of them cracked
-n_masks = 400  # random masks of RISE: as many passes for each picture
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images: int = 4  # pictures explained here, half of them cracked
+n_masks: int = 400  # random masks of RISE: as many passes for each picture
+seed: int = 0  # fixes every random choice
 
 # %%
 import time
@@ -38,9 +39,9 @@ run = cv.series.open_run(run, "07_attribution_methods")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep")
+model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep")  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
 some = (
     fair.sample(frac=1, random_state=seed)
     .groupby("label")

@@ -12,14 +12,15 @@
 # | **Before** | [07 Attribution methods](07_attribution_methods.ipynb) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 128  # side to which pictures are resized [px]
-max_images = 2000  # pictures used, drawn by whole groups; 0 takes all
-n_images = 24  # cracked pictures whose maps are scored
-n_perturbed = 8  # of these, how many are changed and shown to the network again
-n_masks = 100  # random masks of RISE: as many passes for each picture
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
+image_size: int = 128  # side to which pictures are resized [px]
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images: int = 24  # cracked pictures whose maps are scored
+n_perturbed: int = 8  # of these, how many are changed and shown to the network again
+n_masks: int = 100  # random masks of RISE: as many passes for each picture
+seed: int = 0  # fixes every random choice
 
 # %%
 import keras
@@ -34,9 +35,9 @@ run = cv.series.open_run(run, "08_do_the_maps_hold")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run)
+model, origin = cv.models.load_or_pretrained(run, network=network)
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table)  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(run, table, network=network)  # pictures of the test part that the network has never seen
 some = fair[fair["label"] == 1].sample(frac=1, random_state=seed).head(n_images)
 images = cv.data.load_images(some["path"], image_size)
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None

@@ -14,15 +14,15 @@
 # The first half needs the same wall with and without a mark, which no camera can give: it always runs on synthetic concrete. The second half measures your own pictures as well, if you name some.
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 64  # side to which pictures are resized [px]; 128 takes four times as long
-max_images = 2000  # pictures of your own used, drawn by whole groups; 0 takes all
-shortcut = "scale_bar"  # what is planted beside cracks: scale_bar, chalk_line or date_stamp
-patches = 1000  # synthetic pictures in each set
-n_pairs = 120  # pictures of other walls, each shown with and without the mark
-epochs = 20  # passes over the training pictures
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+image_size: int = 64  # side to which pictures are resized [px]; 128 takes four times as long
+max_images: int = 2000  # pictures of your own used, drawn by whole groups; 0 takes all
+shortcut: str = "scale_bar"  # what is planted beside cracks: scale_bar, chalk_line or date_stamp
+patches: int = 1000  # synthetic pictures in each set
+n_pairs: int = 120  # pictures of other walls, each shown with and without the mark
+epochs: int = 20  # passes over the training pictures
+seed: int = 0  # fixes every random choice
 
 # %%
 from dataclasses import replace

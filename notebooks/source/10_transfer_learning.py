@@ -12,23 +12,23 @@
 # | **Before** | [02 Training](02_training.ipynb), [06 Grad-CAM](06_grad_cam.ipynb) |
 
 # %% tags=["parameters"]
-data = ""  # folder with pictures; "" is synthetic concrete, made here
-run = ""  # run folder, where results are kept; "" is runs/lesson
-image_size = 96  # side to which pictures are resized [px]; small, for speed
-max_images = 2000  # pictures of the run, drawn by whole groups; 0 takes all
-n_training = 600  # of their training pictures, so many are learnt from here
-n_validation = 150  # and so many validation pictures decide when to stop
-epochs = 10  # at most so many passes over the training pictures, for each network
-patience = 3  # epochs without a lower validation loss before training stops
-batch_size = 16  # pictures per step
-learning_rate = 0.003  # at the start; fine-tuning starts at a third of it
-decay = 0.8  # factor of the learning rate per epoch
-weights = ""  # of MobileNetV2: a file; "imagenet" downloads it; "" takes what is there
-first_layer = "block_6_expand"  # fine-tuning goes from here on
-n_images = 4  # pictures explained here, half of them cracked
-elsewhere = ""  # folders of other pictures for the last table, separated by ";"
-tensorboard = False  # True opens TensorBoard below
-seed = 0  # fixes every random choice
+data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+image_size: int = 96  # side to which pictures are resized [px]; small, for speed
+max_images: int = 2000  # pictures of the run, drawn by whole groups; 0 takes all
+n_training: int = 600  # of their training pictures, so many are learnt from here
+n_validation: int = 150  # and so many validation pictures decide when to stop
+epochs: int = 10  # at most so many passes over the training pictures, for each network
+patience: int = 3  # epochs without a lower validation loss before training stops
+batch_size: int = 16  # pictures per step
+learning_rate: float = 0.003  # at the start; fine-tuning starts at a third of it
+decay: float = 0.8  # factor of the learning rate per epoch
+weights: str = ""  # of MobileNetV2: a file; "imagenet" downloads it; "" takes what is there
+first_layer: str = "block_6_expand"  # fine-tuning goes from here on
+n_images: int = 4  # pictures explained here, half of them cracked
+elsewhere: str = ""  # folders of other pictures for the last table, separated by ";"
+tensorboard: bool = False  # True opens TensorBoard below
+seed: int = 0  # fixes every random choice
 
 # %%
 import time
