@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import mimetypes
 import os
 import re
@@ -13,10 +14,14 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from crackviz import CrackvizError
+from crackviz._runs import read_config
 from crackviz.claims import read_json, replacing
 
-__all__ = ["figures_of", "report"]
+__all__ = ["figures_of", "render", "report"]
 
+_SHOWN = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")  # of the packages
+
+_WIDEST = 1200  # pixels of a figure on the page
 _FETCHED = re.compile(r"@import[^;]*;?|url\(\s*['\"]?(?!data:)[^)]*\)", re.IGNORECASE)  # what a style could load
 
 
@@ -40,10 +45,8 @@ def report(run: str | Path) -> Path:
     CrackvizError
         If the folder is no run folder, or cannot be written to.
     """
-    import jinja2
-
     run = Path(run).expanduser().resolve()
-    config, results = read_json(run / "config.json"), read_json(run / "results.json")
+    config, results = read_config(run), read_json(run / "results.json")
     made = read_json(run / "claims.json")
     records: dict[str, dict[str, Any]] = config.get("notebooks", {})
     figures = figures_of(run)
@@ -52,10 +55,6 @@ def report(run: str | Path) -> Path:
         raise CrackvizError(
             f"{run} is no run folder: found no config.json, claims.json or results.json of crackviz in it."
         )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.get_template("report.html")
     sections = []
     for name in names:
         record = records.get(name, {"status": "by hand"})
@@ -68,25 +67,34 @@ def report(run: str | Path) -> Path:
                 "body": body,
                 "claims": made.get(name, []),
                 "numbers": list(_rows(results.get(name, {}))),
-                "figures": figures.get(name, []),
+                "figures": _shown(run, figures.get(name, [])),
                 "status": "interrupted" if record["status"] == "running" else record["status"],
             }
         )
-    others = figures.get("", [])
+    others = _shown(run, figures.get("", []))
     for number, section in enumerate(sections):
         if section["body"]:
             around = {
                 "before": sections[number - 1] if number else None,
                 "after": next(iter(sections[number + 1 :]), None),
             }
-            page = template.render(page=section, run=run.name, **around)
-            with replacing(run / "notebooks" / f"{section['name']}.html") as part:
-                part.write_text(page, encoding="utf-8")
-    with replacing(run / "index.html") as part:
-        part.write_text(
-            template.render(sections=sections, others=others, config=config, run=run.name), encoding="utf-8"
-        )
+            to = run / "notebooks" / f"{section['name']}.html"
+            render("notebook.html", to, page=section, title=section["title"], **around)
+    title = f"crackviz: {run.name}"
+    given = {"sections": sections, "others": others, "config": config, "run": run.name, "shown": _SHOWN}
+    render("run.html", run / "index.html", title=title, **given)
     return run / "index.html"
+
+
+def render(template: str, path: Path, **given: Any) -> None:
+    """Write a page from a template of ``crackviz/templates``, whole or not at all."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    text = environment.get_template(template).render(number=_number, **given)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def figures_of(run: Path) -> dict[str, list[dict[str, str]]]:
@@ -100,8 +108,23 @@ def figures_of(run: Path) -> dict[str, list[dict[str, str]]]:
                 source = str(image.info.get("Source", ""))
         except OSError:
             continue  # not a picture: nothing to show
-        found.setdefault(source, []).append({"name": path.stem, "file": path.name, "data": _base64(path)})
+        found.setdefault(source, []).append({"name": path.stem, "file": path.name})
     return found
+
+
+def _shown(run: Path, figures: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return figures with small copies as WebP in base64: the page stays light, a click leads to the whole figure."""
+    from PIL import Image
+
+    made = []
+    for figure in figures:
+        with Image.open(run / "figures" / figure["file"]) as image:
+            small = image.convert("RGB")
+        small.thumbnail((_WIDEST, 4 * _WIDEST), Image.Resampling.BOX, reducing_gap=None)
+        file = io.BytesIO()
+        small.save(file, "WEBP", quality=80, method=2)
+        made.append({**figure, "data": base64.b64encode(file.getvalue()).decode("ascii")})
+    return made
 
 
 def _base64(path: Path) -> str:

@@ -34,6 +34,7 @@ from crackviz._drawing import (
 )
 from crackviz._heatmaps import AttributionDisplay, AttributionGridDisplay, LadderDisplay, square
 from crackviz._networks import ActivationMapsDisplay, ArchitectureDisplay, FiltersDisplay, KernelsDisplay
+from crackviz._overview import RunsDisplay
 from crackviz._pairs import PairsDisplay
 from crackviz._scores import MethodScoresDisplay, PerturbationCurvesDisplay, RandomisationDisplay
 
@@ -54,6 +55,7 @@ __all__ = [
     "PairsDisplay",
     "PerturbationCurvesDisplay",
     "RandomisationDisplay",
+    "RunsDisplay",
     "Scale",
     "ScoresDisplay",
     "add_color_bar",

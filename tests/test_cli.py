@@ -54,6 +54,9 @@ def test_the_arguments_reach_the_series(calls: list[dict[str, Any]], tmp_path: P
             "out": "o",
             "parameters": {"seed": "1", "deep": "-5"},
             "timeout": 240 * 60,
+            "threads": 0,
+            "again": ("failed", "stale"),
+            "fail_fast": False,
         }
     ]
 
@@ -135,7 +138,7 @@ def test_from_the_shell(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = shell("--out", "file")
     assert refused.returncode == 2
-    assert re.fullmatch(r"crackviz: Cannot use .*file as the run folder.*\n", refused.stderr)
+    assert re.fullmatch(r"crackviz: Cannot use .*file as the run folder: it is a file.*\n", refused.stderr)
     failed = shell("-p", "seed", "1")
     assert failed.returncode == 1
     assert failed.stdout.splitlines()[-1] == f"Report: {Path('runs/series/index.html')}"

@@ -88,8 +88,11 @@ def test_modules_import_only_those_above_them() -> None:
     order += ["_fields", "_synthesis", "features"]
     order += ["_truth", "_localisation", "_imputation", "_perturbation", "_response", "_randomisation", "_scoring"]
     order += ["_shortcut", "faithfulness"]
-    drawing = ["_drawing", "_heatmaps", "_networks", "_pairs", "_scores", "plots"]
-    order += [*drawing, "claims", "_report", "series", "cli"]
+    drawing = ["_drawing", "_heatmaps", "_networks", "_overview", "_pairs", "_scores", "plots"]
+    order += [*drawing, "claims", "_notebooks", "_hashes", "_runs", "_lesson", "_kernel", "_display", "_report"]
+    order += ["_execution", "_worker", "_store", "_jobs", "_grid", "_table", "_summary", "_sweep", "_rerun", "_show"]
+    order += ["series", "cli"]
+    assert {f"{name}.py" for name in order} | {"__init__.py"} == {p.name for p in (ROOT / "crackviz").glob("*.py")}
     for name in order:
         text = (ROOT / "crackviz" / f"{name}.py").read_text("utf-8")
         used = set(re.findall(r"from crackviz\.(\w+) import", text))

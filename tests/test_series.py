@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import logging
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from html.parser import HTMLParser
@@ -20,9 +17,10 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from made import alive, crackviz, json_of, whole, write_notebook
 from matplotlib.figure import Figure
 
-from crackviz import CrackvizError, _report, claims, series, synthetic
+from crackviz import CrackvizError, _lesson, _notebooks, _report, claims, series, synthetic
 
 OPENING = """from crackviz import series
 from crackviz.claims import claim
@@ -79,36 +77,6 @@ def no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CRACKVIZ_RUN", raising=False)
 
 
-def write_notebook(path: Path, cells: list[str]) -> Path:
-    """Cells beginning with # and a blank are text, the one beginning with "parameters: " is tagged so."""
-    notebook = nbformat.v4.new_notebook()
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    for text in cells:
-        if text.startswith("# ") and text != "# only a remark":
-            cell = nbformat.v4.new_markdown_cell(text)
-        else:
-            cell = nbformat.v4.new_code_cell(text.removeprefix("parameters: "))
-            if text.startswith("parameters: "):
-                cell.metadata.tags = ["parameters"]
-        notebook.cells.append(cell)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, path)
-    return path
-
-
-def json_of(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def whole(run: Path) -> None:
-    """Every file that has its final name can be read."""
-    for path in run.rglob("*"):
-        if path.suffix in (".json", ".ipynb") and ".part-" not in path.name:
-            json_of(path)
-        if path.suffix == ".html":
-            assert path.read_text(encoding="utf-8").rstrip().endswith("</html>"), path
-
-
 # --- run folders, figures, results --------------------------------------------------------------------------------
 
 
@@ -140,7 +108,7 @@ def test_open_run_refuses_what_it_cannot_write_to(tmp_path: Path, monkeypatch: p
     def full(*args: Any, **kwargs: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(series.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(_lesson.tempfile, "TemporaryFile", full)
     with pytest.raises(CrackvizError, match="No space left"):
         series.open_run(tmp_path / "run")
 
@@ -259,7 +227,7 @@ def test_the_parameters_cell_is_read(clone: Path) -> None:
     ],
 )
 def test_values_become_what_the_default_is(default: Any, given: Any, value: Any) -> None:
-    typed = series._typed("x", given, default)
+    typed = _notebooks.typed("x", given, default)
     assert typed == value
     assert type(typed) is type(value)
 
@@ -271,7 +239,7 @@ def test_values_become_what_the_default_is(default: Any, given: Any, value: Any)
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(default: Any, given: Any) -> None:
     with pytest.raises(CrackvizError, match=r"Parameter x cannot be .* expected (int|float|true or false|list)"):
-        series._typed("x", given, default)
+        _notebooks.typed("x", given, default)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +348,7 @@ def outputs(notebook: Path) -> str:
 
 @pytest.mark.slow
 def test_a_run_leaves_everything(done: Path) -> None:
-    assert sorted(p.name for p in done.iterdir()) == [
+    assert sorted(p.name for p in done.glob("[!.]*")) == [
         "claims.json", "config.json", "figures", "index.html", "logs", "notebooks", "results.json",
     ]  # fmt: skip
     assert sorted(p.name for p in (done / "notebooks").iterdir()) == [
@@ -397,9 +365,13 @@ def test_a_run_leaves_everything(done: Path) -> None:
         "sizes": [1, 2], "limit": None,
     }  # fmt: skip
     assert type(config["notebooks"]["01_second"]["parameters"]["seed"]) is float
-    assert {"tensorflow", "keras", "numpy", "python"} <= config["versions"].keys()
-    assert config["platform"]
-    assert config["command"]
+    assert {"tensorflow", "keras", "numpy", "papermill"} <= config["packages"].keys()
+    assert config["hardware"].keys() >= {"system", "processor", "cores", "threads", "memory_GiB"}
+    assert config["python"] and config["command"] and config["layout"] == 2
+    assert config["manifests"][str(done.parent)]["files"] == 3  # two notebooks and a picture; not the run folder
+    for record in config["notebooks"].values():
+        assert 0 < record["cells_seconds"] <= record["seconds"]
+        assert 20 < record["memory_MiB"] < 2000
 
 
 @pytest.mark.slow
@@ -499,7 +471,10 @@ def test_a_report_of_notebooks_run_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failing_notebook_stops_the_series(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("fail_fast", [True, False])
+def test_a_failing_notebook_is_marked_and_the_others_go_on(
+    clone: Path, capsys: pytest.CaptureFixture[str], fail_fast: bool
+) -> None:
     out = clone / "out"
     write_notebook(clone / "notebooks" / "03_after.ipynb", SECOND)
     series.open_run(out, "03_after")  # what an earlier run has left
@@ -508,25 +483,27 @@ def test_a_failing_notebook_stops_the_series(clone: Path, capsys: pytest.Capture
     with pytest.raises(
         series.NotebookFailed, match=r"02_failing failed in cell \[4\]: AssertionError: T2\.2"
     ) as caught:
-        series.run_series(["1", "2", "3"], out=out)
+        series.run_series(["1", "2", "3"], out=out, fail_fast=fail_fast)
     said = capsys.readouterr().out
     assert "1 of 1 claims hold" in said
     assert "FAILED" in said
     assert "1 of 2 claims hold" in said
-    assert "03_after" not in said
+    assert ("03_after" not in said) == fail_fast
     config = json_of(out / "config.json")
-    assert [r["status"] for r in config["notebooks"].values()] == ["done", "failed", "not run"]
+    assert [r["status"] for r in config["notebooks"].values()] == [
+        "done", "failed", "not run" if fail_fast else "done",
+    ]  # fmt: skip
     assert "this is <not> so" in config["notebooks"]["02_failing"]["error"]["message"]
     assert json_of(out / "results.json") == {"02_failing": {"reached": 1}}
-    assert sorted(p.name for p in (out / "notebooks").glob("*.ipynb")) == ["01_second.ipynb", "02_failing.ipynb"]
+    assert (out / "notebooks" / "03_after.ipynb").exists() != fail_fast
     executed = (out / "notebooks" / "02_failing.ipynb").read_text(encoding="utf-8")
     assert "AssertionError" in executed
     assert '"never\\n"' not in executed
     assert caught.value.index == out / "index.html"
     page = caught.value.index.read_text(encoding="utf-8")
     assert page.count("✗ failed") == 2
-    assert "not run" in page
-    assert "The series stopped at" in page
+    assert ("not run" in page) == fail_fast
+    assert "One that fails</a> failed" in page
     assert "deeper(1)" in page  # the traceback
     assert "this is &lt;not&gt; so" in page
     assert "(does not hold here)" in page
@@ -552,18 +529,6 @@ def test_other_ends_of_a_notebook_are_failures_too(tmp_path: Path, code: str, me
     assert message in (tmp_path / "run" / "notebooks" / "odd.html").read_text(encoding="utf-8")
     assert message in (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
     whole(tmp_path / "run")
-
-
-def crackviz(*arguments: str, **kwargs: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "crackviz.cli", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    return False
 
 
 @pytest.mark.slow

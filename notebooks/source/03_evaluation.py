@@ -538,6 +538,7 @@ cv.series.write_results(
     "03_evaluation",
     {
         "model": origin,
+        "scores": result["scores"],
         "prevalence": prevalence,
         "temperature": temperature,
         "after temperature scaling": after["scores"],

@@ -1,0 +1,446 @@
+"""A sweep: a run folder for each point of a grid, one table, one page. Private; :mod:`crackviz.series` is the face."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import ExitStack, closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crackviz import CrackvizError, _store
+from crackviz._display import Display
+from crackviz._execution import checked
+from crackviz._grid import Grid, check_axis, read_grid
+from crackviz._hashes import Hashes
+from crackviz._jobs import Cluster, Processes
+from crackviz._runs import LAYOUT, Run, existing_config, look, plan, provenance, read_config, stale
+from crackviz.claims import read_json, write_json
+
+Listener = Callable[[dict[str, Any]], None]
+
+_SMALL = ("config.json", "results.json", "claims.json")  # what a table needs of a run
+_WAIT = 60.0  # seconds for a process of a worker that died to let go of its run
+_ROOM = 3_000_000  # bytes that an executed notebook, its page and its figures take, with room to spare
+_POLL = 0.2  # seconds between looks at what has ended
+_STOPPING = 60.0  # seconds for kernels to stop after Ctrl-C
+
+
+class SweepFailed(CrackvizError):
+    """Some runs of a sweep did not reach their end; ``index`` is the page, in which they are marked."""
+
+    def __init__(self, message: str, index: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One run of a sweep, before it is begun."""
+
+    point: dict[str, Any]
+    notebooks: dict[str, Path]
+    values: dict[str, dict[str, Any]]
+    reasons: dict[str, str]
+    """Of the notebooks that are to be run."""
+    run: Run
+    """As it lies there."""
+
+
+def plan_sweep(
+    grid: str | Path | Grid, *, out: str | Path = "runs/sweep", again: Collection[str] = ()
+) -> dict[str, dict[str, str]]:
+    """Return what :func:`run_sweep` would run: for each run the notebooks, each with the reason. Nothing is made.
+
+    Parameters
+    ----------
+    grid, out, again
+        As for :func:`run_sweep`.
+
+    Raises
+    ------
+    CrackvizError
+        As :func:`run_sweep` does before anything runs.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        runs = _plan(_read(grid), str(out), _mirror(str(out), Path(place)), again, Hashes())
+    return {name: run.reasons for name, run in runs.items()}
+
+
+def run_sweep(
+    grid: str | Path | Grid,
+    *,
+    out: str | Path = "runs/sweep",
+    jobs: int = 1,
+    threads: int = 0,
+    scheduler: str = "",
+    timeout: float = 4 * 3600,
+    again: Collection[str] = (),
+    fail_fast: bool = False,
+    listener: Listener | None = None,
+) -> str:
+    """Execute notebooks for every point of a grid, and compare the runs.
+
+    What has been run already is left alone, so an interrupted sweep goes on where it was.
+
+    Parameters
+    ----------
+    grid : str, Path or Grid
+        A YAML file, see :func:`read_grid`.
+    out : str or Path, default "runs/sweep"
+        Folder of the sweep, or an address that fsspec understands (``s3://bucket/sweep``).
+    jobs : int, default 1
+        Runs at once on this machine, each in processes of its own.
+    threads : int, default 0
+        Threads of each run; 0 divides the cores among the runs that go on at once.
+    scheduler : str, default ""
+        Address of a Dask scheduler whose workers do the runs, or ``"local:4"`` for four workers of this machine.
+    timeout : float, default 14400
+        Seconds that one notebook may take; 0 for no limit.
+    again : collection of str
+        What is run again besides what is missing or was broken off: "failed", "stale", "done".
+    fail_fast : bool, default False
+        Stop everything when a notebook fails.
+    listener : callable, optional
+        Is told what happens; by default it is shown.
+
+    Returns
+    -------
+    str
+        Where ``index.html`` of the sweep is.
+
+    Raises
+    ------
+    SweepFailed
+        If a run fails. What it and the others have made is kept.
+    CrackvizError
+        If the grid, a parameter, the data, the folder or the scheduler is not as it must be; nothing has been run then.
+    """
+    described = _read(grid)
+    out = str(out) if _store.is_address(str(out)) else str(Path(out).expanduser().resolve())
+    if jobs < 1 or threads < 0:
+        raise CrackvizError(f"jobs={jobs}, threads={threads}: expected one job or more, and no negative threads.")
+    if scheduler and jobs > 1:
+        raise CrackvizError("--jobs is for this machine, --scheduler for a cluster: choose one of them.")
+    with ExitStack() as stack:
+        folder = _mirror(out, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        hashes = Hashes()
+        runs = _plan(described, out, folder, again, hashes)
+        todo = {name: run for name, run in runs.items() if run.reasons}
+        _check_room(folder, sum(len(run.reasons) for run in todo.values()))
+        _make_synthetic(todo.values())
+        if _store.is_address(out):
+            _store.check(out)
+        else:
+            _make(folder)
+            from crackviz._runs import locked
+
+            stack.enter_context(locked(folder))
+        events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        sweep = uuid.uuid4().hex[:12]
+        executor: Processes | Cluster | None = None
+        if todo:
+            executor = Cluster(sweep, scheduler, events.put) if scheduler else Processes(sweep, jobs, events.put)
+            stack.callback(executor.close)
+            if isinstance(executor, Cluster):
+                _check_sees(executor, folder, out, todo.values())
+        record = _begin(folder, described, runs, threads)
+        problems: dict[str, str] = record["problems"]
+        total = sum(len(run.reasons) for run in todo.values())
+        tell = listener or stack.enter_context(closing(Display(total, len(todo))))
+        tell({"event": "sweep", "runs": len(runs), **_left(runs, hashes)})
+        stopped: BaseException | None = None
+        if executor is not None:
+            options = {"timeout": timeout, "threads": threads, "again": sorted(again), "fail_fast": fail_fast}
+            options |= {"wait": _WAIT, "manifests": hashes.manifests}
+            waiting = {
+                executor.submit(_order(sweep, name, run, out, executor, options)): name for name, run in todo.items()
+            }
+            try:
+                _follow(waiting, events, tell, todo, problems, out, folder, executor if fail_fast else None)
+            except KeyboardInterrupt as interrupt:
+                stopped = interrupt
+                executor.stop()
+                with suppress(KeyboardInterrupt):
+                    wait(waiting, _STOPPING)
+        write_json(folder / "sweep.json", record)
+        index = _finish(folder, out, described, record)
+        ended = {name: look(folder / name).status for name in runs}
+    if stopped is not None:
+        raise stopped
+    failed = [name for name, status in ended.items() if status != "done" or name in problems]
+    if failed:
+        first = problems.get(failed[0]) or f"it is {ended[failed[0]]}"
+        raise SweepFailed(f"{len(failed)} of {len(runs)} runs did not reach their end: {failed[0]}: {first}", index)
+    return index
+
+
+# --- before ---------------------------------------------------------------------------------------------------------
+
+
+def _read(grid: str | Path | Grid) -> Grid:
+    return grid if isinstance(grid, Grid) else read_grid(grid)
+
+
+def _mirror(out: str, place: Path) -> Path:
+    """Return the folder in which the small files of a sweep lie: the sweep's own, or a copy of what is elsewhere."""
+    return place if _store.is_address(out) else Path(out).expanduser().resolve()
+
+
+def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Hashes) -> dict[str, _Planned]:
+    """Check every point of the grid, and say what is to be run of it."""
+    if folder.exists() and not folder.is_dir():
+        raise CrackvizError(f"Cannot use {folder} as the folder of the sweep: it is a file. Choose another one.")
+    if read_config(folder):
+        raise CrackvizError(f"{folder} is a single run's folder: choose another --out for the sweep.")
+    found: dict[str, _Planned] = {}
+    same: dict[str, str] = {}
+    for name, point in grid.points().items():
+        given = grid.parameters | point
+        data = given.pop("data", "")
+        paths, values = checked(grid.notebooks, data if data != "synthetic" else "", given)
+        key = json.dumps(values, sort_keys=True, default=str)
+        if key in same:
+            raise CrackvizError(
+                f"The runs {same[key]} and {name} would be the same: their parameters have one meaning."
+            )
+        same[key] = name
+        run = folder / name
+        if any(path.parent == run / "notebooks" for path in paths):
+            raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another --out.")
+        if _store.is_address(out):
+            _store.fetch(f"{out}/{name}", run, _SMALL)
+        config = read_config(run)
+        for data_name, manifest in config.get("manifests", {}).items():
+            hashes.manifests.setdefault(data_name, manifest)
+        placed = {stem: known | ({"run": str(run)} if "run" in known else {}) for stem, known in values.items()}
+        reasons = plan(placed, config.get("notebooks", {}), hashes, again)
+        found[name] = _Planned(point, {path.stem: path for path in paths}, values, reasons, look(run))
+    for axis, wanted in grid.axes.items():
+        check_axis(axis, wanted)
+    for run_planned in found.values():  # manifests of all data, for the processes that are started
+        for known in run_planned.values.values():
+            if "data" in known and run_planned.reasons:
+                hashes.data(known["data"])
+    return found
+
+
+def _left(runs: dict[str, _Planned], hashes: Hashes) -> dict[str, Any]:
+    """Return how many runs are left alone as done and as failed, and which of them are stale, with the reason."""
+    left = {name: run.run for name, run in runs.items() if not run.reasons}
+    states = [run.status for run in left.values()]
+    why = {
+        name: changed for name, run in left.items() if (changed := next(iter(stale(run.records, hashes).values()), ""))
+    }
+    return {"done": states.count("done"), "failed": states.count("failed"), "stale": why}
+
+
+def _check_room(folder: Path, notebooks: int) -> None:
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free, need = shutil.disk_usage(place).free, notebooks * _ROOM
+    if free < need:
+        raise CrackvizError(
+            f"{place} has {free / 1e6:,.0f} MB left, and {notebooks} notebooks need some {need / 1e6:,.0f} MB: free "
+            "some space, or choose another --out."
+        )
+
+
+def _make_synthetic(runs: Iterable[_Planned]) -> None:
+    """Make synthetic concrete now, once, where its progress shows."""
+    from crackviz import data as datasets
+
+    for name in {known["data"] for run in runs for known in run.values.values() if "data" in known}:
+        datasets.locate(name)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrackvizError(f"Cannot make {folder}: {error.strerror or error}. Choose another --out.") from error
+
+
+def _check_sees(executor: Cluster, folder: Path, out: str, runs: Iterable[_Planned]) -> None:
+    """Refuse folders that a worker of the cluster does not see."""
+    used = {known["data"] for run in runs for known in run.values.values() if "data" in known}
+    paths = {name for name in used if Path(name).is_absolute()}
+    probe = folder / f".probe-{os.getpid()}"
+    if not _store.is_address(out):
+        probe.touch()
+        paths.add(str(probe))
+    try:
+        executor.check_sees(sorted(paths))
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _begin(folder: Path, grid: Grid, runs: dict[str, _Planned], threads: int) -> dict[str, Any]:
+    """Write ``sweep.json``; of problems those are kept that runs had which are left alone now."""
+    known = read_json(folder / "sweep.json").get("problems", {})
+    record = provenance(threads) | {
+        "layout": LAYOUT,
+        "grid": asdict(grid),
+        "runs": {name: run.point for name, run in runs.items()},
+        "problems": {name: why for name, why in known.items() if name in runs and not runs[name].reasons},
+    }
+    write_json(folder / "sweep.json", record)
+    return record
+
+
+# --- meanwhile ------------------------------------------------------------------------------------------------------
+
+
+def _order(
+    sweep: str, name: str, run: _Planned, out: str, executor: Processes | Cluster, options: dict[str, Any]
+) -> dict[str, Any]:
+    origins = {stem: str(path) for stem, path in run.notebooks.items()}
+    return {
+        "name": name,
+        "sweep": sweep,
+        "run": f"{out}/{name}" if _store.is_address(out) else str(Path(out) / name),
+        "notebooks": [
+            (str(path), _without_outputs(path) if executor.ships else None, run.values[stem])
+            for stem, path in run.notebooks.items()
+        ],
+        "options": options | {"origins": origins},
+        "slots": executor.slots,
+    }
+
+
+def _without_outputs(path: Path) -> str:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+    return json.dumps(notebook)
+
+
+def _follow(
+    waiting: dict[Future[dict[str, Any]], str],
+    events: queue.SimpleQueue[dict[str, Any]],
+    tell: Listener,
+    todo: dict[str, _Planned],
+    problems: dict[str, str],
+    out: str,
+    folder: Path,
+    stop_at_failure: Processes | Cluster | None,
+) -> None:
+    """Tell what happens, until every run has ended."""
+    left = dict(waiting)
+    seen: dict[str, list[int]] = {}  # notebooks ended, claims that hold, claims made
+    while left:
+        with suppress(queue.Empty):
+            event = events.get(timeout=_POLL)
+            while True:
+                if event["event"] == "end":
+                    counts = seen.setdefault(event["run_name"], [0, 0, 0])
+                    seen[event["run_name"]] = [a + b for a, b in zip(counts, (1, *event["claims"]), strict=True)]
+                if event["run_name"] in left.values():
+                    tell(event)
+                event = events.get_nowait()
+        for future in [future for future in left if future.done()]:
+            name = left.pop(future)
+            result = _result(future)
+            if result["status"] != "done":
+                problems[name] = result["message"] or result["status"]
+            if _store.is_address(out):
+                with suppress(CrackvizError):
+                    _store.fetch(f"{out}/{name}", folder / name, _SMALL)
+            ended, *claims = seen.pop(name, [0, 0, 0])
+            seconds = look(folder / name).seconds
+            skipped = max(len(todo[name].reasons) - ended, 0)
+            what = {"event": "run end", "run_name": name, "seconds": seconds, "claims": claims, "skipped": skipped}
+            tell(what | {"status": result["status"], "message": result["message"]})
+            if stop_at_failure and result["status"] in ("failed", "died", "refused"):
+                stop_at_failure.stop()
+                for other in left:
+                    other.cancel()
+
+
+def _result(future: Future[dict[str, Any]]) -> dict[str, Any]:
+    """Return how a run ended; a cluster may have lost it."""
+    try:
+        return future.result()
+    except CancelledError:
+        return {"status": "interrupted", "message": "not begun"}
+    except Exception as error:  # of Dask: a worker that died too often, a connection that is gone
+        return {"status": "died", "message": f"{type(error).__name__}: {error}"[:500]}
+
+
+# --- after ----------------------------------------------------------------------------------------------------------
+
+
+def _finish(folder: Path, out: str, grid: Grid, record: dict[str, Any]) -> str:
+    index = _summary(folder, record, grid.metrics)
+    if not _store.is_address(out):
+        return str(index)
+    made = [name for name in ("sweep.json", "results.csv", "results.parquet", "index.html") if (folder / name).exists()]
+    _store.push(folder, out, made)
+    return f"{out}/index.html"
+
+
+def _summary(folder: Path, record: dict[str, Any], metrics: Sequence[str], strict: bool = False) -> Path:
+    from crackviz._summary import summarise
+
+    hashes = Hashes()
+    runs = []
+    for name in record["runs"]:
+        run = look(folder / name, hashes)
+        gone = run.status == "by hand" or not run.records
+        runs.append(Run(run.folder, "missing") if gone else run)
+    fixed = ", ".join(f"{name} = {value}" for name, value in record["grid"]["parameters"].items())
+    facts = {
+        "Notebooks": ", ".join(record["grid"]["notebooks"]) or "the whole series",
+        **{f"Varied: {axis}": ", ".join(map(str, values)) for axis, values in record["grid"]["axes"].items()},
+        **({"Fixed": fixed} if fixed else {}),
+        "Command": record["command"],
+        "Begun": record["started"].replace("T", " "),
+        "Software": f"crackviz {record['crackviz']}" + (f" ({record['revision']})" if record["revision"] else ""),
+        "Machine": f"{record['hardware']['system']}, {record['hardware']['cores']} cores",
+        **{f"Problem with {name}": why for name, why in record["problems"].items()},
+    }
+    return summarise(runs, folder, points=list(record["runs"].values()), metrics=metrics, facts=facts, strict=strict)
+
+
+def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics: Sequence[str] = ()) -> Path:
+    """Compare runs that lie there: of a sweep's folder, or any.
+
+    Parameters
+    ----------
+    runs : sequence of str or Path
+        Run folders, or one folder of a sweep.
+    out : str or Path, default ""
+        Folder for ``results.csv`` and ``index.html``; "" is the sweep's folder, or the one that all runs lie in.
+    metrics : sequence of str
+        Patterns of results to be compared, such as ``"03_evaluation.*"``; none leaves the choice to crackviz.
+
+    Returns
+    -------
+    Path
+        ``index.html``.
+
+    Raises
+    ------
+    CrackvizError
+        If a folder is no run, a pattern matches nothing, or the page cannot be written.
+    """
+    folders = [Path(run).expanduser().resolve() for run in runs]
+    if len(folders) == 1 and (record := read_json(folders[0] / "sweep.json")):
+        return _summary(folders[0], record, metrics or record["grid"]["metrics"], strict=True)
+    from crackviz._summary import summarise
+
+    for folder in folders:
+        existing_config(folder)
+    hashes = Hashes()
+    common = Path(out).expanduser().resolve() if str(out) else Path(os.path.commonpath([f.parent for f in folders]))
+    if (common / "config.json").exists():
+        raise CrackvizError(f"The comparison would overwrite the report of the run {common}: choose another --out.")
+    _make(common)
+    return summarise([look(folder, hashes) for folder in folders], common, metrics=metrics, strict=True)
