@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,16 @@ _THREADS = (
     "MKL_NUM_THREADS",
     "LOKY_MAX_CPU_COUNT",
 )
+_SLOW_CHECK = "rfc3987_syntax"
 _SAMPLED_EVERY = 0.5  # seconds: a look at the kernel's memory takes some milliseconds
+
+
+def spare_grammars() -> None:
+    """Spare this process a second: jsonschema, which nbformat imports, compiles grammars for IRIs where it can.
+
+    No schema of a notebook asks for an IRI. For processes that do nothing but run notebooks.
+    """
+    sys.modules.setdefault(_SLOW_CHECK, None)  # type: ignore[arg-type]  # so that importing it fails, as where it isn't
 
 
 def execute(

@@ -109,13 +109,15 @@ def _where(path: Path) -> Path:
     return path if root is None else root / "notebooks" / path.name
 
 
-def stale(records: Mapping[str, Mapping[str, Any]], hashes: Hashes) -> dict[str, str]:
-    """Return, for each finished notebook whose outcome holds no longer, why."""
+def stale(
+    records: Mapping[str, Mapping[str, Any]], hashes: Hashes, wanted: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, str]:
+    """Return, for each finished notebook whose outcome holds no longer, or isn't what is wanted, why."""
     found: dict[str, str] = {}
     for stem, record in records.items():
         if record["status"] != "done":
             continue
-        why = changes(record, hashes)
+        why = changes(record, hashes, (wanted or {}).get(stem))
         why += [
             f"{other} was run since"
             for other, earlier in records.items()

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +53,43 @@ class _Planned:
     run: Run
     """As it lies there."""
 
+    def stale(self, hashes: Hashes) -> str:
+        """Say why what lies there isn't what is wanted, "" if it is."""
+        return next(iter(stale(self.run.records, hashes, self.values).values()), "")
+
 
 def plan_sweep(
     grid: str | Path | Grid, *, out: str | Path = "runs/sweep", again: Collection[str] = ()
-) -> dict[str, dict[str, str]]:
-    """Return what :func:`run_sweep` would run: for each run the notebooks, each with the reason. Nothing is made.
+) -> dict[str, dict[str, Any]]:
+    """Return what :func:`run_sweep` would do with each run; nothing is made.
 
     Parameters
     ----------
     grid, out, again
         As for :func:`run_sweep`.
 
+    Returns
+    -------
+    dict
+        By run: ``notebooks``, a mapping of those that would be run to the reason; ``status``, how it lies there; and
+        ``stale``, what has changed since it was made, "" for nothing.
+
     Raises
     ------
     CrackvizError
         As :func:`run_sweep` does before anything runs.
     """
+    hashes = Hashes()
     with tempfile.TemporaryDirectory() as place:
-        runs = _plan(_read(grid), str(out), _mirror(str(out), Path(place)), again, Hashes())
-    return {name: run.reasons for name, run in runs.items()}
+        runs = _plan(_read(grid), str(out), _mirror(str(out), Path(place)), again, hashes)
+    return {
+        name: {
+            "notebooks": run.reasons,
+            "status": run.run.status,
+            "stale": run.stale(hashes),
+        }
+        for name, run in runs.items()
+    }
 
 
 def run_sweep(
@@ -155,7 +173,9 @@ def run_sweep(
         problems: dict[str, str] = record["problems"]
         total = sum(len(run.reasons) for run in todo.values())
         tell = listener or stack.enter_context(closing(Display(total, len(todo))))
-        tell({"event": "sweep", "runs": len(runs), **_left(runs, hashes)})
+        left = _left(runs, hashes)
+        record["stale"] = left["stale"]
+        tell({"event": "sweep", "runs": len(runs), **left})
         stopped: BaseException | None = None
         if executor is not None:
             options = {"timeout": timeout, "threads": threads, "again": sorted(again), "fail_fast": fail_fast}
@@ -234,11 +254,9 @@ def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Ha
 
 def _left(runs: dict[str, _Planned], hashes: Hashes) -> dict[str, Any]:
     """Return how many runs are left alone as done and as failed, and which of them are stale, with the reason."""
-    left = {name: run.run for name, run in runs.items() if not run.reasons}
-    states = [run.status for run in left.values()]
-    why = {
-        name: changed for name, run in left.items() if (changed := next(iter(stale(run.records, hashes).values()), ""))
-    }
+    left = {name: run for name, run in runs.items() if not run.reasons}
+    states = [run.run.status for run in left.values()]
+    why = {name: reason for name, run in left.items() if (reason := run.stale(hashes))}
     return {"done": states.count("done"), "failed": states.count("failed"), "stale": why}
 
 
@@ -393,8 +411,11 @@ def _summary(folder: Path, record: dict[str, Any], metrics: Sequence[str], stric
     runs = []
     for name in record["runs"]:
         run = look(folder / name, hashes)
-        gone = run.status == "by hand" or not run.records
-        runs.append(Run(run.folder, "missing") if gone else run)
+        if not run.records:
+            run = Run(run.folder, "missing")
+        elif not run.stale and name in record.get("stale", {}):  # made with other parameters than this grid's
+            run = replace(run, stale=record["stale"][name])
+        runs.append(run)
     fixed = ", ".join(f"{name} = {value}" for name, value in record["grid"]["parameters"].items())
     facts = {
         "Notebooks": ", ".join(record["grid"]["notebooks"]) or "the whole series",

@@ -32,6 +32,9 @@ def main() -> None:
 
     from crackviz import CrackvizError
     from crackviz._execution import NotebookFailed, execute_run
+    from crackviz._kernel import spare_grammars
+
+    spare_grammars()
 
     ended = {"event": "ended", "status": "done", "message": ""}
     try:

@@ -294,8 +294,10 @@ def rerun(run: str, out: str, rtol: float, atol: float, figures: float, timeout:
 @contextmanager
 def _stopping(index: Path | None = None) -> Iterator[None]:
     """Turn what can go wrong into one line on stderr and an exit code; say where the report is, if there is one."""
+    from crackviz._kernel import spare_grammars
     from crackviz.series import NotebookFailed, SweepFailed
 
+    spare_grammars()
     signal.signal(signal.SIGTERM, _terminate)  # as for Ctrl-C: stop the kernel, keep what there is
     try:
         yield
@@ -331,11 +333,17 @@ def _say_plan(reasons: dict[str, str]) -> None:
         click.echo(f"{stem}: {f'would be run ({why})' if why else 'up to date'}")
 
 
-def _say_sweep(runs: dict[str, dict[str, str]]) -> None:
-    for name, reasons in runs.items():
-        why = ", ".join(dict.fromkeys(why for why in reasons.values() if not why.startswith("comes after")))
-        click.echo(f"{name}: {f'{_many(len(reasons))} would be run ({why})' if reasons else 'left as it is'}")
-    todo = [reasons for reasons in runs.values() if reasons]
+def _say_sweep(runs: dict[str, dict[str, Any]]) -> None:
+    for name, run in runs.items():
+        if reasons := run["notebooks"]:
+            why = ", ".join(dict.fromkeys(why for why in reasons.values() if not why.startswith("comes after")))
+            click.echo(f"{name}: {_many(len(reasons))} would be run ({why})")
+        elif run["stale"]:
+            click.echo(f"{name}: left as it is, stale ({run['stale']}); --stale runs it again")
+        else:
+            again = "; --retry-failed runs it again" if run["status"] == "failed" else ""
+            click.echo(f"{name}: left as it is, {run['status']}{again}")
+    todo = [run["notebooks"] for run in runs.values() if run["notebooks"]]
     click.echo(f"{len(todo)} of {len(runs)} runs, {_many(sum(map(len, todo)))}")
 
 
