@@ -6,13 +6,17 @@ import ast
 import functools
 import importlib.util
 import io
+import json
 import re
+import subprocess
 import sys
 import tokenize
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
+import papermill
 import pytest
 
 from crackviz import _report, series
@@ -95,6 +99,30 @@ def test_a_notebook_has_what_every_notebook_has(source: Path, tmp_path: Path) ->
     assert "Exercise" in "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     text = source.read_text(encoding="utf-8")
     assert f'"{source.stem}"' in text, "open_run and write_results take the notebook's own name"
+    for name, seen in papermill.inspect_notebook(str(tmp_path / "a.ipynb")).items():  # as --help-notebook lists them
+        assert seen["inferred_type_name"] == type(defaults[name]).__name__, name
+        assert len(seen["help"]) > 5, name
+
+
+@pytest.mark.slow
+def test_a_notebook_is_one_of_papermills_own(tmp_path: Path, small_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRACKVIZ_RUN", raising=False)
+    papermill_command = [sys.executable, "-m", "papermill"]
+    notebook = ROOT / "notebooks" / "02_training.ipynb"
+    listed = subprocess.run(
+        [*papermill_command, "--help-notebook", notebook], capture_output=True, text=True, check=True
+    )
+    assert "epochs: int (default 100)" in listed.stdout
+    assert "at most so many passes over the training pictures" in listed.stdout
+    given = {"epochs": 3, "data": small_set, "run": tmp_path / "run", "image_size": 32, "n_samples": 2}
+    options = [text for name, value in given.items() for text in ("-p", name, str(value))]
+    done = subprocess.run([*papermill_command, notebook, "out.ipynb", *options], cwd=tmp_path, check=False, timeout=300)
+    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) <= 3
+    claims = json.loads((tmp_path / "run" / "claims.json").read_text())["02_training"]
+    if all(claim["holds"] for claim in claims):  # 80 drawn patches may be too few to learn anything
+        assert done.returncode == 0
+    executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert executed.metadata.papermill.parameters["epochs"] == 3
 
 
 @each
