@@ -7,6 +7,7 @@ to stdout.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ class Display:
         self.active: dict[str, tuple[str, int, int]] = {}  # run: notebook, cell, cells
         self.began = time.monotonic()
         self.live = sys.stderr.isatty()
-        shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} {unit} [{elapsed}, {postfix}]"
+        shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} {unit} [{elapsed}{postfix}]"
         self.whole = tqdm(total=total or None, unit="notebooks", position=0, leave=False, disable=True)
         self.cells = tqdm(unit="cells", position=1, leave=False, disable=True)
         if self.live:
@@ -83,8 +84,8 @@ class Display:
             return
         self.whole.total = self.total or 1
         self.whole.n = self.done + sum(cell / cells for _, cell, cells in self.active.values())
-        known = self.left == self.left
-        self.whole.set_postfix_str(f"about {duration(self.left)} left" if known else "", refresh=True)
+        left = self.left
+        self.whole.set_postfix_str("" if math.isnan(left) else f"about {duration(left)} left", refresh=True)
         names = [f"{run} {notebook}".strip() for run, (notebook, _, _) in self.active.items()]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         self.cells.set_description_str(", ".join(names[:_SHOWN]) + more, refresh=False)

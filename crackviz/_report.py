@@ -92,7 +92,7 @@ def render(template: str, path: Path, **given: Any) -> None:
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    text = environment.get_template(template).render(number=_number, **given)
+    text = environment.get_template(template).render(short=_short, **given)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -146,6 +146,10 @@ def _rows(value: Any, name: str = "") -> Iterable[tuple[str, str]]:
         yield name, ", ".join(map(_number, value))
     else:
         yield name, _number(value)
+
+
+def _short(value: float) -> str:
+    return "–" if value != value else f"{value:.3g}"
 
 
 def _number(value: Any) -> str:

@@ -29,6 +29,7 @@ def summarise(
     points: Sequence[Mapping[str, Any]] | None = None,
     metrics: Sequence[str] = (),
     facts: Mapping[str, Any] | None = None,
+    problems: Mapping[str, str] | None = None,
     strict: bool = False,
 ) -> Path:
     """Write ``results.csv`` and ``index.html`` about many runs into a folder.
@@ -44,6 +45,8 @@ def summarise(
         Patterns of results to be compared; none at all leaves the choice to :func:`crackviz._table.compared`.
     facts : mapping, optional
         What the page tells of how they were made.
+    problems : mapping, optional
+        Why runs did not reach their end.
     strict : bool, default False
         Refuse a pattern that matches nothing; else the page says so, since it must not be lost for that.
 
@@ -71,7 +74,8 @@ def summarise(
         if strict:
             raise
         problem = str(error)
-    averages = means(table, axes, chosen)
+    readable = _shortened(table, axes)
+    averages = means(readable, axes, chosen)
     fixed = [axis for axis in axes if axis != REPLICATE]
     render(
         "summary.html",
@@ -79,7 +83,7 @@ def summarise(
         title=f"crackviz: {folder.name}",
         name=folder.name,
         problem=problem,
-        picture=_picture(table, chosen, fixed) if chosen else "",
+        picture=_picture(readable, chosen, fixed) if chosen else "",
         axes=axes,
         fixed=fixed,
         metrics=chosen,
@@ -91,8 +95,29 @@ def summarise(
         counts=table["status"].value_counts().to_dict(),
         stale=int((table["stale"] != "").sum()),
         facts=dict(facts or {}),
+        problems=_grouped(problems or {}),
     )
     return page
+
+
+def _shortened(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """Return the table with paths along its axes cut down to their last part, where that still tells them apart."""
+    short = {}
+    for axis in axes:
+        values = table[axis].map(
+            lambda value: Path(value).name if isinstance(value, str) and os.sep in value else value
+        )
+        if values.nunique() == table[axis].nunique():
+            short[axis] = values
+    return table.assign(**short)
+
+
+def _grouped(problems: Mapping[str, str]) -> dict[str, str]:
+    """Return each problem once, with the runs that have it."""
+    found: dict[str, list[str]] = {}
+    for name, why in problems.items():
+        found.setdefault(why, []).append(name)
+    return {why: ", ".join(names) for why, names in found.items()}
 
 
 def _names(runs: Sequence[Run], folder: Path) -> list[str]:
@@ -111,7 +136,7 @@ def _picture(table: pd.DataFrame, metrics: Sequence[str], fixed: Sequence[str]) 
     """Return the plots as a PNG in base64; "" where there is nothing to be read off them."""
     import matplotlib.pyplot as plt
 
-    ended = table[table["status"] == "done"]
+    ended = table[table[list(metrics)].notna().any(axis=1)]
     if ended.empty or len(ended[list(fixed)].drop_duplicates()) > _PLOTTED:
         return ""
     x, hue = (fixed[0] if fixed else ""), (fixed[1] if len(fixed) > 1 else "")

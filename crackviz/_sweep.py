@@ -425,9 +425,9 @@ def _summary(folder: Path, record: dict[str, Any], metrics: Sequence[str], stric
         "Begun": record["started"].replace("T", " "),
         "Software": f"crackviz {record['crackviz']}" + (f" ({record['revision']})" if record["revision"] else ""),
         "Machine": f"{record['hardware']['system']}, {record['hardware']['cores']} cores",
-        **{f"Problem with {name}": why for name, why in record["problems"].items()},
     }
-    return summarise(runs, folder, points=list(record["runs"].values()), metrics=metrics, facts=facts, strict=strict)
+    given = {"metrics": metrics, "facts": facts, "problems": record["problems"], "strict": strict}
+    return summarise(runs, folder, points=list(record["runs"].values()), **given)
 
 
 def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics: Sequence[str] = ()) -> Path:

@@ -19,6 +19,15 @@ REPLICATE = "seed"
 """The parameter over which is averaged."""
 FACTS = ("run", "status", "stale", "notebooks", "claims_hold", "claims_made", "seconds", "memory_MiB")
 """Columns that are no result."""
+_HEADLINES = (
+    "scores.accuracy",
+    "scores.recall/crack",
+    "scores.precision/crack",
+    "scores.roc_auc",
+    "scores.calibration_error",
+    "gap_cnn_deep: validation accuracy",
+    "scores.trained/grad_cam.evidence_4px",
+)
 _TIMES = re.compile(r"(^|\W)(ms|milliseconds?|seconds?|minutes?)(\W|$)")
 _CONFIDENCE = 0.95
 
@@ -52,7 +61,8 @@ def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Se
     -------
     pandas.DataFrame
         ``FACTS``, a column for each axis, and one for each number or text in ``results.json``, called
-        ``notebook.name``; of a number with an interval, ``.low`` and ``.high`` as well. Lists are left out.
+        ``notebook.name``; of a number with an interval, ``.low`` and ``.high`` as well. Lists are left out, and what a
+        notebook wrote that did not reach its end.
     """
     import pandas as pd
 
@@ -60,6 +70,7 @@ def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Se
     for run, point, name in zip(runs, points, names, strict=True):
         records = run.records.values()
         results = read_json(run.folder / "results.json") if run.records else {}
+        ended = {stem: entry for stem, entry in results.items() if run.records.get(stem, {}).get("status") == "done"}
         row: dict[str, Any] = {
             "run": name,
             "status": run.status,
@@ -71,7 +82,7 @@ def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Se
             "memory_MiB": max((record.get("memory_MiB") or 0 for record in records), default=0),
             **{axis: value if isinstance(value, int | float | str) else repr(value) for axis, value in point.items()},
         }
-        for key, value in flattened(results):
+        for key, value in flattened(ended):
             row.setdefault(key, value)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -112,7 +123,7 @@ def write_table(table: pd.DataFrame, folder: Path) -> None:
 def compared(table: pd.DataFrame, axes: Sequence[str], patterns: Sequence[str] = (), limit: int = 6) -> list[str]:
     """Return the results worth comparing: those that match a pattern, or numbers that differ between runs.
 
-    Of the latter, first those with an interval of their own, and one for each notebook before a second one of any.
+    Of the latter, first those that people ask for, and one for each notebook before a second one of any.
 
     Raises
     ------
@@ -134,12 +145,19 @@ def compared(table: pd.DataFrame, axes: Sequence[str], patterns: Sequence[str] =
     if patterns:
         return list(found)
     differing = [name for name in numbers if len(set(table[name].dropna())) > 1 and not is_time(name)]
+    filled: dict[str, int] = {}  # by notebook: the runs in which it left something
+    for name in numbers:
+        notebook = name.split(".")[0]
+        filled[notebook] = max(filled.get(notebook, 0), int(table[name].count()))
     turn: dict[str, int] = {}
     ranked = []
-    for name in sorted(differing, key=lambda name: f"{name}.low" not in table):  # stable
-        notebook = name.split(".")[0]
+    for name in differing:
+        notebook, _, rest = name.partition(".")
+        if table[name].count() < filled[notebook]:  # of some runs only, such as the score of a network by its name
+            continue
         turn[notebook] = turn.get(notebook, 0) + 1
-        ranked.append((f"{name}.low" not in table, turn[notebook], name))
+        headline = next((rank for rank, end in enumerate(_HEADLINES) if rest == end), len(_HEADLINES))
+        ranked.append((headline, turn[notebook], name))
     return [name for *_, name in sorted(ranked, key=lambda entry: entry[:2])][:limit]
 
 
@@ -157,7 +175,7 @@ def interval(values: Any) -> tuple[float, float]:
 
 
 def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """Return, for each point of the grid without the seed, how many runs ended and means with intervals.
+    """Return, for each point of the grid without the seed, how many runs have results, and means with intervals.
 
     Returns
     -------
@@ -167,8 +185,8 @@ def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> p
     import pandas as pd
 
     fixed = [axis for axis in axes if axis != REPLICATE]
-    ended = table[table["status"] == "done"]
-    groups = ended.groupby(fixed, sort=False, dropna=False) if fixed else [((), ended)]
+    known = table[table[list(metrics)].notna().any(axis=1)] if metrics else table
+    groups = known.groupby(fixed, sort=False, dropna=False) if fixed else [((), known)]
     rows = []
     for key, group in groups:
         row: dict[str, Any] = dict(zip(fixed, key if isinstance(key, tuple) else (key,), strict=True))

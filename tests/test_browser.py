@@ -115,7 +115,7 @@ def test_the_comparison_says_what_became_of_the_runs(pages: Path, tmp_path: Path
         "3 runs",
         "2 done",
         "1 failed",
-        "00 page · accuracy",
+        "00 page</span><br>accuracy",
         'href="seed%3D0/index.html"',
         "1 of 2",
         "2 of 2",

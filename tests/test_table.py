@@ -33,7 +33,12 @@ def make_run(folder: Path, results: dict[str, Any], *, status: str = "done", **p
     seed = parameters.get("seed", 0)
     given = {name: value for name, value in parameters.items() if name != "data"}
     config = {"layout": 2, "crackviz": "x", "started": "2026-01-01T10:00:00", "data": parameters.get("data", "")}
-    config |= {"seed": seed, "parameters": given, "notebooks": {"00_n": record}, "manifests": {}}
+    config |= {
+        "seed": seed,
+        "parameters": given,
+        "notebooks": dict.fromkeys({"00_n", *results}, record),
+        "manifests": {},
+    }
     series.write_json(run / "config.json", config)
     series.write_json(run / "results.json", results)
     series.write_json(run / "claims.json", {"00_n": [{"id": "T0.1", "statement": "x", "holds": status == "done"}]})
@@ -82,13 +87,13 @@ def test_runs_become_rows_and_means(tmp_path: Path) -> None:
     points = [{"lr": run.config["parameters"]["lr"], "seed": run.config["seed"]} for run in runs]
     table = _table.table_of(runs, points, ["a", "b", "c", "d"])
     assert list(table["run"]) == ["a", "b", "c", "d"]
-    assert list(table["03.accuracy"]) == [0.8, 0.9, 0.5, 0.6]
+    assert list(table["03.accuracy"].dropna()) == [0.8, 0.9, 0.5]
     assert list(table["status"]) == ["done", "done", "done", "failed"]
-    assert list(table["notebooks"]) == [1, 1, 1, 0]
+    assert list(table["notebooks"]) == [2, 2, 2, 0]
     assert _table.compared(table, ["lr", "seed"]) == ["03.accuracy"]  # not what is the same, a time or a text
     averages = _table.means(table, ["lr", "seed"], ["03.accuracy"])
     assert list(averages["lr"]) == [0.1, 0.2]
-    assert list(averages["runs"]) == [2, 1]  # the failed one doesn't count
+    assert list(averages["runs"]) == [2, 1]  # what a failed notebook wrote doesn't count
     assert list(averages["03.accuracy"]) == pytest.approx([0.85, 0.5])
     assert averages["03.accuracy.low"][0] == pytest.approx(0.85 - 12.7062 * 0.0707107 / np.sqrt(2), abs=1e-4)
     assert np.isnan(averages["03.accuracy.low"][1])
@@ -99,8 +104,11 @@ def test_runs_become_rows_and_means(tmp_path: Path) -> None:
 def test_what_is_compared_can_be_chosen() -> None:
     table = pd.DataFrame({"run": ["a", "b"], "seed": [0, 1], "1.x": [1, 2], "1.y": [1, 3], "2.z": [1, 4], "2.t": "ab"})
     table["2.z.low"], table["2.z.high"] = 0, 5
-    assert _table.compared(table, ["seed"]) == ["2.z", "1.x", "1.y"]  # with an interval first, then by turns
-    assert _table.compared(table, ["seed"], limit=1) == ["2.z"]
+    assert _table.compared(table, ["seed"]) == ["1.x", "2.z", "1.y"]  # by turns
+    assert _table.compared(table, ["seed"], limit=1) == ["1.x"]
+    assert _table.compared(table.assign(**{"1.x": [1, None]}), ["seed"]) == ["1.y", "2.z"]  # not of some runs only
+    known = table.assign(**{"3.a": [1, 2], "3.scores.roc_auc": [1, 2], "3.scores.accuracy": [1, 2]})
+    assert _table.compared(known, ["seed"])[:3] == ["3.scores.accuracy", "3.scores.roc_auc", "1.x"]
     assert _table.compared(table, ["seed"], ["1.*", "2.z"]) == ["1.x", "1.y", "2.z"]
     assert _table.compared(table, ["seed"], ["1.y"]) == ["1.y"]
     for pattern in ("3.*", "2.t", "seed", "2.z.low"):
@@ -137,8 +145,8 @@ def test_runs_are_compared_on_a_page(tmp_path: Path) -> None:
     index = series.summarise_runs(runs)
     assert index == tmp_path / "index.html"
     page = index.read_text()
-    for part in ("4 runs", "4 done", "03 · accuracy", 'href="a0/index.html"', "data:image/png;base64", "0.805 <span",
-                 "1 of 1", "300 MiB"):  # fmt: skip
+    for part in ("4 runs", "4 done", "<br>accuracy</th>", 'href="a0/index.html"', "data:image/png;base64",
+                 "0.805 <span", "1 of 1", "300 MiB"):  # fmt: skip
         assert part in page, part
     assert pd.read_csv(tmp_path / "results.csv")["03.accuracy"].tolist() == [0.8, 0.81, 0.8, 0.81]
     other = series.summarise_runs(runs[:2], out=tmp_path / "both", metrics=["03.*"])
