@@ -88,9 +88,9 @@ print(cam.shape)
 whole = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.get_layer("logit").output])
 with tf.GradientTape() as tape:
     A, z = whole(images)
-gradient = tape.gradient(z, A)
-alpha = tf.reduce_mean(gradient, axis=(1, 2))
-grad_cam = tf.einsum("nijc,nc->nij", A, alpha).numpy()
+gradient = tape.gradient(z, A).numpy()
+alpha = gradient.mean(axis=(1, 2), dtype=float)  # in double precision: there may be thousands of cells
+grad_cam = np.einsum("nijc,nc->nij", A.numpy(), alpha)
 
 # %%
 library = cv.attribution.grad_cam(model, images, upsample=False)
