@@ -179,7 +179,9 @@ def execute_run(
                 "parameters": values[path.stem],
                 "sources": hashes.sources(path, values[path.stem]),
             }
-        config = provenance(threads) | {"manifests": hashes.manifests, "notebooks": dict(sorted(records.items()))}
+        used = {str(record["parameters"]["data"]) for record in records.values() if "data" in record["parameters"]}
+        manifests_used = {name: hashes.manifests[name] for name in sorted(used) if name in hashes.manifests}
+        config = provenance(threads) | {"manifests": manifests_used, "notebooks": dict(sorted(records.items()))}
         config |= _in_common(config["notebooks"])
         stopped: BaseException | None = None
         for number, path in enumerate(chosen, start=1):

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from crackviz._notebooks import series_root
 from crackviz._progress import progress
 
 PACKAGE = Path(__file__).parent
@@ -33,6 +34,7 @@ class Hashes:
         self._checked: set[str] = set()
         self._notebooks: dict[Path, str] = {}
         self._files: dict[str, str] = {}
+        self._where: dict[str, Path] = {}
 
     @cached_property
     def package(self) -> str:
@@ -53,17 +55,24 @@ class Hashes:
             self._notebooks[path] = _digest(*parts)
         return self._notebooks[path]
 
+    def where(self, recorded: str) -> Path:
+        """Return a notebook as recorded, or the one of this name in the series: the run may come from elsewhere."""
+        if recorded not in self._where:
+            path, root = Path(recorded), series_root()
+            self._where[recorded] = path if path.exists() or root is None else root / "notebooks" / path.name
+        return self._where[recorded]
+
     def data(self, name: str) -> str:
         """Of every file of a data set, by name and content; of synthetic concrete, its settings and renderer.
 
         "" where there is no such data set any more. The manifest is then in ``manifests[name]``: hash, files, bytes,
         and a hash of sizes and times.
         """
-        from crackviz import data as datasets
+        from crackviz import synthetic  # loads nothing but what renders
 
         if name in self._checked:
             return str(self.manifests[name]["hash"])
-        if settings := datasets.synthetic_settings(name):
+        if settings := synthetic.settings_of(name):
             self.manifests[name] = {"hash": settings.key, "files": settings.patches, "bytes": None, "stat": None}
         else:
             root = Path(name)
@@ -109,7 +118,10 @@ class Hashes:
             "files": {
                 name: self.file(value)
                 for name, value in values.items()
-                if name not in ("data", "run") and isinstance(value, str) and Path(value).is_absolute()
+                if name not in ("data", "run")
+                and isinstance(value, str)
+                and os.sep in value
+                and Path(value).is_absolute()
             },
         }
 

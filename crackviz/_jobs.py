@@ -24,7 +24,7 @@ from crackviz import CrackvizError, __version__, _store
 
 Tell = Callable[[dict[str, Any]], None]
 
-_TAIL = 2000  # characters of what a dead process said last
+_LINE = 300  # characters of what a dead process said last; logs/process.log of the run has it all
 _running: dict[int, tuple[str, subprocess.Popen[str]]] = {}
 _stopped: set[str] = set()
 _guard = threading.Lock()
@@ -102,7 +102,11 @@ def _process(spec: Mapping[str, Any], order: Mapping[str, Any], place: Path, tel
         process.stdout.close()  # type: ignore[union-attr]
     if ended:
         return ended
-    last = log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
+    said = log.read_text(encoding="utf-8", errors="replace").strip()
+    logs = Path(spec["run"]) / "logs"
+    if logs.is_dir():
+        (logs / "process.log").write_text(said, encoding="utf-8")
+    last = said.splitlines()[-1][:_LINE] if said else ""
     return {"status": "died", "message": f"its process ended with code {code}" + (f": {last}" if last else "")}
 
 

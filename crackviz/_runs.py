@@ -21,7 +21,6 @@ from typing import Any
 
 from crackviz import CrackvizError, __version__
 from crackviz._hashes import Hashes
-from crackviz._notebooks import series_root
 from crackviz.claims import read_json
 
 LAYOUT = 2
@@ -56,6 +55,10 @@ def read_config(run: Path) -> dict[str, Any]:
 def existing_config(run: Path) -> dict[str, Any]:
     """Return ``config.json`` of a run that must be there; see :func:`read_config`."""
     config = read_config(run)
+    if (run / "sweep.json").exists():
+        raise CrackvizError(
+            f"{run} is the folder of a sweep. Name one of its runs; they are listed by: crackviz list {run}"
+        )
     if not config:
         raise CrackvizError(
             f"{run} is no run folder: it has no config.json, as `crackviz run` writes it. Runs near here are listed "
@@ -84,7 +87,7 @@ def changes(record: Mapping[str, Any], hashes: Hashes, values: Mapping[str, Any]
     """
     then, recorded = record["sources"], record["parameters"]
     wanted = dict(recorded if values is None else values)
-    now = hashes.sources(_where(Path(record["path"])), wanted)
+    now = hashes.sources(hashes.where(record["path"]), wanted)
     found = [
         f"{name} was {recorded.get(name)!r}, is {wanted.get(name)!r}"
         for name in wanted.keys() | recorded.keys()
@@ -99,14 +102,6 @@ def changes(record: Mapping[str, Any], hashes: Hashes, values: Mapping[str, Any]
         if now["files"].get(name) != digest and recorded.get(name) == wanted.get(name)
     ]
     return sorted(found)
-
-
-def _where(path: Path) -> Path:
-    """Return the notebook as recorded, or the one of this name in the series: the run may come from elsewhere."""
-    if path.exists():
-        return path
-    root = series_root()
-    return path if root is None else root / "notebooks" / path.name
 
 
 def stale(
@@ -269,12 +264,16 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Say whether a process is running into a folder."""
+    """Say whether a process is running into a folder; where nobody can write, nobody is."""
+    import filelock
+
     try:
-        with locked(folder):
+        with filelock.FileLock(folder / ".lock", timeout=0):
             return False
-    except CrackvizError:
+    except filelock.Timeout:
         return True
+    except OSError:
+        return False
 
 
 def provenance(threads: int) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 from crackviz import CrackvizError
 
 MARK = "config.json"
+# These know no folders; to make one would make a bucket by a misspelt name.
+_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"}
 
 
 def is_address(place: str) -> bool:
@@ -30,6 +32,12 @@ def _open(address: str) -> tuple[Any, str]:
         raise CrackvizError(f"Cannot use {address}: {error}") from error
 
 
+def _make(system: Any, folder: str) -> None:
+    protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
+    if not protocols & _WITHOUT_FOLDERS:
+        system.makedirs(folder, exist_ok=True)
+
+
 def check(address: str) -> None:
     """Write a file there and remove it again.
 
@@ -40,7 +48,7 @@ def check(address: str) -> None:
     """
     system, path = _open(address)
     try:
-        system.makedirs(path, exist_ok=True)
+        _make(system, path)
         system.pipe_file(f"{path}/.probe", b"x")
         system.rm_file(f"{path}/.probe")
     except Exception as error:  # each kind of store raises its own
@@ -56,7 +64,7 @@ def push(folder: Path, address: str, names: Iterable[str] | None = None) -> None
         if MARK in chosen and system.exists(f"{path}/{MARK}"):
             system.rm_file(f"{path}/{MARK}")
         for name in chosen:
-            system.makedirs(f"{path}/{name}".rsplit("/", 1)[0], exist_ok=True)
+            _make(system, f"{path}/{name}".rsplit("/", 1)[0])
             system.put_file(str(folder / name), f"{path}/{name}")
     except Exception as error:
         raise CrackvizError(f"Cannot write to {address}: {error}") from error

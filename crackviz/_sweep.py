@@ -185,8 +185,8 @@ def run_sweep(
             }
             try:
                 _follow(waiting, events, tell, todo, problems, out, folder, executor if fail_fast else None)
-            except KeyboardInterrupt as interrupt:
-                stopped = interrupt
+            except BaseException as error:  # Ctrl-C, but a defect must not leave processes either
+                stopped = error
                 executor.stop()
                 with suppress(KeyboardInterrupt):
                     wait(waiting, _STOPPING)
@@ -225,7 +225,7 @@ def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Ha
     for name, point in grid.points().items():
         given = grid.parameters | point
         data = given.pop("data", "")
-        paths, values = checked(grid.notebooks, data if data != "synthetic" else "", given)
+        paths, values = checked(grid.notebooks, "" if data == "synthetic" else data, given)  # one set, one name
         key = json.dumps(values, sort_keys=True, default=str)
         if key in same:
             raise CrackvizError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REPLICATE = "seed"
 """The parameter over which is averaged."""
-FACTS = ("run", "status", "stale", "notebooks", "claims_hold", "claims_made", "seconds", "memory_MiB")
+FACTS = ("run", "status", "stale", "notebooks", "failed", "claims_hold", "claims_made", "seconds", "memory_MiB")
 """Columns that are no result."""
 _HEADLINES = (
     "scores.accuracy",
@@ -76,30 +76,32 @@ def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Se
             "status": run.status,
             "stale": run.stale,
             "notebooks": sum(record["status"] == "done" for record in records),
+            "failed": ", ".join(stem for stem, record in run.records.items() if record["status"] == "failed"),
             "claims_hold": run.claims[0],
             "claims_made": run.claims[1],
             "seconds": round(run.seconds, 1),
             "memory_MiB": max((record.get("memory_MiB") or 0 for record in records), default=0),
             **{axis: value if isinstance(value, int | float | str) else repr(value) for axis, value in point.items()},
         }
-        for key, value in flattened(ended):
-            row.setdefault(key, value)
-        rows.append(row)
-    return pd.DataFrame(rows)
+        rows.append(flattened(ended) | row)
+    first = [*FACTS, *dict.fromkeys(axis for point in points for axis in point)]
+    table = pd.DataFrame(rows)
+    return table[[*first, *(name for name in table.columns if name not in first)]]
 
 
-def flattened(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the numbers and texts of nested results, each with its dotted name."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("value"), int | float) and {"low", "high"} <= value.keys():
-            yield name, value["value"]
-            yield f"{name}.low", value["low"]
-            yield f"{name}.high", value["high"]
-            return
+def flattened(value: Any, name: str = "", found: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the numbers and texts of nested results, each by its dotted name."""
+    found = {} if found is None else found
+    if isinstance(value, dict):
+        if isinstance(value.get("value"), int | float) and "low" in value and "high" in value:
+            found[name] = value["value"]
+            found[f"{name}.low"], found[f"{name}.high"] = value["low"], value["high"]
+            return found
         for key, item in value.items():
-            yield from flattened(item, f"{name}.{key}" if name else str(key))
+            flattened(item, f"{name}.{key}" if name else key, found)
     elif isinstance(value, int | float | str):
-        yield name, value
+        found[name] = value
+    return found
 
 
 def is_time(name: str) -> bool:

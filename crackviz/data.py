@@ -143,8 +143,7 @@ def locate(folder: str | Path = "") -> Path:
 
 def synthetic_settings(folder: str | Path = "") -> synthetic.Settings | None:
     """Return the settings that `folder` stands for where it names synthetic concrete, and None where it is a folder."""
-    name = str(folder) or synthetic.PREFIX
-    return synthetic.parse(name) if name.split(":")[0] == synthetic.PREFIX else None
+    return synthetic.settings_of(str(folder))
 
 
 def _rng(*seed: int) -> np.random.Generator:

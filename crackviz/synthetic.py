@@ -142,6 +142,12 @@ def _renderer() -> str:
     return hashlib.sha256(b"".join(file.read_bytes().replace(b"\r\n", b"\n") for file in files)).hexdigest()
 
 
+def settings_of(name: str) -> Settings | None:
+    """Return the settings that the name of a data set stands for, None where it doesn't mean synthetic concrete."""
+    name = name or PREFIX
+    return parse(name) if name.split(":")[0] == PREFIX else None
+
+
 def parse(text: str) -> Settings:
     """Read settings written as "synthetic" or "synthetic:name=value,name=value".
 

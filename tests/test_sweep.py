@@ -123,6 +123,7 @@ def test_a_sweep_from_its_plan_to_its_stale_end(place: Path) -> None:
     assert "AssertionError" in (place / "sw" / "seed=3" / "notebooks" / "tiny.ipynb").read_text()  # the traceback
     whole(place / "sw")
     table = pd.read_csv(place / "sw" / "results.csv").set_index("seed")
+    assert table["failed"].dropna().to_dict() == {3: "tiny"}
     assert table["tiny.accuracy"].dropna().to_dict() == pytest.approx({0: 0.6, 1: 0.61, 2: 0.62})
     threads = {tuple(json_of(place / "sw" / f"seed={n}" / "results.json")["tiny"]["threads"]) for n in range(3)}
     share = str(max(1, (os.cpu_count() or 1) // 2))
@@ -156,6 +157,7 @@ def test_a_sweep_from_its_plan_to_its_stale_end(place: Path) -> None:
     assert code == 0 and ledger(place) - before == Counter({"began 0": 1, "ended 0": 1, "began 1": 1, "ended 1": 1})
     assert call("list", "sw").output.count("stale") == 1  # of a seed that is no longer in the grid
     assert set(states(place)) == {"seed=0", "seed=1"}
+    assert "is the folder of a sweep" in call("show", "sw").stderr
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_results_become_columns() -> None:
         "03": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75}, "n": 3, "model": "net", "many": [1, 2]},
         "08": {"scores": {"a/b": {"f1": 1.0}}, "nothing": None, "low": {"value": 1.0}},
     }
-    assert dict(_table.flattened(results)) == {
+    assert _table.flattened(results) == {
         "03.accuracy": 0.5, "03.accuracy.low": 0.25, "03.accuracy.high": 0.75, "03.n": 3, "03.model": "net",
         "08.scores.a/b.f1": 1.0, "08.low.value": 1.0,
     }  # fmt: skip
