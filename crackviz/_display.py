@@ -33,6 +33,7 @@ class Display:
         self.total, self.runs, self.finished = total, runs, 0
         self.done = 0.0  # notebooks
         self.active: dict[str, tuple[str, int, int]] = {}  # run: notebook, cell, cells
+        self.ended: dict[str, int] = {}  # run: notebooks
         self.began = time.monotonic()
         self.live = sys.stderr.isatty()
         shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} {unit} [{elapsed}{postfix}]"
@@ -62,13 +63,14 @@ class Display:
             case "end":
                 self.active.pop(run, None)
                 self.done += 1
+                self.ended[run] = self.ended.get(run, 0) + 1
                 if not self.runs:
                     name = f"[{event['number']}/{event['of']}] {event['notebook']} … "
                     self.say((name if self.live else "") + outcome(event))
             case "run end":
                 self.finished += 1
                 self.active.pop(run, None)
-                self.done += event.get("skipped", 0)  # notebooks that it didn't come to
+                self.done += event["notebooks"] - self.ended.pop(run, 0)  # it didn't come to all, or nobody said so
                 left = f"; about {duration(self.left)} left" if 0 < self.finished < self.runs else ""
                 self.say(f"[{self.finished}/{self.runs}] {run} … {outcome(event)}{left}")
         self._draw()

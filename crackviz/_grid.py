@@ -106,14 +106,14 @@ def read_grid(path: str | Path) -> Grid:
 def _axis(path: str | Path, name: str, values: Any) -> list[Any]:
     if not isinstance(values, list):
         raise CrackvizError(f"In {path}, {name} must be a list, such as [{values}]; found {values!r}.")
-    if not values:
-        raise CrackvizError(f"In {path}, {name} is an empty list, so there would be no run. Give it a value.")
     check_axis(name, values, f"In {path}, ")
     return values
 
 
 def check_axis(name: str, values: list[Any], where: str = "") -> None:
-    """Refuse a value that stands twice."""
+    """Refuse an axis without a value, or with one that stands twice."""
+    if not values:
+        raise CrackvizError(f"{where}{name} is an empty list, so there would be no run. Give it a value.")
     seen = [repr(value) for value in values]
     for value in seen:
         if seen.count(value) > 1:

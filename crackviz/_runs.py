@@ -33,15 +33,15 @@ _WORST = ("running", "interrupted", "failed", "not run", "done")
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def read_config(run: Path) -> dict[str, Any]:
-    """Return ``config.json`` of a run, {} if there is none.
+def read_config(run: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return ``config.json`` of a run, or ``sweep.json`` of a sweep, {} if there is none.
 
     Raises
     ------
     CrackvizError
         If another version of crackviz has laid the folder out in another way.
     """
-    config = read_json(run / "config.json")
+    config = read_json(run / name)
     if config and config.get("layout") != LAYOUT:
         age = "an older" if config.get("layout", 1) < LAYOUT else "a newer"
         raise CrackvizError(

@@ -21,7 +21,7 @@ from crackviz._execution import checked
 from crackviz._grid import Grid, check_axis, read_grid
 from crackviz._hashes import Hashes
 from crackviz._jobs import Cluster, Processes
-from crackviz._runs import LAYOUT, Run, existing_config, look, plan, provenance, read_config, stale
+from crackviz._runs import Run, existing_config, locked, look, plan, provenance, read_config, stale
 from crackviz.claims import read_json, write_json
 
 Listener = Callable[[dict[str, Any]], None]
@@ -158,8 +158,6 @@ def run_sweep(
             _store.check(out)
         else:
             _make(folder)
-            from crackviz._runs import locked
-
             stack.enter_context(locked(folder))
         events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         sweep = uuid.uuid4().hex[:12]
@@ -170,9 +168,9 @@ def run_sweep(
             if isinstance(executor, Cluster):
                 _check_sees(executor, folder, out, todo.values())
         record = _begin(folder, described, runs, threads)
-        problems: dict[str, str] = record["problems"]
-        total = sum(len(run.reasons) for run in todo.values())
-        tell = listener or stack.enter_context(closing(Display(total, len(todo))))
+        tell = listener or stack.enter_context(
+            closing(Display(sum(len(run.reasons) for run in todo.values()), len(todo)))
+        )
         left = _left(runs, hashes)
         record["stale"] = left["stale"]
         tell({"event": "sweep", "runs": len(runs), **left})
@@ -180,21 +178,23 @@ def run_sweep(
         if executor is not None:
             options = {"timeout": timeout, "threads": threads, "again": sorted(again), "fail_fast": fail_fast}
             options |= {"wait": _WAIT, "manifests": hashes.manifests}
-            waiting = {
-                executor.submit(_order(sweep, name, run, out, executor, options)): name for name, run in todo.items()
-            }
+            orders = [_order(sweep, name, run, out, executor, options) for name, run in todo.items()]
+            waiting = {executor.submit(order): order["name"] for order in orders}
+            following = _Following(folder, out, {name: len(run.reasons) for name, run in todo.items()}, tell)
             try:
-                _follow(waiting, events, tell, todo, problems, out, folder, executor if fail_fast else None)
+                following.follow(waiting, events, executor if fail_fast else None)
             except BaseException as error:  # Ctrl-C, but a defect must not leave processes either
                 stopped = error
                 executor.stop()
                 with suppress(KeyboardInterrupt):
                     wait(waiting, _STOPPING)
+            record["problems"] |= following.problems
         write_json(folder / "sweep.json", record)
         index = _finish(folder, out, described, record)
         ended = {name: look(folder / name).status for name in runs}
     if stopped is not None:
         raise stopped
+    problems = record["problems"]
     failed = [name for name, status in ended.items() if status != "done" or name in problems]
     if failed:
         first = problems.get(failed[0]) or f"it is {ended[failed[0]]}"
@@ -218,8 +218,13 @@ def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Ha
     """Check every point of the grid, and say what is to be run of it."""
     if folder.exists() and not folder.is_dir():
         raise CrackvizError(f"Cannot use {folder} as the folder of the sweep: it is a file. Choose another one.")
+    read_config(folder, "sweep.json")
     if read_config(folder):
         raise CrackvizError(f"{folder} is a single run's folder: choose another --out for the sweep.")
+    if not grid.axes:
+        raise CrackvizError("The grid has no axis, so nothing would vary: for a single run use crackviz run.")
+    for axis, wanted in grid.axes.items():
+        check_axis(axis, wanted)
     found: dict[str, _Planned] = {}
     same: dict[str, str] = {}
     for name, point in grid.points().items():
@@ -243,8 +248,6 @@ def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Ha
         placed = {stem: known | ({"run": str(run)} if "run" in known else {}) for stem, known in values.items()}
         reasons = plan(placed, config.get("notebooks", {}), hashes, again)
         found[name] = _Planned(point, {path.stem: path for path in paths}, values, reasons, look(run))
-    for axis, wanted in grid.axes.items():
-        check_axis(axis, wanted)
     for run_planned in found.values():  # manifests of all data, for the processes that are started
         for known in run_planned.values.values():
             if "data" in known and run_planned.reasons:
@@ -286,9 +289,9 @@ def _make(folder: Path) -> None:
 
 
 def _check_sees(executor: Cluster, folder: Path, out: str, runs: Iterable[_Planned]) -> None:
-    """Refuse folders that a worker of the cluster does not see."""
-    used = {known["data"] for run in runs for known in run.values.values() if "data" in known}
-    paths = {name for name in used if Path(name).is_absolute()}
+    """Refuse files and folders that a worker of the cluster does not see."""
+    values = [value for run in runs for known in run.values.values() for value in known.values()]
+    paths = {value for value in values if isinstance(value, str) and Path(value).is_absolute()}
     probe = folder / f".probe-{os.getpid()}"
     if not _store.is_address(out):
         probe.touch()
@@ -303,7 +306,6 @@ def _begin(folder: Path, grid: Grid, runs: dict[str, _Planned], threads: int) ->
     """Write ``sweep.json``; of problems those are kept that runs had which are left alone now."""
     known = read_json(folder / "sweep.json").get("problems", {})
     record = provenance(threads) | {
-        "layout": LAYOUT,
         "grid": asdict(grid),
         "runs": {name: run.point for name, run in runs.items()},
         "problems": {name: why for name, why in known.items() if name in runs and not runs[name].reasons},
@@ -340,46 +342,56 @@ def _without_outputs(path: Path) -> str:
     return json.dumps(notebook)
 
 
-def _follow(
-    waiting: dict[Future[dict[str, Any]], str],
-    events: queue.SimpleQueue[dict[str, Any]],
-    tell: Listener,
-    todo: dict[str, _Planned],
-    problems: dict[str, str],
-    out: str,
-    folder: Path,
-    stop_at_failure: Processes | Cluster | None,
-) -> None:
-    """Tell what happens, until every run has ended."""
-    left = dict(waiting)
-    seen: dict[str, list[int]] = {}  # notebooks ended, claims that hold, claims made
-    while left:
-        with suppress(queue.Empty):
-            event = events.get(timeout=_POLL)
-            while True:
-                if event["event"] == "end":
-                    counts = seen.setdefault(event["run_name"], [0, 0, 0])
-                    seen[event["run_name"]] = [a + b for a, b in zip(counts, (1, *event["claims"]), strict=True)]
-                if event["run_name"] in left.values():
-                    tell(event)
-                event = events.get_nowait()
-        for future in [future for future in left if future.done()]:
-            name = left.pop(future)
-            result = _result(future)
-            if result["status"] != "done":
-                problems[name] = result["message"] or result["status"]
-            if _store.is_address(out):
-                with suppress(CrackvizError):
-                    _store.fetch(f"{out}/{name}", folder / name, _SMALL)
-            ended, *claims = seen.pop(name, [0, 0, 0])
-            seconds = look(folder / name).seconds
-            skipped = max(len(todo[name].reasons) - ended, 0)
-            what = {"event": "run end", "run_name": name, "seconds": seconds, "claims": claims, "skipped": skipped}
-            tell(what | {"status": result["status"], "message": result["message"]})
-            if stop_at_failure and result["status"] in ("failed", "died", "refused"):
-                stop_at_failure.stop()
-                for other in left:
-                    other.cancel()
+class _Following:
+    """Tells what happens to the runs of a sweep, until every one has ended.
+
+    Parameters
+    ----------
+    folder : Path
+        In which the small files of the runs lie.
+    out : str
+        Folder or address of the sweep.
+    notebooks : dict
+        How many are to be run, by run.
+    tell : callable
+    """
+
+    def __init__(self, folder: Path, out: str, notebooks: dict[str, int], tell: Listener) -> None:
+        self.folder, self.out, self.notebooks, self.tell = folder, out, notebooks, tell
+        self.problems: dict[str, str] = {}
+
+    def follow(
+        self,
+        waiting: dict[Future[dict[str, Any]], str],
+        events: queue.SimpleQueue[dict[str, Any]],
+        stop_at_failure: Processes | Cluster | None,
+    ) -> None:
+        """Wait for all runs; with an executor given, stop it when one fails."""
+        left = dict(waiting)
+        while left:
+            with suppress(queue.Empty):
+                event = events.get(timeout=_POLL)
+                while True:
+                    if event["run_name"] in left.values():
+                        self.tell(event)
+                    event = events.get_nowait()
+            for future in [future for future in left if future.done()]:
+                status = self._end(left.pop(future), _result(future))
+                if stop_at_failure and status in ("failed", "died", "refused"):
+                    stop_at_failure.stop()
+                    for other in left:
+                        other.cancel()
+
+    def _end(self, name: str, result: dict[str, Any]) -> str:
+        if result["status"] != "done":
+            self.problems[name] = result["message"] or result["status"]
+        if _store.is_address(self.out):
+            with suppress(CrackvizError):
+                _store.fetch(f"{self.out}/{name}", self.folder / name, _SMALL)
+        run = look(self.folder / name)
+        what = {"event": "run end", "run_name": name, "notebooks": self.notebooks[name]}
+        self.tell(what | {"seconds": run.seconds, "claims": run.claims, "status": result["status"]})
+        return str(result["status"])
 
 
 def _result(future: Future[dict[str, Any]]) -> dict[str, Any]:

@@ -361,6 +361,11 @@ def test_other_folders_are_refused(place: Path) -> None:
     series.write_json(run / "config.json", {"layout": 2, "notebooks": {}, "manifests": {}})
     assert "is a single run's folder" in call("sweep", "grid.yaml", "--out", "sw").stderr
     assert call("sweep", "none.yaml").exit_code == 2
+    old = series.open_run(place / "old")
+    series.write_json(old / "sweep.json", {"layout": 1, "crackviz": "0.0.9"})
+    assert "was made by an older crackviz (0.0.9" in call("sweep", "grid.yaml", "--out", "old").stderr
+    with pytest.raises(CrackvizError, match="no run"):
+        series.run_sweep(series.Grid({"seed": []}, ["tiny.ipynb"]), out="sw2")
     assert "no folder nowhere" in call("list", "nowhere").stderr
     assert call("list", str(place / "held")).output == f"No runs in {place / 'held'}.\n"
     for command in ("show", "rerun"):
@@ -492,7 +497,9 @@ def test_events_are_shown_as_lines_and_as_bars(monkeypatch: pytest.MonkeyPatch, 
         what = {"run_name": run, "notebook": "02_training", "number": 1, "of": 1}
         events += [{"event": "start", **what}, {"event": "cell", "cell": 3, "cells": 6, **what}]
         events += [{"event": "end", "status": "done", "seconds": 2, "claims": [1, 1], **what}]
-        events += [{"event": "run end", "run_name": run, "status": "done", "seconds": 2, "claims": [1, 1]}]
+        events += [
+            {"event": "run end", "run_name": run, "status": "done", "seconds": 2, "claims": [1, 1], "notebooks": 1}
+        ]
     display = Display(total=2, runs=2)
     for event in events:
         display(event)
