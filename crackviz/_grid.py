@@ -19,7 +19,7 @@ parameters:              # the same in every run
 grid:                    # a run for each combination
   data: [synthetic, path/to/pictures]
   seed: [0, 1, 2]
-metrics: ["03_evaluation.accuracy", "02_training.*"]   # compared on the page; left out: crackviz chooses
+metrics: ["03_evaluation.scores.*"]   # compared on the page; left out: crackviz chooses
 """
 _KEYS = ("notebooks", "parameters", "grid", "metrics")
 _LONGEST = 80  # characters of a folder's name

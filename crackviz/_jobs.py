@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,10 +69,20 @@ def work(order: dict[str, Any], tell: Tell | None = None) -> dict[str, Any]:
             options = order["options"] | {"threads": _threads(order)}
             result = _process({"notebooks": notebooks, "run": str(run), "options": options}, order, Path(place), named)
             if remote and (run / _store.MARK).exists():
-                _store.push(run, order["run"])
+                _carry(run, order["run"])
         except CrackvizError as error:
             result = {"status": "refused", "message": str(error)}
     return {"name": order["name"], **result}
+
+
+def _carry(run: Path, address: str) -> None:
+    """Carry a run to its address; where that fails, keep it here and say so: it may have taken hours."""
+    try:
+        _store.push(run, address)
+    except CrackvizError as error:
+        kept = Path(tempfile.mkdtemp(prefix="crackviz-kept-")) / address.rsplit("/", 1)[-1]
+        shutil.move(run, kept)
+        raise CrackvizError(f"{error} The run is kept in {kept} on {platform.node()}.") from error
 
 
 def _process(spec: Mapping[str, Any], order: Mapping[str, Any], place: Path, tell: Tell) -> dict[str, Any]:
@@ -102,6 +114,8 @@ def _process(spec: Mapping[str, Any], order: Mapping[str, Any], place: Path, tel
         process.stdout.close()  # type: ignore[union-attr]
     if ended:
         return ended
+    if code == -signal.SIGTERM and order["sweep"] in _stopped:  # it had hardly begun
+        return {"status": "interrupted", "message": ""}
     said = log.read_text(encoding="utf-8", errors="replace").strip()
     logs = Path(spec["run"]) / "logs"
     if logs.is_dir():

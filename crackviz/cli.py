@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import click
 
 from crackviz import CrackvizError, __version__
+from crackviz._grid import EXAMPLE
 
 _EXAMPLES = """\b
 Examples:
@@ -32,15 +34,9 @@ Examples:
   crackviz run 03 -p network runs/seed1           ask the network of another run
   crackviz run --dry-run                          what would be run, and why
 """
-_SWEEP = """\b
+_SWEEP = f"""\b
 Example, a file grid.yaml:
-  notebooks: [02, 03]       # numbers, names or paths; left out: the whole series
-  parameters:               # the same in every run
-    epochs: 30
-  grid:                     # a run for each combination
-    data: [synthetic, path/to/pictures]
-    seed: [0, 1, 2]
-  metrics: ["03_evaluation.accuracy"]   # compared on the page; left out: crackviz chooses
+{textwrap.indent(EXAMPLE.rstrip(), "  ")}
 \b
   crackviz sweep grid.yaml --dry-run
   crackviz sweep grid.yaml --out runs/seeds --jobs 2
@@ -89,7 +85,7 @@ _timeout = click.option(
 )
 _running = _options(
     _timeout,
-    click.option("--threads", default=0, metavar="N", help="Threads of TensorFlow for a run; 0: all there are."),
+    click.option("--threads", default=0, metavar="N", help="Threads of a run; 0: its share of the cores."),
     click.option("--force", is_flag=True, help="Run again what is finished, too."),
     click.option("--fail-fast", is_flag=True, help="Stop at the first notebook that fails."),
     click.option("--dry-run", is_flag=True, help="Say what would be run and why; run nothing."),

@@ -24,7 +24,7 @@ def test_the_example_is_a_grid(tmp_path: Path) -> None:
     grid = read(tmp_path, EXAMPLE)
     assert grid.notebooks == ["02", "03"]
     assert grid.parameters == {"epochs": 30}
-    assert grid.metrics == ["03_evaluation.accuracy", "02_training.*"]
+    assert grid.metrics == ["03_evaluation.scores.*"]
     assert list(grid.points()) == [
         "data=synthetic,seed=0", "data=synthetic,seed=1", "data=synthetic,seed=2",
         "data=pictures,seed=0", "data=pictures,seed=1", "data=pictures,seed=2",

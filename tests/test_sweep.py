@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 from made import alive, crackviz, json_of, until, whole, write_notebook
 
-from crackviz import CrackvizError, _sweep, series
+from crackviz import CrackvizError, _jobs, _sweep, series
 from crackviz.cli import main
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
@@ -323,6 +323,28 @@ def test_a_local_cluster_and_results_at_an_address(place: Path) -> None:
     process = crackviz("sweep", "grid.yaml", "--out", address, "--retry-failed")
     process.communicate(timeout=120)
     assert process.returncode == 1 and ledger(place) - before == Counter({"began 3": 1})
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_be_carried_away_is_kept(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec", reason="needs crackviz[cluster]")
+    grid(place, "seed: [0]")
+
+    def full(*args: Any) -> None:
+        raise CrackvizError("Cannot write to file:///x: No space left on device")
+
+    monkeypatch.setattr(_jobs._store, "push", full)
+    monkeypatch.setattr(_jobs.tempfile, "tempdir", str(place / "temporary"))
+    (place / "temporary").mkdir()
+    address = f"file://{place}/far/sw/seed=0"
+    values = {"run": "", "seed": 0, "lr": 0.1, "end": ""}
+    order = {"name": "seed=0", "sweep": "x", "run": address, "slots": {"": 1}}
+    order |= {"notebooks": [(str(place / "tiny.ipynb"), None, values)], "options": {"timeout": 0, "again": []}}
+    result = _jobs.work(order, lambda event: None)
+    assert result["status"] == "refused" and "The run is kept in" in result["message"]
+    (kept,) = (place / "temporary").glob("crackviz-kept-*/seed=0")
+    assert str(kept) in result["message"] and ledger(place)["ended 0"] == 1
+    assert json_of(kept / "config.json")["notebooks"]["tiny"]["status"] == "done"
 
 
 # --- wrong use ----------------------------------------------------------------------------------------------------
