@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DPI = 80
 _PLOTTED = 60  # points of a grid beyond which nothing could be read off a plot
+_HUES = 8  # colours that are still told apart
 _ROWS = 1000  # runs listed on the page; results.csv has them all
 
 
@@ -132,6 +133,10 @@ def _link(page: Path, folder: Path) -> str:
     return Path(os.path.relpath(page, folder)).as_posix()
 
 
+def _joined(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    return table[list(columns)].astype(str).agg(", ".join, axis=1)
+
+
 def _picture(table: pd.DataFrame, metrics: Sequence[str], fixed: Sequence[str]) -> str:
     """Return the plots as a PNG in base64; "" where there is nothing to be read off them."""
     import matplotlib.pyplot as plt
@@ -139,10 +144,10 @@ def _picture(table: pd.DataFrame, metrics: Sequence[str], fixed: Sequence[str]) 
     ended = table[table[list(metrics)].notna().any(axis=1)]
     if ended.empty or len(ended[list(fixed)].drop_duplicates()) > _PLOTTED:
         return ""
-    x, hue = (fixed[0] if fixed else ""), (fixed[1] if len(fixed) > 1 else "")
-    if len(fixed) > 2:
-        hue = ", ".join(fixed[1:])
-        ended = ended.assign(**{hue: ended[list(fixed[1:])].astype(str).agg(", ".join, axis=1)})
+    ended = ended.assign(**{", ".join(axes): _joined(ended, axes) for axes in (fixed[1:], fixed) if len(axes) > 1})
+    x, hue = ", ".join(fixed[:1]), ", ".join(fixed[1:])
+    if hue and ended[hue].nunique() > _HUES:
+        x, hue = ", ".join(fixed), ""
     display = plots.RunsDisplay.from_table(ended, metrics, x=x, hue=hue, interval=interval)
     file = io.BytesIO()
     display.figure_.savefig(file, format="png", dpi=_DPI, bbox_inches="tight")

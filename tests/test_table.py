@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crackviz import CrackvizError, _table, plots, series
+from crackviz import CrackvizError, _summary, _table, plots, series
 from crackviz._runs import Run
 
 
@@ -157,6 +158,20 @@ def test_runs_are_compared_on_a_page(tmp_path: Path) -> None:
         series.summarise_runs([*runs, tmp_path])
     with pytest.raises(CrackvizError, match="would overwrite the report of the run"):
         series.summarise_runs(runs, out=runs[0])
+
+
+@pytest.mark.parametrize("sizes", [(1,), (3,), (2, 3), (2, 2, 2), (2, 3, 3), (2, 12)])
+def test_any_number_of_axes_is_drawn(sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"axis_{n}" for n in range(len(sizes))]
+    points = list(itertools.product(*(range(size) for size in sizes)))
+    table = pd.DataFrame(points, columns=names).assign(**{"03.f1": np.arange(len(points)) / 10})
+    drawn: list[Any] = []
+    draw = plots.RunsDisplay.from_table
+    monkeypatch.setattr(plots.RunsDisplay, "from_table", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1])
+    assert len(_summary._picture(table, ["03.f1"], names)) > 1000
+    heights = sorted(np.concatenate([dots.get_offsets()[:, 1] for dots in drawn[0].ax_[0].collections]))
+    assert heights == pytest.approx(sorted(table["03.f1"]))
+    assert set(drawn[0].x.split(", ")) | set(filter(None, drawn[0].hue.split(", "))) == set(names)
 
 
 def test_the_display_shows_what_it_is_given() -> None:
