@@ -15,6 +15,7 @@ from crackviz._drawing import COLORS, FONT, some_axes
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _WIDTH = 4.4  # inches of a panel
+_PLACE = 0.34  # inches that a place on the horizontal axis takes at least
 _BESIDE = 0.1  # of the step from one place on the horizontal axis to the next
 
 
@@ -67,14 +68,15 @@ class RunsDisplay:
                 f"The table has no column {missing[0]!r}; it has {', '.join(map(str, self.table.columns))[:300]}."
             )
         count = len(self.metrics)
-        figure, axes = some_axes(ax, count, min(count, 3), (_WIDTH, 3.9))
-        axes = axes.ravel()[:count]
         shown = self.table.assign(**{"": ""})  # a column for all runs in one place
         for name in (self.x, self.hue):
             if name:
                 shown[name] = shown[name].astype(str)
         hues = list(dict.fromkeys(shown[self.hue])) if self.hue else []
         order = list(dict.fromkeys(shown[self.x]))
+        width = max(_WIDTH, _PLACE * len(order) + 1)
+        figure, axes = some_axes(ax, count, max(1, min(count, int(3 * _WIDTH / width))), (width, 3.9))
+        axes = axes.ravel()[:count]
         for axis, metric in zip(axes, self.metrics, strict=True):
             axis.axis("on")
             common = {"data": shown, "x": self.x, "y": metric, "order": order, "ax": axis, "legend": axis is axes[0]}
@@ -100,10 +102,10 @@ class RunsDisplay:
             axis.set_title(notebook.replace("_", " "), fontsize=FONT - 1, color="0.35")
             axis.set_ylabel(textwrap.fill(name.replace("_", " "), 34), fontsize=FONT + 1)
             axis.set_xlabel(self.x.replace("_", " "), fontsize=FONT + 1)
-            longest = max(map(len, order))
-            lines = [textwrap.fill(text, 14, break_long_words=longest > 14) for text in order]
-            crowded = max(map(len, lines)) * len(order) > 42
-            axis.set_xticks(range(len(order)), lines, rotation=90 if crowded else 0)
+            lines = [textwrap.fill(text, 14) for text in order]
+            room = 9 * width / len(order)  # characters of a label
+            crowded = max(len(line) for label in lines for line in label.split("\n")) > room
+            axis.set_xticks(range(len(order)), order if crowded else lines, rotation=90 if crowded else 0)
             axis.tick_params(labelsize=FONT)
             if not self.x:
                 axis.set_xlim(-0.5, 0.5)
