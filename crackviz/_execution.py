@@ -183,38 +183,12 @@ def execute_run(
         manifests_used = {name: hashes.manifests[name] for name in sorted(used) if name in hashes.manifests}
         config = provenance(threads) | {"manifests": manifests_used, "notebooks": dict(sorted(records.items()))}
         config |= _in_common(config["notebooks"])
-        stopped: BaseException | None = None
-        for number, path in enumerate(chosen, start=1):
-            record = records[path.stem]
-            record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
-            write_json(run / "config.json", config)
-            what = {"notebook": path.stem, "number": number, "of": len(chosen)}
-            tell({"event": "start", **what})
-            began = time.monotonic()
-            try:
-                execute(
-                    path,
-                    run,
-                    _injected(path, values[path.stem]),
-                    timeout=timeout,
-                    threads=threads,
-                    record=record,
-                    on_cell=partial(_tell_cell, tell, what),
-                )
-                record["status"] = "done"
-            except BaseException as error:  # Ctrl-C as well leaves a report that says how far it came
-                record["status"] = "failed" if isinstance(error, Exception) else "interrupted"
-                record["error"] = describe(error)
-                if fail_fast or not isinstance(error, Exception) or _is_full(error):
-                    stopped = error
-            record["seconds"] = round(time.monotonic() - began, 1)
-            made = [claim["holds"] for claim in read_json(run / "claims.json").get(path.stem, [])]
-            write_json(run / "config.json", config)
-            ended = {key: record.get(key) for key in ("status", "seconds", "memory_MiB")}
-            tell({"event": "end", **what, **ended, "claims": [sum(made), len(made)]})
-            if stopped:
-                break
-        index = report(run)
+        limits: dict[str, Any] = {"timeout": timeout, "threads": threads, "fail_fast": fail_fast}
+        try:
+            stopped = _execute_all({path: values[path.stem] for path in chosen}, run, config, tell, **limits)
+            index = report(run)
+        except CrackvizError as error:  # a disk that is full by now: what was begun has failed, and was no wrong use
+            raise NotebookFailed(str(error), run / "index.html") from error
     if stopped and not isinstance(stopped, Exception):
         raise stopped
     failed = [path.stem for path in chosen if records[path.stem]["status"] == "failed"]
@@ -223,6 +197,51 @@ def execute_run(
         others = f" So did {', '.join(failed[1:])}." if failed[1:] else ""
         raise NotebookFailed(f"{failed[0]} failed{what['where']}: {what['message']}{others}", index) from stopped
     return index
+
+
+def _execute_all(
+    chosen: Mapping[Path, dict[str, Any]],
+    run: Path,
+    config: dict[str, Any],
+    tell: Listener,
+    *,
+    timeout: float,
+    threads: int,
+    fail_fast: bool,
+) -> BaseException | None:
+    """Execute notebooks one after the other and record how each ends; return what stopped it before the last."""
+    for number, (path, values) in enumerate(chosen.items(), start=1):
+        record = config["notebooks"][path.stem]
+        record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        write_json(run / "config.json", config)
+        what = {"notebook": path.stem, "number": number, "of": len(chosen)}
+        tell({"event": "start", **what})
+        began = time.monotonic()
+        stopped: BaseException | None = None
+        try:
+            execute(
+                path,
+                run,
+                _injected(path, values),
+                timeout=timeout,
+                threads=threads,
+                record=record,
+                on_cell=partial(_tell_cell, tell, what),
+            )
+            record["status"] = "done"
+        except BaseException as error:  # Ctrl-C as well leaves a report that says how far it came
+            record["status"] = "failed" if isinstance(error, Exception) else "interrupted"
+            record["error"] = describe(error)
+            if fail_fast or not isinstance(error, Exception) or _is_full(error):
+                stopped = error
+        record["seconds"] = round(time.monotonic() - began, 1)
+        made = [claim["holds"] for claim in read_json(run / "claims.json").get(path.stem, [])]
+        write_json(run / "config.json", config)
+        ended = {key: record.get(key) for key in ("status", "seconds", "memory_MiB")}
+        tell({"event": "end", **what, **ended, "claims": [sum(made), len(made)]})
+        if stopped:
+            return stopped
+    return None
 
 
 def _tell_cell(tell: Listener, what: Mapping[str, Any], cell: int, cells: int) -> None:

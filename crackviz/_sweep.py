@@ -34,7 +34,7 @@ _STOPPING = 60.0  # seconds for kernels to stop after Ctrl-C
 
 
 class SweepFailed(CrackvizError):
-    """Some runs of a sweep did not reach their end; ``index`` is the page, in which they are marked."""
+    """Some runs of a sweep did not reach their end; ``index`` is the page, in which they are marked, "" for none."""
 
     def __init__(self, message: str, index: str) -> None:
         super().__init__(message)
@@ -189,8 +189,11 @@ def run_sweep(
                 with suppress(KeyboardInterrupt):
                     wait(waiting, _STOPPING)
             record["problems"] |= following.problems
-        write_json(folder / "sweep.json", record)
-        index = _finish(folder, out, described, record)
+        try:
+            write_json(folder / "sweep.json", record)
+            index = _finish(folder, out, described, record)
+        except CrackvizError as error:  # a disk that is full by now: what was begun has failed, and was no wrong use
+            raise SweepFailed(str(error), "") from error
         ended = {name: look(folder / name).status for name in runs}
     if stopped is not None:
         raise stopped

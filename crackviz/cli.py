@@ -354,7 +354,7 @@ def _near(path: Path) -> str:
 def _say_where(index: Path | str) -> None:
     if isinstance(index, str) and "://" in index:
         click.echo(f"Report: {index}")
-    elif Path(index).exists():
+    elif str(index) and Path(index).exists():
         click.echo(f"Report: {_near(Path(index))}")
 
 

@@ -415,6 +415,25 @@ def test_a_disk_that_is_too_full_is_noticed_at_the_start(place: Path, monkeypatc
     assert not (place / "sw").exists()
 
 
+@pytest.mark.slow
+def test_a_disk_that_fills_up_ends_a_sweep_cleanly(place: Path) -> None:
+    import resource
+
+    wordy = ["parameters: run: str = ''  # run\nseed: int = 0  # seed", "print('word ' * (20_000 if seed else 1))"]
+    write_notebook(place / "tiny.ipynb", wordy)
+    grid(place, "seed: [0, 1]")
+    process = crackviz(
+        "sweep", "grid.yaml", "--out", "sw",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)),
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "File too large" in err and "Traceback" not in err, err
+    assert not (place / "sw" / "seed=1" / "notebooks" / "tiny.ipynb").exists()
+    whole(place / "sw")
+    assert call("sweep", "grid.yaml", "--out", "sw", "--retry-failed").exit_code == 0
+    assert set(states(place).values()) == {"done"}
+
+
 # --- a run repeated -----------------------------------------------------------------------------------------------
 
 CHANGING = [
