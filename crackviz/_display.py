@@ -90,7 +90,7 @@ class Display:
         self.whole.set_postfix_str("" if math.isnan(left) else f"about {duration(left)} left", refresh=True)
         names = [f"{run} {notebook}".strip() for run, (notebook, _, _) in self.active.items()]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        self.cells.set_description_str(", ".join(names[:_SHOWN]) + more, refresh=False)
+        self.cells.set_description_str(", ".join(names[:_SHOWN]) + more or "starting", refresh=False)
         self.cells.total = sum(cells for _, _, cells in self.active.values()) or 1
         self.cells.n = sum(cell for _, cell, _ in self.active.values())
         self.cells.refresh()
