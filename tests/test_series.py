@@ -235,10 +235,10 @@ def test_values_become_what_the_default_is(default: Any, given: Any, value: Any)
 @pytest.mark.parametrize(
     ("default", "given"),
     [(0, "2.5"), (0, "three"), (0, True), (0, "True"), (0, 1.0), (0.1, "nan"), (0.1, "inf"), (0.1, "x"), (False, "2"),
-     (False, 1), ([1], "2"), ([1], "x")],
+     (False, 1), ([1], "2"), ([1], "x"), ("a", True), ("a", None), ("a", ["b"])],
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(default: Any, given: Any) -> None:
-    with pytest.raises(CrackvizError, match=r"Parameter x cannot be .* expected (int|float|true or false|list)"):
+    with pytest.raises(CrackvizError, match=r"Parameter x cannot be .* expected (int|float|true or false|list|text)"):
         _notebooks.typed("x", given, default)
 
 
