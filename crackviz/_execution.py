@@ -148,11 +148,12 @@ def execute_run(
     listener: Listener | None = None,
     manifests: Mapping[str, dict[str, Any]] | None = None,
     origins: Mapping[str, str] | None = None,
+    command: str = "",
 ) -> Path:
     """Execute notebooks with all their parameters as given; see :func:`run_series`.
 
     ``manifests`` are those of the data, where they are known already; ``origins`` say where a notebook comes from of
-    which a copy is executed.
+    which a copy is executed; ``command`` is what a person has called, where that isn't this process.
     """
     from crackviz import data as datasets
 
@@ -181,7 +182,10 @@ def execute_run(
             }
         used = {str(record["parameters"]["data"]) for record in records.values() if "data" in record["parameters"]}
         manifests_used = {name: hashes.manifests[name] for name in sorted(used) if name in hashes.manifests}
-        config = provenance(threads) | {"manifests": manifests_used, "notebooks": dict(sorted(records.items()))}
+        config = provenance(threads, command) | {
+            "manifests": manifests_used,
+            "notebooks": dict(sorted(records.items())),
+        }
         config |= _in_common(config["notebooks"])
         limits: dict[str, Any] = {"timeout": timeout, "threads": threads, "fail_fast": fail_fast}
         try:

@@ -276,8 +276,8 @@ def is_locked(folder: Path) -> bool:
         return False
 
 
-def provenance(threads: int) -> dict[str, Any]:
-    """Return what tells later where, when and with what a run was made."""
+def provenance(threads: int, command: str = "") -> dict[str, Any]:
+    """Return what tells later where, when and with what a run was made; the command is that of this process."""
     import psutil
 
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
@@ -290,7 +290,7 @@ def provenance(threads: int) -> dict[str, Any]:
         "layout": LAYOUT,
         "crackviz": __version__,
         "revision": revision or None,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "hardware": {
             "system": platform.platform(),

@@ -177,7 +177,7 @@ def run_sweep(
         stopped: BaseException | None = None
         if executor is not None:
             options = {"timeout": timeout, "threads": threads, "again": sorted(again), "fail_fast": fail_fast}
-            options |= {"wait": _WAIT, "manifests": hashes.manifests}
+            options |= {"wait": _WAIT, "manifests": hashes.manifests, "command": record["command"]}
             orders = [_order(sweep, name, run, out, executor, options) for name, run in todo.items()]
             waiting = {executor.submit(order): order["name"] for order in orders}
             following = _Following(folder, out, {name: len(run.reasons) for name, run in todo.items()}, tell)

@@ -128,7 +128,11 @@ def test_a_sweep_from_its_plan_to_its_stale_end(place: Path) -> None:
     threads = {tuple(json_of(place / "sw" / f"seed={n}" / "results.json")["tiny"]["threads"]) for n in range(3)}
     share = str(max(1, (os.cpu_count() or 1) // 2))
     assert threads == {(share, share)}
-    assert json_of(place / "sw" / "seed=0" / "config.json")["hardware"]["threads"] == int(share)
+    config = json_of(place / "sw" / "seed=0" / "config.json")
+    assert config["hardware"]["threads"] == int(share)
+    assert config["command"].endswith(
+        "sweep grid.yaml --out sw --jobs 2"
+    )  # what was called, not the process of the run
 
     before = ledger(place)
     code, out, _ = sweep()
