@@ -24,9 +24,9 @@ import _cards
 import keras
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from crackviz import CrackvizError, attribution, data, evaluation, models, training
+from crackviz._table import interval as interval_of_mean
 
 NETWORKS = ("gap_cnn", "deep_cnn", "mobilenet_v2", "local_cnn")
 METHODS = ("grad_cam", "thin_cam")
@@ -115,9 +115,8 @@ def localised(model: keras.Model, images: np.ndarray, truth: Any) -> dict[str, f
 
 def interval(values: list[float]) -> dict[str, float]:
     """Return the mean over the seeds, and the half width of its 95 % interval."""
-    n = len(values)
-    half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n) if n > 1 else float("nan")
-    return {"mean": round(float(np.mean(values)), 4), "plus_minus": round(float(half), 4)}
+    low, high = interval_of_mean(values)
+    return {"mean": round(float(np.mean(values)), 4), "plus_minus": round((high - low) / 2, 4)}
 
 
 def main() -> None:

@@ -37,13 +37,10 @@ class Display:
         self.began = time.monotonic()
         self.live = sys.stderr.isatty()
         shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} {unit} [{elapsed}{postfix}]"
-        self.whole = tqdm(total=total or None, unit="notebooks", position=0, leave=False, disable=True)
-        self.cells = tqdm(unit="cells", position=1, leave=False, disable=True)
-        if self.live:
-            what = "sweep" if runs else "series"
-            self.whole = tqdm(total=total or 1, desc=what, unit="notebooks", position=0, leave=False, bar_format=shape)
-            short = "{desc}: |{bar}| {n:.0f}/{total} cells"
-            self.cells = tqdm(total=1, position=1, leave=False, bar_format=short)
+        what = "sweep" if runs else "series"
+        common: dict[str, Any] = {"leave": False, "disable": not self.live}
+        self.whole = tqdm(total=total or 1, desc=what, unit="notebooks", position=0, bar_format=shape, **common)
+        self.cells = tqdm(total=1, position=1, bar_format="{desc}: |{bar}| {n:.0f}/{total} cells", **common)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Show an event."""

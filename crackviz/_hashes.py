@@ -68,10 +68,10 @@ class Hashes:
         "" where there is no such data set any more. The manifest is then in ``manifests[name]``: hash, files, bytes,
         and a hash of sizes and times.
         """
-        from crackviz import synthetic  # loads nothing but what renders
-
         if name in self._checked:
             return str(self.manifests[name]["hash"])
+        from crackviz import synthetic  # loads nothing but what renders
+
         if settings := synthetic.settings_of(name):
             self.manifests[name] = {"hash": settings.key, "files": settings.patches, "bytes": None, "stat": None}
         else:

@@ -203,6 +203,7 @@ class Cluster:
                 f"There is no Dask scheduler at {address}: {str(error).splitlines()[0]}. Start one (dask scheduler) "
                 "with workers (dask worker), or use --scheduler local:4 or --jobs 4."
             ) from error
+        self.pool: Executor = self.client.get_executor(pure=False)
         self.ships = self.cluster is None  # workers elsewhere get the notebooks' text
         self.client.subscribe_topic(f"crackviz-{sweep}", lambda event: tell(event[1]))
         try:
@@ -243,8 +244,6 @@ class Cluster:
 
     def submit(self, order: dict[str, Any]) -> Future[dict[str, Any]]:
         """Queue a run."""
-        if not hasattr(self, "pool"):
-            self.pool = self.client.get_executor(pure=False)
         return self.pool.submit(work, order)
 
     def stop(self) -> None:
@@ -254,8 +253,7 @@ class Cluster:
 
     def close(self) -> None:
         """Let go of the cluster, and end one that was started here."""
-        if hasattr(self, "pool"):
-            self.pool.shutdown(wait=False)
+        self.pool.shutdown(wait=False)
         self.client.close()
         if self.cluster is not None:
             self.cluster.close()

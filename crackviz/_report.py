@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import mimetypes
@@ -10,12 +11,15 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from crackviz import CrackvizError
 from crackviz._runs import read_config
 from crackviz.claims import read_json, replacing
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["figures_of", "render", "report"]
 
@@ -86,13 +90,17 @@ def report(run: str | Path) -> Path:
     return run / "index.html"
 
 
-def render(template: str, path: Path, **given: Any) -> None:
-    """Write a page from a template of ``crackviz/templates``, whole or not at all."""
+@functools.cache  # it keeps the compiled templates: a run has a page for each notebook
+def _environment() -> jinja2.Environment:
     import jinja2
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    text = environment.get_template(template).render(short=_short, **given)
+    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def render(template: str, path: Path, **given: Any) -> None:
+    """Write a page from a template of ``crackviz/templates``, whole or not at all."""
+    text = _environment().get_template(template).render(short=_short, **given)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError
-from crackviz._execution import Listener, execute_run
+from crackviz._execution import Listener, NotebookFailed, execute_run
 from crackviz._hashes import Hashes
 from crackviz._report import figures_of
 from crackviz._runs import changes, existing_config
@@ -64,8 +64,6 @@ def rerun(
     CrackvizError
         If there is no such run, its notebooks or data are gone, or the data are others now.
     """
-    from crackviz._execution import NotebookFailed
-
     first = Path(run).expanduser().resolve()
     config = existing_config(first)
     second = Path(out).expanduser().resolve() if str(out) else first.with_name(f"{first.name}-again")
@@ -86,9 +84,7 @@ def rerun(
         path = Path(record["path"])
         if not path.exists():
             raise CrackvizError(f"{first} cannot be repeated: its notebook {path} is gone.")
-        wanted[path] = {name: value for name, value in record["parameters"].items() if name != "run"}
-        if "run" in record["parameters"]:
-            wanted[path]["run"] = str(second)
+        wanted[path] = record["parameters"]  # execute_run puts the other folder in
     threads = config["hardware"].get("threads") or 0
     try:
         execute_run(

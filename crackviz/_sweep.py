@@ -248,8 +248,7 @@ def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Ha
         config = read_config(run)
         for data_name, manifest in config.get("manifests", {}).items():
             hashes.manifests.setdefault(data_name, manifest)
-        placed = {stem: known | ({"run": str(run)} if "run" in known else {}) for stem, known in values.items()}
-        reasons = plan(placed, config.get("notebooks", {}), hashes, again)
+        reasons = plan(values, config.get("notebooks", {}), hashes, again)
         found[name] = _Planned(point, {path.stem: path for path in paths}, values, reasons, look(run))
     for run_planned in found.values():  # manifests of all data, for the processes that are started
         for known in run_planned.values.values():
