@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
+from pathlib import Path
 from types import ModuleType
 
 __version__ = "0.1.0"
+
+ROOT = Path(__file__).resolve().parent  # of the package; modules may move, what lies here does not
 
 # TensorFlow reads it when it is first imported; its start-up lines tell nobody anything.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -5,6 +5,7 @@ A run whose hashes are no longer those of today is stale.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -13,10 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from crackviz._notebooks import series_root
+from crackviz import ROOT
+from crackviz._notebooks import notebooks_folder
 from crackviz._progress import progress
 
-PACKAGE = Path(__file__).parent
+PACKAGE = ROOT
+_NO_RESULT = "cli"  # a module that changes no result of a run
 
 
 class Hashes:
@@ -38,9 +41,11 @@ class Hashes:
 
     @cached_property
     def package(self) -> str:
-        """Of every module, template and shipped network."""
-        files = sorted(p for p in PACKAGE.rglob("*") if p.is_file() and p.suffix in {".py", ".html", ".h5", ".json"})
-        return _digest(*(f"{p.relative_to(PACKAGE).as_posix()} {_content(p)}" for p in files))
+        """Of what every module does, and of the shipped networks; comments, docstrings and layout don't count."""
+        modules = {p.relative_to(PACKAGE).as_posix(): p for p in PACKAGE.rglob("*.py") if p.stem != _NO_RESULT}
+        shipped = {p.relative_to(PACKAGE).as_posix(): p for kind in ("*.h5", "*.json") for p in PACKAGE.rglob(kind)}
+        parts = [f"{name} {_meaning(path)}" for name, path in sorted(modules.items())]
+        return _digest(*parts, *(f"{name} {_content(path)}" for name, path in sorted(shipped.items())))
 
     def notebook(self, path: Path) -> str:
         """Of the kinds, texts and tags of a notebook's cells; "" where there is none any more."""
@@ -58,8 +63,8 @@ class Hashes:
     def where(self, recorded: str) -> Path:
         """Return a notebook as recorded, or the one of this name in the series: the run may come from elsewhere."""
         if recorded not in self._where:
-            path, root = Path(recorded), series_root()
-            self._where[recorded] = path if path.exists() or root is None else root / "notebooks" / path.name
+            path, folder = Path(recorded), notebooks_folder()
+            self._where[recorded] = path if path.exists() or folder is None else folder / path.name
         return self._where[recorded]
 
     def data(self, name: str) -> str:
@@ -145,6 +150,16 @@ def _files(root: Path, *, runs: bool = False) -> list[Path]:
 def _content(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _meaning(module: Path) -> str:
+    """Return the hash of a module's syntax tree without its docstrings."""
+    tree = ast.parse(module.read_bytes())
+    for node in ast.walk(tree):
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return _digest(ast.dump(tree))
 
 
 def _digest(*parts: str) -> str:

@@ -8,11 +8,12 @@ import difflib
 import functools
 import math
 import os
+import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from crackviz import CrackvizError
+from crackviz import ROOT, CrackvizError
 
 _NUMBERED = "[0-9][0-9]_*.ipynb"
 # Both are given by run_series itself, so that every notebook of a run agrees on them.
@@ -22,12 +23,18 @@ RESERVED = {"run": "--out", "data": "--data"}
 def series_root() -> Path | None:
     """Return the folder that holds ``notebooks/``: from the working directory upwards, or around the package."""
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
+    for folder in (here, *here.parents, ROOT.parent):
         notebooks = folder / "notebooks"
         is_run = (folder / "config.json").exists()  # a run folder keeps executed copies under the same name
         if not is_run and (any(notebooks.glob(_NUMBERED)) or (notebooks / "source").is_dir()):
             return folder
     return None
+
+
+def notebooks_folder() -> Path | None:
+    """Return the folder of the series; an installed package brings one into ``share/crackviz`` of its environment."""
+    root = series_root() or Path(sysconfig.get_path("data")) / "share" / "crackviz"
+    return folder if any((folder := root / "notebooks").glob(_NUMBERED)) else None
 
 
 def find_notebooks(chosen: Iterable[str | Path] = ()) -> list[Path]:
@@ -44,14 +51,14 @@ def find_notebooks(chosen: Iterable[str | Path] = ()) -> list[Path]:
     CrackvizError
         If there is no series here, or no such notebook, or two of the same name.
     """
-    root = series_root()
-    series = sorted((root / "notebooks").glob(_NUMBERED)) if root else []
+    folder = notebooks_folder()
+    series = sorted(folder.glob(_NUMBERED)) if folder else []
     wanted = [str(name) for name in chosen]
     if not wanted:
         if not series:
             raise CrackvizError(
                 "Found no notebooks here: expected a folder notebooks/ with 00_….ipynb and so on, in the working "
-                "directory or above it. Change to the folder of crackviz, or name the notebooks by their paths."
+                "directory or above it. Change to a clone of crackviz's repository, or name the notebooks by path."
             )
         return series
     by_name = {path.stem: path for path in series}

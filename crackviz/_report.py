@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from crackviz import CrackvizError
+from crackviz import ROOT, CrackvizError
 from crackviz._runs import read_config
 from crackviz.claims import read_json, replacing
 
@@ -94,7 +94,7 @@ def report(run: str | Path) -> Path:
 def _environment() -> jinja2.Environment:
     import jinja2
 
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    loader = jinja2.FileSystemLoader(ROOT / "templates")
     return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 

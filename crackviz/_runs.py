@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from crackviz import CrackvizError, __version__
+from crackviz import ROOT, CrackvizError, __version__
 from crackviz._hashes import Hashes
 from crackviz.claims import read_json
 
@@ -280,7 +280,7 @@ def provenance(threads: int, command: str = "") -> dict[str, Any]:
     """Return what tells later where, when and with what a run was made; the command is that of this process."""
     import psutil
 
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
     try:
         revision = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from crackviz import CrackvizError
+from crackviz import ROOT, CrackvizError
 from crackviz._architectures import (
     IMAGENET,
     deep_cnn,
@@ -66,7 +66,7 @@ __all__ = [
     "summary",
 ]
 
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED = ROOT / "pretrained"
 PREFERRED = "local_cnn"
 """The shipped model that is meant where none is named."""
 MODELS: dict[str, Callable[..., keras.Model]] = {

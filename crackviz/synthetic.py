@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from crackviz import CrackvizError, _cracks, _marks, _noise, _render
+from crackviz import CrackvizError, _cracks, _marks, _render
 from crackviz._noise import Window
 from crackviz._progress import progress
 
@@ -39,6 +39,9 @@ SHORTCUTS = ("chalk_line", "scale_bar", "date_stamp", "colour_cast")
 """What can be planted beside cracks, see `Settings`."""
 PREFIX = "synthetic"
 """How `crackviz.data` names these sets: "synthetic", or with settings "synthetic:seed=1,distractor_rate=0.9"."""
+
+RENDERER = 1
+"""Part of a set's key: to be raised with every change of the renderer that changes a pixel."""
 
 Image8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -123,8 +126,8 @@ class Settings:
 
     @property
     def key(self) -> str:
-        """What tells this set from others: a hash of the settings and of the code that renders."""
-        return hashlib.sha256(json.dumps([asdict(self), _renderer()]).encode()).hexdigest()[:16]
+        """What tells this set from others: a hash of the settings and of the version of the renderer."""
+        return hashlib.sha256(json.dumps([asdict(self), RENDERER]).encode()).hexdigest()[:16]
 
 
 def _check(name: str, value: Any, low: float, high: float) -> None:
@@ -133,13 +136,6 @@ def _check(name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
         raise CrackvizError(f"{name}={value!r}: expected {kind} from {low:,} to {high:,}.")
-
-
-@lru_cache
-def _renderer() -> str:
-    """Hash of the modules that decide a pixel: a cache made by others is another cache."""
-    files = [Path(str(module.__file__)) for module in (_noise, _cracks, _marks, _render)] + [Path(__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes().replace(b"\r\n", b"\n") for file in files)).hexdigest()
 
 
 def settings_of(name: str) -> Settings | None:
@@ -433,7 +429,7 @@ def _write(settings: Settings, part: Path, jobs: int | None) -> None:
     writer.writeheader()
     writer.writerows(rows)
     digest = hashlib.sha256(text.getvalue().encode()).hexdigest()
-    head = json.dumps({"settings": asdict(settings), "renderer": _renderer(), "sha256": digest})
+    head = json.dumps({"settings": asdict(settings), "renderer": RENDERER, "sha256": digest})
     (part / "patches.csv").write_text(f"# {head}\n{text.getvalue()}", "utf-8", newline="")
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -110,6 +114,44 @@ def test_every_public_name_is_documented() -> None:
         for name, value in vars(module).items():
             if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__ and callable(value):
                 assert value.__doc__, f"{module.__name__}.{name}"
+
+
+@pytest.mark.slow
+def test_the_wheel_is_whole_and_runs_the_series(tmp_path: Path) -> None:
+    """Built, looked into, and installed alone into an environment that borrows every other package from this one."""
+
+    def run(*command: str | Path, cwd: Path = tmp_path, **more: str) -> str:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **more})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    source = tmp_path / "source"  # a build leaves folders behind
+    kept = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
+    for name in filter(None, kept):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, source)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = zipfile.ZipFile(wheel).namelist()
+    for name in filter(None, kept):
+        if name.startswith("crackviz/") and (ROOT / name).is_file():
+            assert name in inside, f"{name} is not in the wheel"
+    assert not [name for name in inside if not re.match(r"crackviz[/-]", name)]
+
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "fresh")
+    python = tmp_path / "fresh" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))  # the packages beside, not the .pth files there
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    where = run(python, "-c", "import crackviz; print(crackviz.__file__)", cwd=empty)
+    assert Path(where.strip()).is_relative_to(site)
+    templates = str(Path(sysconfig.get_path("data")) / "share" / "jupyter")  # nbconvert's
+    said = run(python, "-m", "crackviz.cli", "run", "00", "--out", "out", cwd=empty, JUPYTER_PATH=templates)
+    assert (empty / "out" / "index.html").is_file(), said
+    assert not [path for path in (tmp_path / "fresh" / "share").rglob("*") if path.name == "runs"]
 
 
 def run_make(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -128,6 +128,11 @@ def test_the_package_counts(notebook: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(_hashes, "PACKAGE", tmp_path / "package")
     record = record_of(notebook)
     assert _runs.changes(record, Hashes()) == []
+    for same in ("x = 1  # a comment", '"""A docstring."""\n\nx = 1', "x = (\n    1\n)"):
+        (tmp_path / "package" / "a.py").write_text(same)
+        assert _runs.changes(record, Hashes()) == []
+    (tmp_path / "package" / "cli.py").write_text("y = 1")
+    assert _runs.changes(record, Hashes()) == [], "the command line changes no result"
     (tmp_path / "package" / "a.py").write_text("x = 2")
     assert _runs.changes(record, Hashes()) == ["crackviz changed"]
 
