@@ -28,7 +28,8 @@ from tf_keras_vis.gradcam import Gradcam
 from tf_keras_vis.utils.model_modifiers import ReplaceToLinear
 from tf_keras_vis.utils.scores import BinaryScore
 
-from crackviz import _graph, attribution, data, models
+from crackviz import attribution, data, models
+from crackviz.attribution.network import _CACHE, Network
 
 SIDE = 227
 ROUNDS = {1: 60, 16: 24, 64: 12}
@@ -77,7 +78,7 @@ def forward_of(model: Any) -> Callable[[np.ndarray], Any]:
 
 def slope_of(model: Any) -> Callable[[np.ndarray], Any]:
     spec = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
-    network = _graph.Network(model)
+    network = Network(model)
     along = tf.ones(1)
     return tf.function(lambda images: network.gradient(images, along), input_signature=[spec])
 
@@ -134,7 +135,7 @@ def retraced() -> int:
             for side in sides:
                 for count in (1, 2, 17):
                     method(model, images_of(count, side), **few.get(name, {}))
-        traced = [f for f in _graph._CACHE[model].values() if hasattr(f, "experimental_get_tracing_count")]
+        traced = [f for f in _CACHE[model].values() if hasattr(f, "experimental_get_tracing_count")]
         beyond += sum(f.experimental_get_tracing_count() - 1 for f in traced)
     return beyond
 

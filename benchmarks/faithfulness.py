@@ -21,7 +21,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from crackviz import _graph, attribution, data, faithfulness, models
+from crackviz import attribution, data, faithfulness, models
+from crackviz.attribution import network
 
 SIDE, PATCHES, STEPS, ROUNDS = 128, 64, 32, 5
 METHODS = ("grad_cam", "layer_cam", "score_cam", "eigen_cam", "thin_cam", "gradient", "smooth_grad")
@@ -39,7 +40,7 @@ def curves(model: keras.Model) -> dict[str, float]:
     rng = np.random.default_rng(0)
     images = rng.random((PATCHES, side, side, 3), np.float32)
     maps = rng.normal(size=images.shape[:3]).astype(np.float32)
-    forward = _graph.compiled(model, _graph.build_logits)
+    forward = network.compiled(model, network.build_logits)
     lot = images[: attribution.CHUNK]
     passes = PATCHES * 2 * STEPS  # 31 steps between the ends either way, and both ends
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from crackviz import data
+from crackviz.data import duplicates
 
 
 def pairs_within(groups: pd.Series) -> set[tuple[int, int]]:
@@ -43,7 +44,7 @@ def main() -> None:
     truth = pairs_within(manifest[names].reset_index(drop=True))
     by_distance: dict[str, Any] = {}
     for distance in (0, 4, 8, 12, 16, 20, 24):
-        table["group"] = data._merge_groups(
+        table["group"] = duplicates._merge_groups(
             single["group"], data.near_duplicate_pairs(table["hash"].tolist(), distance)
         )
         found = pairs_within(table["group"])

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, attribution, data, evaluation, models, training
-from crackviz._table import interval as interval_of_mean
+from crackviz.series.table import interval as interval_of_mean
 
 NETWORKS = ("gap_cnn", "deep_cnn", "mobilenet_v2", "local_cnn")
 METHODS = ("grad_cam", "thin_cam")

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 __version__ = "0.1.0"
-
 ROOT = Path(__file__).resolve().parent  # of the package; modules may move, what lies here does not
 
 # TensorFlow reads it when it is first imported; its start-up lines tell nobody anything.
@@ -32,7 +31,6 @@ _SUBMODULES = (
     "series",
     "cli",
 )
-
 __all__ = ["CrackvizError", *_SUBMODULES]
 
 

@@ -8,20 +8,14 @@ is kept in ``claims.json`` of the run. The atomic writing of a run's small files
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from crackviz import CrackvizError
-
-__all__ = ["claim", "start"]
+from crackviz.files import update_json
 
 _ID = re.compile(r"T\d+\.\d+")
 
@@ -123,84 +117,3 @@ def _save() -> None:
     """
     assert _Record.file is not None
     update_json(_Record.file, {_Record.notebook: list(_Record.made.values())})
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a file name to write to, which becomes ``path`` when the block ends well and vanishes when it fails.
-
-    Raises
-    ------
-    CrackvizError
-        If the file cannot be written: no space, no permission, no such folder.
-    """
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise CrackvizError(
-            f"Cannot write {path}: {error.strerror or error}. Free some space there, or choose an output folder "
-            "that you may write to."
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-def write_json(path: str | Path, obj: object) -> None:
-    """Write an object as JSON, whole or not at all.
-
-    NumPy scalars and arrays become numbers and lists, paths become text, and NaN and infinities become ``null``,
-    because JSON has no word for them.
-
-    Raises
-    ------
-    CrackvizError
-        If the file cannot be written.
-    TypeError
-        If the object holds something that has no form in JSON.
-    """
-    text = json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with replacing(Path(path)) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a run's JSON file, an empty one if there is no file.
-
-    Raises
-    ------
-    CrackvizError
-        If the file is not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CrackvizError(f"Cannot read {path}: {error}. Remove the file, or choose another run folder.") from error
-    if not isinstance(content, dict):
-        raise CrackvizError(
-            f"{path} holds no JSON object, as crackviz writes it. Remove it, or choose another run folder."
-        )
-    return content
-
-
-def update_json(path: Path, new: Mapping[str, object]) -> None:
-    """Set the given keys of the object in a JSON file and keep the others; see :func:`write_json`."""
-    write_json(path, {**read_json(path), **new})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Path):
-        return str(value)
-    return value

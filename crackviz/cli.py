@@ -14,8 +14,7 @@ from typing import Any
 
 import click
 
-from crackviz import CrackvizError, __version__
-from crackviz._grid import EXAMPLE
+from crackviz import ROOT, CrackvizError, __version__
 
 _EXAMPLES = """\b
 Examples:
@@ -36,7 +35,7 @@ Examples:
 """
 _SWEEP = f"""\b
 Example, a file grid.yaml:
-{textwrap.indent(EXAMPLE.rstrip(), "  ")}
+{textwrap.indent((ROOT / "templates" / "grid.yaml").read_text("utf-8").rstrip(), "  ")}
 \b
   crackviz sweep grid.yaml --dry-run
   crackviz sweep grid.yaml --out runs/seeds --jobs 2
@@ -201,8 +200,8 @@ def list_(folder: str) -> None:
     A run is stale when its notebooks, its data or crackviz have changed since.
     """
     from crackviz import series
-    from crackviz._display import duration
-    from crackviz._hashes import Hashes
+    from crackviz.series.hashes import Hashes
+    from crackviz.series.terminal import duration
 
     top = Path(folder)
     with _stopping():
@@ -237,10 +236,10 @@ def list_(folder: str) -> None:
 @click.argument("run", metavar="RUN")
 def show(run: str) -> None:
     """Tell what the run folder RUN holds: outcomes, claims, parameters, and what it was made with."""
-    from crackviz import _show
-
     with _stopping():
-        click.echo(_show.describe_run(run))
+        from crackviz.series.show import describe_run
+
+        click.echo(describe_run(run))
 
 
 @main.command(epilog=_REPORT, short_help="Write a report, or compare runs.")
@@ -290,8 +289,9 @@ def rerun(run: str, out: str, rtol: float, atol: float, figures: float, timeout:
 @contextmanager
 def _stopping(index: Path | None = None) -> Iterator[None]:
     """Turn what can go wrong into one line on stderr and an exit code; say where the report is, if there is one."""
-    from crackviz._kernel import spare_grammars
-    from crackviz.series import NotebookFailed, SweepFailed
+    from crackviz.series.kernel import spare_grammars
+    from crackviz.series.run import NotebookFailed
+    from crackviz.series.sweep import SweepFailed
 
     spare_grammars()
     signal.signal(signal.SIGTERM, _terminate)  # as for Ctrl-C: stop the kernel, keep what there is

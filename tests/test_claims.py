@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crackviz import CrackvizError, claims
+from crackviz import CrackvizError, claims, files
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.json"
-    claims.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
     write = Path.write_text
 
     def half(self: Path, text: str, **kwargs: Any) -> int:
@@ -123,7 +123,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "write_text", half)
     with pytest.raises(CrackvizError, match=r"results\.json: No space left"):
-        claims.write_json(path, {"a": 2, "b": list(range(100))})
+        files.write_json(path, {"a": 2, "b": list(range(100))})
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -131,13 +131,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(CrackvizError, match="run"):
-        claims.write_json(tmp_path / "run" / "results.json", {})
+        files.write_json(tmp_path / "run" / "results.json", {})
 
 
 def test_json_holds_plain_values(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    claims.write_json(path, {1: np.float32(0.5), "nan": np.array([np.nan, 1.0]), "inf": float("inf"), "p": Path("a/b")})
+    files.write_json(path, {1: np.float32(0.5), "nan": np.array([np.nan, 1.0]), "inf": float("inf"), "p": Path("a/b")})
     assert json.loads(path.read_text()) == {"1": 0.5, "nan": [None, 1.0], "inf": None, "p": str(Path("a/b"))}
     with pytest.raises(TypeError):
-        claims.write_json(path, {"object": object()})
+        files.write_json(path, {"object": object()})
     assert json.loads(path.read_text())["1"] == 0.5

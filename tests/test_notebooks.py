@@ -19,7 +19,8 @@ import pandas as pd
 import papermill
 import pytest
 
-from crackviz import _report, series
+from crackviz import series
+from crackviz.series.report import _page
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
@@ -155,7 +156,7 @@ def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
 def test_the_report_can_show_all_the_mathematics(source: Path, tmp_path: Path) -> None:
     path = tmp_path / f"{source.stem}.ipynb"
     nbformat.write(build.from_source(source), path)
-    title, body = _report._page(path)
+    title, body = _page(path)
     assert title
     assert 'class="latex"' not in body, "a command that latex2mathml does not know"
     text = re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", body)

@@ -1,0 +1,362 @@
+"""Attributions of pixels by gradients.
+
+Whatever takes several passes for an image sends CHUNK
+variants through the network at once: several of one image, or one each of several images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy import ndimage
+
+from crackviz import CrackvizError
+from crackviz.attribution.network import (
+    CHUNK,
+    VECTOR,
+    Network,
+    Target,
+    check_images,
+    chunks,
+    compiled,
+    direction,
+    in_chunks,
+    walk,
+)
+
+Baseline = str | float | np.ndarray
+
+
+def prepare(model: keras.Model, images: np.ndarray, layer: object, **counts: int) -> np.ndarray:
+    """Return the images checked, for a method that explains pixels; `counts` are options that must be whole numbers."""
+    if layer is not None:
+        raise CrackvizError(f"layer is {layer!r}, but this method explains pixels, no layer's cells: leave it out.")
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise CrackvizError(f"{name} is {value!r}; expected a whole number from 1 on.")
+    return check_images(model, images)
+
+
+def lots(count: int, images: int) -> Iterator[np.ndarray]:
+    """Cut `count` variants of each of some images into lots that fill a chunk."""
+    step = max(1, CHUNK // images)
+    return (np.arange(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def baseline_images(images: np.ndarray, baseline: Baseline) -> np.ndarray:
+    """Return what stands for "nothing there".
+
+    Parameters
+    ----------
+    images : float32 (N, H, W, 3)
+    baseline : "black", "mean", "blur", number or array
+        Black; each image's mean colour; the image blurred (Gaussian, sigma an eighth of the shorter side); a grey of
+        that value; or images that broadcast to the shape of `images`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (N, H, W, 3), perhaps read-only.
+
+    Raises
+    ------
+    CrackvizError
+        Where there is no such baseline, or it doesn't fit.
+    """
+    if isinstance(baseline, str):
+        if baseline == "black":
+            return np.broadcast_to(np.float32(0), images.shape)
+        if baseline == "mean":
+            return np.broadcast_to(images.mean(axis=(1, 2), keepdims=True), images.shape)
+        if baseline == "blur":
+            sigma = min(images.shape[1:3]) / 8
+            return ndimage.gaussian_filter(images, (0, sigma, sigma, 0), mode="nearest", truncate=2)
+        raise CrackvizError(f"baseline is {baseline!r}; expected 'black', 'mean', 'blur', a number or images.")
+    values = np.asarray(baseline, np.float32)
+    try:
+        values = np.broadcast_to(values, images.shape)
+    except ValueError:
+        raise CrackvizError(
+            f"The baseline has shape {values.shape}, which doesn't fit images of shape {images.shape}; expected a "
+            "number, one colour (3,), one image or one for each."
+        ) from None
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise CrackvizError(f"The baseline reaches from {values.min():g} to {values.max():g}; expected [0, 1].")
+    return values
+
+
+def _over_channels(values: np.ndarray, channels: str) -> np.ndarray:
+    return values.sum(axis=-1) if channels == "sum" else np.abs(values).max(axis=-1)
+
+
+def _check_channels(channels: str) -> None:
+    if channels not in ("sum", "max"):
+        raise CrackvizError(f"channels is {channels!r}; expected 'sum' or 'max'.")
+
+
+# --- gradients ----------------------------------------------------------------------------------------------------
+
+
+def _build_gradient(network: Network) -> Any:
+    return tf.function(network.gradient, input_signature=[network.signature, VECTOR])
+
+
+def gradient(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    target: Target = "crack",
+    layer: None = None,
+    upsample: bool = True,
+    channels: str = "sum",
+) -> np.ndarray:
+    r"""Differentiate the logit by the pixels: by how much it would rise if a pixel became brighter.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Ends in Dense, with a sigmoid or softmax in it or after it.
+    images : float32 (N, H, W, 3), in [0, 1]
+    target : str or int
+        Class to explain; see :func:`grad_cam`.
+    layer : None
+        There is none to choose; anything else is refused.
+    upsample : bool
+        Without effect: the map has the image's size.
+    channels : "sum" or "max"
+        "sum" over red, green and blue: signed, the slope for a change of grey. "max": the largest absolute value of
+        the three, as in the paper; not signed.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (N, H, W), in logits per unit of brightness.
+
+    Raises
+    ------
+    CrackvizError
+        Where the images break the contract, there is no such target, or a layer is named.
+
+    Notes
+    -----
+    Simonyan, Vedaldi, Zisserman: *Deep Inside Convolutional Networks*, ICLR Workshop 2014. Departure: the sign stays,
+    by default. With ``channels="max"`` it is tf-keras-vis' Saliency before its scaling. ``THEORY.md`` T7.
+    """
+    images = prepare(model, images, layer)
+    _check_channels(channels)
+    slope, along = compiled(model, _build_gradient), direction(model, target)
+    return in_chunks(lambda some: _over_channels(slope(some, along).numpy(), channels), images)
+
+
+def input_x_gradient(
+    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: None = None, upsample: bool = True
+) -> np.ndarray:
+    r"""Multiply the gradient by the pixel, and sum over the channels: :math:`\sum_k x_k\, \partial z / \partial x_k`.
+
+    A black pixel gets nothing, whatever it means: bad for cracks, which are dark. Arguments, result and errors are
+    those of :func:`gradient`, in logits per pixel.
+
+    Notes
+    -----
+    Shrikumar et al.: *Not Just a Black Box*, 2016, arXiv:1605.01713. It adds up to the logit only for a network without
+    biases. ``THEORY.md`` T7.
+    """
+    images = prepare(model, images, layer)
+    slope, along = compiled(model, _build_gradient), direction(model, target)
+    return in_chunks(lambda some: (slope(some, along).numpy() * some).sum(axis=-1), images)
+
+
+def smooth_grad(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    target: Target = "crack",
+    layer: None = None,
+    upsample: bool = True,
+    n_samples: int = 25,
+    noise: float = 0.1,
+    seed: int = 0,
+    channels: str = "sum",
+) -> np.ndarray:
+    """Average the gradient over noisy copies of the image.
+
+    Other arguments, result and errors are those of :func:`gradient`.
+
+    Parameters
+    ----------
+    n_samples : int
+        Noisy copies: as many forward and backward passes.
+    noise : float
+        Standard deviation of the noise, as a share of the image's range from darkest to brightest value.
+    seed : int
+        Fixes the noise, which is the same for every image, so that a map doesn't depend on the others of its batch.
+
+    Notes
+    -----
+    Smilkov et al.: *SmoothGrad*, 2017, arXiv:1706.03825. Departures: averaged with the sign, by default (tf-keras-vis
+    averages absolute values); and the noise comes in pairs, once added and once subtracted, which costs half as much
+    and is less noisy. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
+    """
+    images = prepare(model, images, layer, n_samples=n_samples)
+    _check_channels(channels)
+    if not noise >= 0:
+        raise CrackvizError(f"noise is {noise!r}; expected 0 or more.")
+    slope, along = compiled(model, _build_noisy), direction(model, target)
+    maps = np.empty(images.shape[:3], np.float32)
+    for some in chunks(images):
+        x = tf.constant(images[some])
+        total = sum(slope(x, along, steps, seed, noise) for steps in lots(n_samples, len(x)))
+        maps[some] = _over_channels(total.numpy() / n_samples, channels)
+    return maps
+
+
+def _build_noisy(network: Network) -> Any:
+    specs = [network.signature, VECTOR, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)]
+
+    @tf.function(input_signature=[*specs, tf.TensorSpec((), tf.float32)])
+    def slopes(x: tf.Tensor, along: tf.Tensor, steps: tf.Tensor, seed: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(x)[1:]
+        pairs, which = tf.unique(steps // 2)
+        draws = tf.map_fn(
+            lambda pair: tf.random.stateless_normal(shape, tf.stack([seed, pair])),
+            pairs,
+            fn_output_signature=tf.float32,
+        )
+        signs = tf.cast(1 - 2 * (steps % 2), tf.float32)
+        draws = tf.gather(draws, which) * signs[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        span = tf.reduce_max(x, axis=(1, 2, 3)) - tf.reduce_min(x, axis=(1, 2, 3))
+        copies = x[:, tf.newaxis] + noise * span[:, tf.newaxis, tf.newaxis, tf.newaxis, tf.newaxis] * draws
+        return tf.reduce_sum(network.many_gradients(copies, along), axis=1)
+
+    return slopes
+
+
+def integrated_gradients(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    target: Target = "crack",
+    layer: None = None,
+    upsample: bool = True,
+    n_samples: int = 32,
+    baseline: Baseline = "mean",
+) -> np.ndarray:
+    r"""Sum up the gradient on the straight way from a baseline to the image.
+
+    .. math:: L = (x - x') \int_0^1 \frac{\partial z}{\partial x}\big(x' + t (x - x')\big)\, dt, \qquad
+              \sum L = z(x) - z(x')
+
+    The sum holds up to the number of steps; :func:`completeness_error` says how well. Other arguments and errors
+    are those of :func:`gradient`.
+
+    Parameters
+    ----------
+    n_samples : int
+        Steps, each in the middle of its share of the way: as many forward and backward passes.
+    baseline : "black", "mean", "blur", number or array
+        The image that stands for "nothing there": black, each image's mean colour, the blurred image, a grey, or
+        images. Where a pixel equals its baseline it gets 0. Ask what the network makes of the baseline itself: black,
+        the usual one, is what a crack looks like, and may have more evidence of a crack in it than any picture.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (N, H, W), in logits per pixel.
+
+    Notes
+    -----
+    Sundararajan, Taly, Yan: *Axiomatic Attribution for Deep Networks*, ICML 2017. Departure: the midpoint rule, more
+    exact than the paper's right-hand sum. ``THEORY.md`` T7.
+    """
+    images = prepare(model, images, layer, n_samples=n_samples)
+    slope, along = compiled(model, _build_path), direction(model, target)
+    start = None if isinstance(baseline, str) else baseline_images(images, baseline)
+    maps = np.empty(images.shape[:3], np.float32)
+    for some in chunks(images):
+        x = tf.constant(images[some])
+        base = tf.constant(baseline_images(images[some], baseline) if start is None else start[some])
+        total = sum(slope(x, base, along, (steps + 0.5) / n_samples) for steps in lots(n_samples, len(x)))
+        maps[some] = tf.reduce_sum((x - base) * total, axis=-1).numpy() / n_samples
+    return maps
+
+
+def _build_path(network: Network) -> Any:
+    @tf.function(input_signature=[network.signature, network.signature, VECTOR, VECTOR])
+    def slopes(x: tf.Tensor, base: tf.Tensor, along: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+        shares = tf.reshape(shares, (1, -1, 1, 1, 1))
+        path = base[:, tf.newaxis] + shares * (x - base)[:, tf.newaxis]
+        return tf.reduce_sum(network.many_gradients(path, along), axis=1)
+
+    return slopes
+
+
+def guided_backprop(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    target: Target = "crack",
+    layer: None = None,
+    upsample: bool = True,
+    channels: str = "sum",
+) -> np.ndarray:
+    """Differentiate the logit, but drop every negative gradient at every ReLU: sharp, and hardly about the decision.
+
+    A cautionary example. It restores edges of the image from what the first layers let through, and looks much the same
+    for another class or for other weights behind them. Arguments, result and errors are those of :func:`gradient`;
+    refused besides are networks without a ReLU, which it would leave as they are.
+
+    Notes
+    -----
+    Springenberg et al.: *Striving for Simplicity*, ICLR Workshop 2015; the caution: Adebayo et al.: *Sanity Checks for
+    Saliency Maps*, NeurIPS 2018. Works where the ReLU is a layer, where it is an argument of another layer, and in
+    nested models; tf-keras-vis changes arguments only, and does nothing for a ReLU that is a layer. ``THEORY.md`` T7.
+    """
+    images = prepare(model, images, layer)
+    _check_channels(channels)
+    if not any(_has_relu(step.layer) for step in walk(model).values()):
+        raise CrackvizError(f"The model {model.name!r} has no ReLU: guided backpropagation is its plain gradient.")
+    slope, along = compiled(model, _build_guided), direction(model, target)
+    return in_chunks(lambda some: _over_channels(slope(some, along).numpy(), channels), images)
+
+
+@tf.custom_gradient
+def _positive(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Let values pass forwards, and positive gradients only backwards."""
+    return tf.identity(values), tf.nn.relu
+
+
+def _has_relu(operation: Any) -> bool:
+    if isinstance(operation, keras.Model):
+        return any(_has_relu(layer) for layer in operation.layers)
+    function = getattr(operation, "activation", None)
+    return isinstance(operation, keras.layers.ReLU) or function in (keras.activations.relu, keras.activations.relu6)
+
+
+def _guided(operation: Any) -> Callable[..., Any]:
+    """Return the operation with the guard behind its ReLU, if it has one."""
+    if isinstance(operation, keras.Sequential):
+        operation = keras.Model(operation.inputs, operation.outputs)
+    if isinstance(operation, keras.Model):
+        return lambda inputs, **_: operation._run_through_graph(inputs, _guided)
+    run = (lambda *a, **k: operation(*a, **{**k, "training": False})) if _trains(operation) else operation
+    return (lambda *a, **k: _positive(run(*a, **k))) if _has_relu(operation) else run
+
+
+def _trains(operation: Any) -> bool:
+    return bool(getattr(operation, "_call_has_training_arg", False))
+
+
+def _build_guided(network: Network) -> Any:
+    @tf.function(input_signature=[network.signature, VECTOR])
+    def slope(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            features = network.network._run_through_graph(images, _guided)[2]
+            score = tf.tensordot(network.logits(features), along, 1)
+        return tape.gradient(score, images, unconnected_gradients="zero")
+
+    return slope

@@ -1,0 +1,278 @@
+"""Strides and receptive fields of layers: computed, measured, and the box that a cell sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from crackviz import CrackvizError
+from crackviz.attribution.network import Layer, Network, check_images, compiled, layer_names, walk
+
+Pair = tuple[int, int]
+
+
+def field_box(
+    model: keras.Model, layer: Layer | None, cell: Pair, size: Pair | None = None, *, clip: bool = True
+) -> tuple[int, int, int, int]:
+    r"""Return the box of input pixels that a cell of a layer sees.
+
+    Cell i of a kernel of k cells, in steps of s, after p cells of padding, sees the cells :math:`is - p` to
+    :math:`is - p + k - 1` of the layer before; this is followed back to the pixels. A dilated kernel's holes count.
+
+    Parameters
+    ----------
+    model : keras.Model
+    layer : str, int or None
+        None: the last whose map has more than one cell.
+    cell : (int, int)
+        Row and column, counted from 0.
+    size : (int, int), optional
+        Height and width of the images in px, where the model takes any.
+    clip : bool
+        Cut the box off at the picture's border. False: it may reach into the padding, and has the same size everywhere.
+
+    Returns
+    -------
+    (int, int, int, int)
+        top, left, bottom, right in px, half-open: ``image[top:bottom, left:right]`` is what the cell sees.
+
+    Raises
+    ------
+    CrackvizError
+        Where there is no such layer or cell, a layer on the way is of a kind whose view isn't known, or the size is
+        missing.
+
+    Notes
+    -----
+    :func:`crackviz.attribution.measured_field` confirms it by the gradient. Araujo, Norris, Sim: *Computing receptive
+    fields of convolutional neural networks*, Distill 2019. ``THEORY.md`` T5.
+    """
+    name = layer_names(model, layer)[0]
+    given = model.inputs[0].shape[1:3]
+    if None in given:
+        if size is None:
+            raise CrackvizError("The model takes images of any size: say which, by size=(height, width).")
+        given = size
+    steps = walk(model)
+    sides: dict[str, Pair] = {}  # height and width of each layer's map
+    for one, (operation, inputs, _) in steps.items():
+        sides[one] = _sides(operation, sides[inputs[0]]) if inputs else (int(given[0]), int(given[1]))
+        if one == name:
+            break
+    if not all(0 <= place < count for place, count in zip(cell, sides[name], strict=True)):
+        raise CrackvizError(
+            f"cell is {cell}, but layer {name!r} has {sides[name][0]} x {sides[name][1]} cells, counted from 0."
+        )
+    seen: dict[str, list[Pair]] = {name: [(cell[0], cell[0]), (cell[1], cell[1])]}
+    for one in reversed(list(sides)):
+        if one not in seen:
+            continue
+        operation, inputs, _ = steps[one]
+        if not inputs:
+            box = seen[one]
+        for before in inputs:
+            spans = [_back(operation, axis, seen[one][axis], sides[before][axis]) for axis in (0, 1)]
+            if before in seen:  # two paths meet: what either sees
+                spans = [(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(spans, seen[before], strict=True)]
+            seen[before] = spans
+    (top, bottom), (left, right) = box
+    if clip:
+        (top, bottom), (left, right) = (
+            (max(low, 0), min(high, side - 1)) for (low, high), side in zip(box, given, strict=True)
+        )
+    return top, left, bottom + 1, right + 1
+
+
+def _window(layer: Any, axis: int) -> tuple[int, int, bool]:
+    """Return kernel, step, and whether padding keeps the size, along one axis."""
+    size = getattr(layer, "kernel_size", None) or layer.pool_size
+    dilation = getattr(layer, "dilation_rate", (1, 1))
+    dilation = dilation if isinstance(dilation, tuple | list) else (dilation, dilation)
+    return (size[axis] - 1) * dilation[axis] + 1, layer.strides[axis], layer.padding == "same"
+
+
+def _sides(layer: Any, before: Pair) -> Pair:
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+        return (before[0] + sum(layer.padding[0]), before[1] + sum(layer.padding[1]))
+    if isinstance(layer, keras.layers.Cropping2D):
+        return (before[0] - sum(layer.cropping[0]), before[1] - sum(layer.cropping[1]))
+    if isinstance(layer, POINTWISE):
+        return before
+    if isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation in ENLARGING:
+        return before[0] * layer.size[0], before[1] * layer.size[1]
+    if not isinstance(layer, SLIDING):
+        raise CrackvizError(
+            f"What a cell sees through {type(layer).__name__} {layer.name!r} isn't known. "
+            "Measure it: attribution.measured_field(model, images, layer)."
+        )
+    sides = []
+    for axis, side in enumerate(before):
+        kernel, step, same = _window(layer, axis)
+        sides.append(-(-side // step) if same else (side - kernel) // step + 1)
+    return sides[0], sides[1]
+
+
+def _back(layer: Any, axis: int, span: Pair, side: int) -> Pair:
+    """Return which cells before a layer, of `side`, those from `span[0]` to `span[1]` after it see."""
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+        return span[0] - layer.padding[axis][0], span[1] - layer.padding[axis][0]
+    if isinstance(layer, keras.layers.Cropping2D):
+        return span[0] + layer.cropping[axis][0], span[1] + layer.cropping[axis][0]
+    if isinstance(layer, POINTWISE):
+        return span
+    if isinstance(layer, keras.layers.UpSampling2D):
+        times = layer.size[axis]
+        if ENLARGING[layer.interpolation] == 1:
+            return span[0] // times, span[1] // times
+        low, high = ((place + 0.5) / times - 0.5 for place in span)  # between the middles of two cells
+        return max(int(np.floor(low)), 0), min(int(np.ceil(high)), side - 1)
+    kernel, step, same = _window(layer, axis)
+    padded = max((int(np.ceil(side / step)) - 1) * step + kernel - side, 0) // 2 if same else 0
+    return span[0] * step - padded, span[1] * step - padded + kernel - 1
+
+
+def ladder(model: keras.Model) -> pd.DataFrame:
+    """List the layers whose maps can be explained, with what one cell of each sees.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by layer name, in the order of the network: ``kind``, ``height``, ``width`` (cells; None where the
+        model takes any size), ``channels``, ``stride`` (distance of two cells in input px), ``receptive_field``
+        (side in input px of the square that a cell can depend on; the largest, where paths of several lengths meet)
+        and ``cell`` (side in input px of a cell as it is drawn: the image's height over the rows, which is the stride
+        where that divides the image; NaN where the model takes any size). NaN where a layer's kind isn't known.
+
+    Notes
+    -----
+    Computed from kernels and strides; :func:`measured_field` confirms it by the gradient. Araujo, Norris, Sim:
+    *Computing receptive fields of convolutional neural networks*, Distill 2019. ``THEORY.md`` T6.
+    """
+    seen: dict[str, np.ndarray] = {}  # of each axis: stride and receptive field
+    rows = []
+    steps = walk(model)
+    height = model.inputs[0].shape[1]
+    for name, (layer, inputs, output) in steps.items():
+        if not inputs:
+            seen[name] = np.ones((2, 2))
+            continue
+        before = np.max([seen[earlier] for earlier in inputs], axis=0)
+        kernel, step = np.transpose([_kernel_and_stride(layer, axis) for axis in (0, 1)])
+        seen[name] = np.array([before[0] * step, before[1] + (kernel - 1) * before[0]])
+        shape = output.shape
+        if len(shape) != 4:
+            continue
+        rows.append(
+            {
+                "layer": name,
+                "kind": type(layer).__name__,
+                "height": shape[1],
+                "width": shape[2],
+                "channels": shape[3],
+                "stride": float(seen[name][0].max()),
+                "receptive_field": float(seen[name][1].max()),
+                "cell": height / shape[1] if height and shape[1] else np.nan,
+            }
+        )
+    columns = ["layer", "kind", "height", "width", "channels", "stride", "receptive_field", "cell"]
+    return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
+SLIDING = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+)
+POINTWISE = (
+    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
+    *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
+    *(keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.Concatenate, keras.layers.Normalization),
+    *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum),
+)
+ENLARGING = {"nearest": 1, "bilinear": 2}
+"""Kinds of UpSampling2D, and how many cells a cell after it reads along one axis."""
+
+
+def _kernel_and_stride(layer: keras.layers.Layer, axis: int) -> tuple[float, float]:
+    """Return (kernel, stride) along an axis; NaN for layers of which it isn't known what a cell sees."""
+    if isinstance(layer, POINTWISE):
+        return 1, 1
+    if isinstance(layer, keras.layers.UpSampling2D):
+        return ENLARGING.get(layer.interpolation, np.nan), 1 / layer.size[axis]
+    if not isinstance(layer, SLIDING):
+        return np.nan, np.nan
+    size = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
+    return (size[axis] - 1) * getattr(layer, "dilation_rate", (1, 1))[axis] + 1, layer.strides[axis]
+
+
+def measured_field(
+    model: keras.Model, images: np.ndarray, layer: Layer | None = None, *, cell: tuple[int, int] | None = None
+) -> tuple[slice, slice]:
+    """Measure, by the gradient, which pixels one cell of a layer depends on.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : float32 (N, H, W, 3), in [0, 1]
+        Where the cell is asked. A ReLU that is shut and a pixel that isn't the largest of its pooling window hide
+        their path, so take several, and busy ones: noise does well.
+    layer : str or int, optional
+        By default the last whose map has more than one cell.
+    cell : (int, int), optional
+        Row and column of the cell; by default the middle one.
+
+    Returns
+    -------
+    (slice, slice)
+        Rows and columns of the smallest rectangle that holds every pixel with a gradient, for any of the images, by any
+        channel: ``image[rows, columns]`` is what the cell saw. Never larger than the receptive field of :func:`ladder`,
+        and as large where no path was hidden. Both are ``slice(0, 0)`` for a dead network.
+
+    Raises
+    ------
+    CrackvizError
+        Where the images break the contract, or there is no such layer or cell.
+
+    Notes
+    -----
+    ``THEORY.md`` T6.
+    """
+    images = check_images(model, images)
+    names = layer_names(model, layer)
+    gradient = compiled(model, _build_field, names)
+    height, width = (int(side) for side in gradient(images[:1], (0, 0))[1])
+    row, column = (height // 2, width // 2) if cell is None else cell
+    if not (0 <= row < height and 0 <= column < width):
+        raise CrackvizError(f"cell is {cell}, but layer {names[0]!r} has {height} x {width} cells, counted from 0.")
+    touched = gradient(images, (row, column))[0].numpy()
+    return _extent(touched.any(axis=1)), _extent(touched.any(axis=0))
+
+
+def _extent(touched: np.ndarray) -> slice:
+    where = np.flatnonzero(touched)
+    return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0)
+
+
+def _build_field(network: Network) -> Any:
+    @tf.function(input_signature=[network.signature, tf.TensorSpec((2,), tf.int32)])
+    def field(images: tf.Tensor, cell: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            maps = network.activations(images)[0]
+            # Not the plain sum: the gradients of two channels might cancel.
+            values = maps[:, cell[0], cell[1]]
+            weighed = tf.reduce_sum(values * tf.random.stateless_uniform(tf.shape(values), (0, 0), 0.5, 1.5))
+        gradient = tape.gradient(weighed, images, unconnected_gradients="zero")
+        return tf.reduce_any(gradient != 0, axis=(0, 3)), tf.shape(maps)[1:3]
+
+    return field

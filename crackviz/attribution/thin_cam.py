@@ -1,0 +1,107 @@
+"""A map for objects thinner than a cell: what the last layer says, drawn where finer layers say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from crackviz.attribution.cams import Layers, combine_grad_cam, combine_hires_cam
+from crackviz.attribution.network import (
+    VECTOR,
+    Network,
+    Target,
+    check_images,
+    compiled,
+    direction,
+    enlarge,
+    in_chunks,
+    layer_names,
+    sides,
+)
+from crackviz.attribution.receptive_fields import ladder
+
+
+def thin_cam(
+    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
+) -> np.ndarray:
+    r"""Let the last layer say what, and finer layers where: for objects thinner than a cell.
+
+    A deep cell's evidence may stem from anywhere in its receptive field, and Grad-CAM draws it in the cell's middle,
+    often beside the crack. Here the positive evidence :math:`e_k` of each cell k (Grad-CAM) is handed out over what the
+    cell saw, a tent :math:`T_k` as wide as its receptive field, in proportion to the finer layers' own positive
+    evidence f (the mean of HiResCAM at the last layer of each smaller stride). What speaks against the target is no
+    thin thing: it is spread evenly.
+
+    .. math:: L_p = f_p \sum_k \frac{T_{kp}\, \max(0, e_k)}{\sum_q T_{kq} f_q} + \text{the negative part, bilinear}
+
+    No evidence is added or lost, so the cells still sum to the logit less the bias. Where the finer layers see nothing,
+    f is the same everywhere and the evidence stays where Grad-CAM put it, only wider.
+
+    Arguments and errors are those of :func:`grad_cam`, but for `layer`.
+
+    Parameters
+    ----------
+    layer : str, int or a sequence of them, optional
+        What is handed out: the default layer, or the one named. Of several layers, that with the fewest cells; the
+        others say where.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (N, H, W), or (N, h, w) as the finest layer has it. In logits per cell of the finest layer.
+
+    Notes
+    -----
+    This package's own; ``benchmarks/attribution.py`` measures it on pictures with masks, beside the methods that it is
+    made of. With one logit, the thin thing is class 1, "crack", for either target. Guiding it by the picture's darkness
+    as well would raise its scores, and its agreement with a mask would no longer be the network's. ``THEORY.md`` T7.
+    """
+    images, along = check_images(model, images), direction(model, target)
+    names = layer_names(model, layer)
+    table = ladder(model)
+    strides, fields = ({str(k): float(v) for k, v in table[c].items()} for c in ("stride", "receptive_field"))
+    if len(names) == 1:
+        rungs = list(strides)
+        # The last of each stride; but a layer that sees a pixel at a time knows no place better than another.
+        last = {strides[name]: name for name in rungs[: rungs.index(names[0])] if fields[name] > 1}
+        names = (*(name for stride, name in last.items() if stride < strides[names[0]]), *names)
+    names = tuple(sorted(names, key=lambda name: strides[name]))
+    reach = fields[names[-1]] / (2 * strides[names[-1]])  # half of what a cell saw, in cells
+    reach = 2.0 if np.isnan(reach) else min(max(reach, 1.0), 3.0)  # what lies farther out moves a cell little
+    explain = compiled(model, _build_thin, names, reach, bool(upsample))
+    sign, along = (along[0], np.ones_like(along)) if len(along) == 1 else (1, along)
+    return sign * in_chunks(lambda some: explain(some, along), images)
+
+
+def _build_thin(network: Network, reach: float, upsample: bool) -> Any:
+    def tents(cells: tf.Tensor, finer: tf.Tensor, reach: float) -> tf.Tensor:
+        cells, finer = tf.cast(cells, tf.float32), tf.cast(finer, tf.float32)
+        place = (tf.range(finer) + 0.5) * cells / finer - 0.5
+        return tf.nn.relu(1.0 - tf.abs(place[:, tf.newaxis] - tf.range(cells)) / reach)
+
+    def hand_out(evidence: tf.Tensor, by: tf.Tensor, reach: float) -> tf.Tensor:
+        few, many = tf.shape(evidence), tf.shape(by)
+        rows, columns = (tents(few[axis], many[axis], reach) for axis in (1, 2))
+        shares = tf.einsum("pi,npq,qj->nij", rows, by, columns)
+        return by * tf.einsum("pi,nij,qj->npq", rows, evidence / shares, columns)
+
+    @tf.function(input_signature=[network.signature, VECTOR])
+    def explain(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
+        *fine, (A, G) = network.evidence(images, along)
+        maps = what = combine_grad_cam(A, G)
+        if fine:
+            size = sides(fine[0][0], 1)
+            where = 0.0
+            for one in fine:
+                cells = tf.cast(tf.reduce_prod(tf.shape(one[0])[1:3]), tf.float32)
+                where += enlarge(combine_hires_cam(*one) * cells, size)
+            where = tf.nn.relu(where)
+            where += 1e-3 * tf.reduce_mean(where, axis=(1, 2), keepdims=True)
+            where = tf.math.divide_no_nan(where, tf.reduce_max(where, axis=(1, 2), keepdims=True)) + 1e-6
+            maps = hand_out(tf.nn.relu(what), where, reach) - hand_out(tf.nn.relu(-what), tf.ones_like(where), 1.0)
+        return enlarge(maps, sides(images, 1)) if upsample else maps
+
+    return explain

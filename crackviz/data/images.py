@@ -1,0 +1,115 @@
+"""Pictures and masks read from files: RGB, float32 in [0, 1], boolean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from crackviz import CrackvizError
+from crackviz.progress import progress
+
+MAX_PIXELS = 89_478_485
+"""Larger pictures are refused undecoded (Pillow's own level of warning: 256 MiB as RGB, 9,459 x 9,459)."""
+
+
+MAX_ARRAY_BYTES = 2 * 1024**3
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def read_image(path: str | Path, size: int | None = None) -> npt.NDArray[np.uint8]:
+    """Read any picture as RGB, the way that every part of crackviz sees it (`PREPROCESSING` version 1).
+
+    The first frame of an animation, turned upright as its EXIF data say; 16-bit samples scaled to 8 bits
+    (65535 becomes 255; Pillow alone would clip); grey, palette, CMYK and others converted to RGB; transparent
+    parts laid on white, as a page or a viewer shows them. Colour profiles are ignored. A file's content counts,
+    not its suffix.
+
+    Parameters
+    ----------
+    path : str or Path
+    size : int, optional
+        Resize to size x size by an antialiased triangle filter (Pillow's BILINEAR), without keeping the aspect ratio.
+
+    Returns
+    -------
+    uint8 array (H, W, 3), 0 to 255
+
+    Raises
+    ------
+    CrackvizError
+        Naming the file: missing, no picture, truncated, over `MAX_PIXELS`, or samples of an unknown range.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise CrackvizError(f"{picture.width} x {picture.height} pixels exceed {MAX_PIXELS:,}: tile it")
+            rgb = _to_rgb(ImageOps.exif_transpose(picture))
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
+        reason = str(error).replace(repr(str(path)), "it") or type(error).__name__
+        raise CrackvizError(f"{path} can't be read as a picture: {reason}. Replace or remove it.") from error
+    if size is not None and rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(rgb)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        samples = np.asarray(picture)
+        if samples.min() < 0 or samples.max() > 65535 or picture.mode == "F":
+            raise CrackvizError(f"{samples.dtype} samples of unknown range; save it with 8 or 16 bits")
+        return Image.fromarray(((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _read_mask(path: str | Path, size: int | None = None) -> npt.NDArray[np.bool_]:
+    # Thresholded after resizing: a pixel is crack where most of it is. Some sets write 1 instead of 255.
+    samples = read_image(path).max(axis=2)
+    grey = Image.fromarray(samples * np.uint8(255 if samples.max() <= 1 else 1))
+    if size is not None and grey.size != (size, size):
+        grey = grey.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(grey) > 127
+
+
+def _parallel(task: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
+    # Threads suffice: Pillow decodes and resizes outside the lock of the interpreter.
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:
+        return list(progress(pool.map(task, items), what, len(items), hidden=len(items) <= 500))
+
+
+def load_images(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.float32]:
+    """Read pictures into memory: float32 (N, size, size, 3) in [0, 1].
+
+    More than 2 GiB (3,472 pictures of 227 pixels) is refused, as laptops have 8 and Keras makes copies:
+    `pipeline` holds four times as many in the same room, and converts batch by batch.
+    """
+    paths = list(paths)
+    if (need := len(paths) * size * size * 12) > MAX_ARRAY_BYTES:
+        raise CrackvizError(
+            f"{len(paths):,} pictures of {size} x {size} take {need / 2**30:.1f} GiB as one float32 array, more "
+            f"than {MAX_ARRAY_BYTES / 2**30:g}. Use data.pipeline, a smaller size, or fewer pictures (max_images)."
+        )
+    images = np.empty((len(paths), size, size, 3), np.float32)
+    _parallel(lambda i: np.divide(read_image(paths[i], size), 255, out=images[i]), range(len(paths)), "Reading")
+    return images
+
+
+def load_masks(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.bool_]:
+    """Read masks, white (over 127, or 1 of 0 and 1) where there is a crack: bool (N, size, size)."""
+    masks = _parallel(lambda path: _read_mask(path, size), list(paths), "Reading masks")
+    return np.stack(masks) if masks else np.empty((0, size, size), bool)

@@ -1,0 +1,235 @@
+"""A folder of pictures as a table: found, scanned, split."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crackviz import CrackvizError, synthetic
+from crackviz.contracts import PREPROCESSING
+from crackviz.data.duplicates import _merge_groups, dhash, near_duplicate_pairs
+from crackviz.data.images import _parallel, _read_mask, read_image
+from crackviz.data.layouts import METU, find
+from crackviz.data.splits import Table, _rng, read_split, split, write_split
+
+# --- finding ----------------------------------------------------------------------------------------------
+
+
+def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Table:
+    """List the pictures of a data set, with labels, groups and masks, without opening one.
+
+    Understood are, at any depth (archives often nest twice) and in any case of letters::
+
+        Positive/ Negative/      METU; also crack/ no_crack/, cracked/ uncracked/ and the like
+        D|P|W/C*/ D|P|W/U*/      SDNET2018: the photograph, the number before the "-", is the group
+        images/ masks/           pictures with truth: masks of the same stem (or stem_mask)
+        <any>/ <any>/ ...        two or more classes named by their folders, numbered by the alphabet
+
+    A publisher's own `train/ test/` folders are looked through: crackviz splits by group itself. Hidden files
+    and `__MACOSX` are passed over; what else lies beside pictures is listed in ``attrs["skipped"]``.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The data set. "" or "synthetic" stands for the default set of synthetic concrete, "synthetic:seed=1,..." for one
+        of other settings (`crackviz.synthetic.Settings`); it is made where it isn't kept from before. An archive is
+        refused: unpacking 40,000 files silently beside somebody's download, or anew in each run, is worse than asking
+        for one command.
+    max_images : int
+        Keep at most that many, see `subset`; 0 keeps all.
+    seed : int
+        Chooses the subset.
+
+    Returns
+    -------
+    DataFrame
+        path (absolute), label (0 = no_crack, 1 = crack, or the class's number), group, source ("metu",
+        "sdnet2018", "image+mask", "synthetic" or "folders") and mask ("" for none), sorted by path. ``attrs`` holds
+        root, class_names and skipped (a list of {"path", "reason"}). Pictures with masks have the label 1 until
+        `scan` has looked into the masks. A synthetic set knows more: its photographs are the groups, and the column
+        distractors names what else each patch shows, separated by blanks.
+
+    Raises
+    ------
+    CrackvizError
+        Nothing there, no pictures, an empty class, or one class only (image+mask sets may have one).
+    """
+    root = locate(folder)
+    rows, names, skipped = find(root)
+    for row in rows:
+        row["path"], row["mask"] = str(root / row["path"]), str(root / row["mask"]) if row["mask"] else ""
+    columns = ["path", "label", "group", "source", "mask"]
+    table = pd.DataFrame(rows)[columns].sort_values("path", ignore_index=True)
+    skipped = [{**entry, "path": str(root / entry["path"])} for entry in skipped]
+    if listed := synthetic.listing(root):
+        rows_of = {row["name"]: row for row in listed[1]}
+        known = [rows_of[Path(path).stem] for path in table["path"]]
+        table["label"] = [int(row["label"]) for row in known]
+        table["group"] = [f"photograph {row['photo']}" for row in known]
+        table["source"] = synthetic.PREFIX
+        skipped = [entry for entry in skipped if Path(entry["path"]).parent != root / "details"]
+        table["distractors"] = [row["distractors"] for row in known]
+    table.attrs = {"root": str(root), "class_names": names, "skipped": skipped}
+    return subset(table, max_images, seed=seed)
+
+
+def locate(folder: str | Path = "") -> Path:
+    """Return the folder of a data set as `index` takes it, made absolute; raise a CrackvizError if it isn't there."""
+    if settings := synthetic_settings(folder):
+        return synthetic.dataset(settings)
+    root = Path(folder).expanduser().absolute()
+    if root.is_file():
+        hint = "Unpack the archive, and name the folder" if root.suffix in {".zip", ".tar", ".gz"} else "Name one"
+        raise CrackvizError(f"{root} is a file; expected a folder of pictures. {hint}.\n{METU}")
+    if not root.is_dir():
+        raise CrackvizError(f"There is no folder {root}.\n{METU}")
+    return root
+
+
+def synthetic_settings(folder: str | Path = "") -> synthetic.Settings | None:
+    """Return the settings that `folder` stands for where it names synthetic concrete, and None where it is a folder."""
+    return synthetic.settings_of(str(folder))
+
+
+def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
+    """Keep at most `max_images` rows (0: all), in the classes' proportions, by whole groups drawn at random.
+
+    Groups far larger than the share of one (photographs with hundreds of tiles) are thinned instead, so that
+    many take part: a split needs several. Thinning leaks nothing, as every row keeps its group.
+    """
+    if max_images == 0:
+        return table
+    classes = table["label"].nunique()
+    if max_images < 3 * classes:
+        raise CrackvizError(f"max_images={max_images}: expected {3 * classes} (3 per class) or more, or 0 for all.")
+    rng = _rng(seed)
+    if len(table) <= max_images:
+        return table
+    groups = np.sort(table["group"].unique())
+    rank = table["group"].map(dict(zip(groups, rng.permutation(len(groups)), strict=True)))
+    shuffled = table.assign(_rank=rank).iloc[rng.permutation(len(table))].sort_values("_rank", kind="stable")
+    keep: list[int] = []
+    for _, rows in shuffled.groupby("label"):
+        quota = max(3, int(max_images * len(rows) / len(table)))
+        cap = max(4, math.ceil(quota / rows["group"].nunique()))
+        keep += rows.index[rows.groupby("group").cumcount() < cap][:quota].tolist()
+    return table.loc[sorted(keep)].reset_index(drop=True)
+
+
+def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, max_bad_fraction: float = 0.1) -> Table:
+    """Open every picture once; drop those that can't be used, measure the others, group near-duplicates.
+
+    Dropped, and listed in ``attrs["skipped"]`` with the reason: unreadable pictures and masks, masks of
+    another size than their picture, and pictures that lie, pixel for pixel, in two classes (all copies, since
+    nobody can say which label is right). A picture whose mask is empty gets the label 0.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `index`.
+    near_duplicates : bool
+        Merge the groups of pictures whose `dhash` differ in at most `max_distance` bits, and of their
+        near-duplicates in turn. No row is lost by that.
+    max_bad_fraction : float
+        More bad pictures than this share (and more than two) stop the data set.
+
+    Returns
+    -------
+    DataFrame
+        With the columns width, height and hash (32 bytes) added.
+
+    Raises
+    ------
+    CrackvizError
+        Too many bad pictures (the first are named), or a class that has none left.
+    """
+
+    def look(row: tuple[str, str, int]) -> tuple[str, int, int, bytes, bytes, int]:
+        path, mask, label = row
+        try:
+            image = read_image(path)
+            if mask and (truth := _read_mask(mask)).shape != image.shape[:2]:
+                return f"its mask is {truth.shape[1]} x {truth.shape[0]}", 0, 0, b"", b"", label
+        except CrackvizError as error:
+            return str(error), 0, 0, b"", b"", label
+        pixels = hashlib.blake2b(image.tobytes() + bytes(str(image.shape), "ascii"), digest_size=16).digest()
+        return "", image.shape[1], image.shape[0], dhash(image), pixels, int(truth.any()) if mask else label
+
+    if table.empty:
+        raise CrackvizError("The table holds no picture: expected one from data.index.")
+    rows = list(zip(table["path"], table["mask"], table["label"], strict=True))
+    reason, width, height, hashes, pixels, label = map(list, zip(*_parallel(look, rows, "Checking"), strict=True))
+    labels_of: dict[Any, set[Any]] = {}
+    for key, value in zip(pixels, label, strict=True):
+        labels_of.setdefault(key, set()).add(value)
+    reason = [
+        why or ("the same picture lies in another class" if len(labels_of[key]) > 1 else "")
+        for why, key in zip(reason, pixels, strict=True)
+    ]
+    bad = [{"path": row[0], "reason": why} for row, why in zip(rows, reason, strict=True) if why]
+    if len(bad) > max(2, max_bad_fraction * len(rows)):
+        first = "".join(f"\n    {entry['path']}: {entry['reason']}" for entry in bad[:5])
+        raise CrackvizError(
+            f"{len(bad):,} of {len(rows):,} pictures can't be used, over {max_bad_fraction:.0%}:{first}\n"
+            "Repair or remove them, or raise max_bad_fraction."
+        )
+    good = table.assign(label=label, width=width, height=height, hash=hashes)
+    good = good[[not why for why in reason]].reset_index(drop=True)
+    good.attrs["skipped"] = [*table.attrs.get("skipped", []), *bad]
+    kept = set(good["label"]) | set(table["label"][table["mask"] != ""])  # masks may empty a class rightly
+    if good.empty or set(table["label"]) - kept:
+        raise CrackvizError(f"A class has no usable picture left: {bad[0]['path']}: {bad[0]['reason']}")
+    if near_duplicates:
+        good["group"] = _merge_groups(good["group"], near_duplicate_pairs(good["hash"].tolist(), max_distance))
+    return good
+
+
+def prepare(folder: str | Path, path: str | Path, *, max_images: int = 0, seed: int = 0) -> Table:
+    """Return a run's table with its split: read from `path` where it was made in the same way, else made and written.
+
+    Made by `index`, `scan` and `split`, with their defaults. This is the notebooks' way in, which explain one class
+    against another; sets of more classes are read by the three functions themselves.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The data set, as `index` takes it.
+    path : str or Path
+        The run's ``split.csv``.
+    max_images : int
+        Keep about that many, see `subset`; 0 keeps all.
+    seed : int
+        Chooses the subset and the split.
+
+    Returns
+    -------
+    DataFrame
+        As `split` returns it.
+
+    Raises
+    ------
+    CrackvizError
+        As `index`, `scan`, `split` and `write_split`, and where there are more than two classes.
+    """
+    made_from = {"root": str(locate(folder)), "max_images": max_images, "seed": seed, "preprocessing": PREPROCESSING}
+    with contextlib.suppress(OSError, ValueError):
+        head = Path(path).read_text(encoding="utf-8").split("\n", 1)[0]
+        if json.loads(head.removeprefix("# ")).get("made_from") == made_from:
+            return read_split(path)
+    found = index(folder, max_images=max_images, seed=seed)
+    if len(names := found.attrs["class_names"]) != 2:
+        raise CrackvizError(
+            f"{made_from['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "
+            "Name a folder of two classes, or use data.index, scan and split, which take any number."
+        )
+    table = split(scan(found), seed=seed)
+    table.attrs["made_from"] = made_from
+    write_split(table, path)
+    return table

@@ -1,0 +1,38 @@
+"""How good a classifier is, and how sure one can be of that (``THEORY.md`` T3)."""
+
+from __future__ import annotations
+
+from crackviz.evaluation.calibration import (
+    CALIBRATION_BINS,
+    TEMPERATURES,
+    Temperature,
+    apply_temperature,
+    calibration_error,
+    correct_prior,
+    fit_temperature,
+    log_odds,
+)
+from crackviz.evaluation.comparison import compare
+from crackviz.evaluation.scores import class_report, evaluate, mistakes, predict, report
+from crackviz.evaluation.thresholds import cost_curve, precision_at, threshold_by_cost, threshold_for
+
+__all__ = [
+    "CALIBRATION_BINS",
+    "TEMPERATURES",
+    "Temperature",
+    "apply_temperature",
+    "calibration_error",
+    "class_report",
+    "compare",
+    "correct_prior",
+    "cost_curve",
+    "evaluate",
+    "fit_temperature",
+    "log_odds",
+    "mistakes",
+    "precision_at",
+    "predict",
+    "report",
+    "threshold_by_cost",
+    "threshold_for",
+]

@@ -1,0 +1,286 @@
+"""From which probability on to call it a crack (``THEORY.md`` T3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from sklearn import metrics
+
+from crackviz import CrackvizError
+from crackviz.evaluation.calibration import check_probabilities, correct_prior
+
+
+def threshold_by_cost(
+    cost_of_missing: float,
+    cost_of_alarm: float = 1.0,
+    *,
+    learnt: float | None = None,
+    actual: float | None = None,
+) -> float:
+    r"""Return the probability from which on an alarm costs less than silence.
+
+    For right probabilities that is :math:`t = C_{FP} / (C_{FP} + C_{FN})`. Where the network learnt from another share
+    of cracked pictures than it is going to meet, its own probabilities are compared with the threshold returned here,
+    whose odds are changed accordingly: the same as correcting them by :func:`correct_prior` and comparing with t.
+
+    Parameters
+    ----------
+    cost_of_missing, cost_of_alarm : float
+        Cost of a missed crack and of a false alarm, above 0, in the same unit; only their ratio counts.
+    learnt, actual : float, optional
+        Share of cracked pictures that the network was trained on, and where it is going to be used, between 0 and 1.
+        Both or neither.
+
+    Returns
+    -------
+    float
+        In (0, 1).
+
+    Raises
+    ------
+    CrackvizError
+        Where a cost isn't above 0, a share doesn't lie between 0 and 1, or only one of them is given.
+
+    Notes
+    -----
+    Elkan: *The foundations of cost-sensitive learning*, IJCAI 2001. ``THEORY.md`` T3.
+    """
+    _check_costs(cost_of_missing, cost_of_alarm)
+    threshold = cost_of_alarm / (cost_of_alarm + cost_of_missing)
+    if (learnt is None) != (actual is None):
+        raise CrackvizError(f"learnt is {learnt} and actual {actual}; give both shares, or neither.")
+    if learnt is None or actual is None:
+        return threshold
+    # Back from the place of use to where the network comes from.
+    return float(correct_prior(np.array([threshold]), actual, learnt)[0])
+
+
+def cost_curve(
+    labels: np.ndarray | Sequence[int],
+    probabilities: np.ndarray,
+    *,
+    cost_of_missing: float,
+    cost_of_alarm: float = 1.0,
+    prevalence: float | None = None,
+) -> pd.DataFrame:
+    r"""Return what each threshold would have cost on these pictures.
+
+    The cost is :math:`C_{FN}\, \pi\, (1 - r) + C_{FP}\, (1 - \pi)\, f`, with recall r and false-alarm rate f. Choose
+    the cheapest on validation pictures, ``curve.loc[curve["cost"].idxmin()]``, and judge it on others.
+
+    Parameters
+    ----------
+    labels : int (N,)
+        0 or 1, both of them there.
+    probabilities : float (N,), in [0, 1]
+        Of label 1.
+    cost_of_missing, cost_of_alarm : float
+        Above 0, in the same unit.
+    prevalence : float, optional
+        Share of cracked pictures where the network is going to be used; by default that of `labels`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each threshold that makes a difference, from the highest: ``threshold`` (the first is infinite: no
+        alarm at all), ``recall``, ``specificity``, ``cost`` (mean, a picture, in the unit of the costs).
+
+    Raises
+    ------
+    CrackvizError
+        Where labels and probabilities don't fit, or a cost or the prevalence is out of its range.
+    """
+    _check_costs(cost_of_missing, cost_of_alarm)
+    curve = _roc(labels, probabilities)
+    share = float(np.mean(labels)) if prevalence is None else _check_share("prevalence", prevalence)
+    missed, alarmed = 1 - curve["recall"], 1 - curve["specificity"]
+    return curve.assign(cost=cost_of_missing * share * missed + cost_of_alarm * (1 - share) * alarmed)
+
+
+def threshold_for(
+    labels: np.ndarray | Sequence[int],
+    probabilities: np.ndarray,
+    *,
+    recall: float | None = None,
+    specificity: float | None = None,
+) -> float:
+    """Return the threshold that reaches a wanted recall, or a wanted specificity, on these pictures.
+
+    Choose it on validation pictures: on others it reaches about that much, and as often less as more.
+
+    Parameters
+    ----------
+    labels : int (N,)
+        0 or 1, both of them there.
+    probabilities : float (N,), in [0, 1]
+        Of label 1.
+    recall : float, optional
+        Share of the cracked pictures that must be found, in (0, 1]: the highest threshold that finds them.
+    specificity : float, optional
+        Share of the sound pictures that must raise no alarm, in (0, 1]: the lowest threshold that keeps them quiet.
+        One of the two.
+
+    Returns
+    -------
+    float
+        In [0, 1]; "crack" from this probability on.
+
+    Raises
+    ------
+    CrackvizError
+        Where labels and probabilities don't fit, not exactly one of the two is wanted, or no threshold in [0, 1]
+        reaches it.
+    """
+    if (recall is None) == (specificity is None):
+        raise CrackvizError("Name a recall or a specificity to reach, one of the two.")
+    name, wanted = ("recall", recall) if recall is not None else ("specificity", specificity)
+    if wanted is None or not 0 < wanted <= 1:
+        raise CrackvizError(f"{name} is {wanted}; expected a share above 0, and 1 at the most.")
+    curve = _roc(labels, probabilities)
+    reached = curve[curve[name] >= wanted - 1e-12]  # 0.95 of 20 pictures is 19, whatever floats make of it
+    threshold = reached["threshold"].max() if name == "recall" else reached["threshold"].min()
+    if not np.isfinite(threshold):  # above the surest picture, which is a sound one
+        threshold = np.nextafter(np.max(probabilities), 2.0)
+    if threshold > 1:
+        raise CrackvizError(
+            f"A specificity of {wanted} can't be reached: at least one sound picture has probability 1. Ask for less."
+        )
+    return float(threshold)
+
+
+def precision_at(
+    labels: np.ndarray | Sequence[int],
+    probabilities: np.ndarray,
+    prevalence: float | Sequence[float] | np.ndarray,
+    *,
+    threshold: float = 0.5,
+    groups: np.ndarray | Sequence[Any] | None = None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    r"""Return the precision that these pictures promise where cracks have another prevalence.
+
+    With recall r and false-alarm rate f it is :math:`\pi r / (\pi r + (1 - \pi) f)`, where a cracked patch looks the
+    same here and there, and a sound one too.
+
+    Parameters
+    ----------
+    labels : int (N,)
+        0 or 1, both of them there.
+    probabilities : float (N,), in [0, 1]
+        Of label 1.
+    prevalence : float or sequence of float
+        Shares of cracked pictures, between 0 and 1.
+    threshold : float
+        "crack" from this probability on.
+    groups : sequence (N,), optional
+        Group of each picture. Where the pictures of a group are alike in being right or wrong, the rates count as
+        measured on so many fewer pictures (the design effect).
+    confidence : float
+        Coverage of the intervals, in (0, 1).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by ``prevalence``; columns value, low, high. The value is NaN where no picture raises an alarm. The
+        interval isn't a bootstrap's, which without a false alarm would be [1, 1]: it is wide there, and rightly so.
+
+    Raises
+    ------
+    CrackvizError
+        Where labels, probabilities and groups don't fit, or a share is out of its range.
+
+    Notes
+    -----
+    Wilson's interval of each rate, with the effective number of pictures (Korn, Graubard: *Survey Methodology* 24,
+    1998), joined to one of their ratio f / r (Newcombe: *MOVER-R confidence intervals for ratios and products of two
+    independently estimated quantities*, Statistical Methods in Medical Research 25, 2016), of which precision is a
+    falling function. The two rates are taken as independent. ``THEORY.md`` T3.
+    """
+    labels, probabilities = _binary(labels, probabilities)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if groups.shape != labels.shape:
+        raise CrackvizError(f"{len(groups)} groups for {len(labels)} pictures; expected one each.")
+    if not 0 <= threshold <= 1 or not 0 < confidence < 1:
+        raise CrackvizError(f"threshold is {threshold} and confidence {confidence}; expected [0, 1] and (0, 1).")
+    shares = np.atleast_1d(np.asarray(prevalence, dtype=float))
+    for share in shares:
+        _check_share("prevalence", share)
+    alarm = probabilities >= threshold
+    found, false = (_rate(alarm[labels == label], groups[labels == label], confidence) for label in (1, 0))
+    (recall, low_recall, high_recall), (false_rate, low_false, high_false) = found, false
+    least = _ratio_low(false_rate, low_false, recall, high_recall)
+    most = _ratio_low(recall, low_recall, false_rate, high_false)
+    with np.errstate(invalid="ignore"):
+        value = shares * recall / (shares * recall + (1 - shares) * false_rate)
+    return pd.DataFrame(
+        {
+            "value": value,
+            "low": shares * most / (shares * most + 1 - shares),
+            "high": shares / (shares + (1 - shares) * least),
+        },
+        index=pd.Index(shares, name="prevalence"),
+    )
+
+
+def _rate(happened: np.ndarray, groups: np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """Return the share that happened, with Wilson's interval for as many pictures as the groups are worth."""
+    n, share = float(len(happened)), float(happened.mean())
+    members = np.unique(groups, return_inverse=True)[1].ravel()
+    beyond = np.bincount(members, happened - share)  # by how many each group exceeds its part
+    alone = n * share * (1 - share)
+    if len(beyond) == 1:
+        n = 1.0  # one witness, however many pictures
+    elif alone > 0:
+        n /= max((beyond**2).sum() / alone, 1.0)
+    z = norm.ppf((1 + confidence) / 2)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
+    return share, max(float(centre - reach), 0.0), min(float(centre + reach), 1.0)
+
+
+def _ratio_low(a: float, low: float, b: float, high: float) -> float:
+    """Return the lower bound of a / b from the lower one of a and the upper one of b (MOVER-R)."""
+    if a == 0:
+        return 0.0
+    inner = (a * b) ** 2 - low * (2 * a - low) * high * (2 * b - high)
+    return low * (2 * a - low) / (a * b + float(np.sqrt(max(inner, 0.0))))
+
+
+def _roc(labels: np.ndarray | Sequence[int], probabilities: np.ndarray) -> pd.DataFrame:
+    """Threshold, recall and specificity at every threshold that makes a difference, from the highest."""
+    labels, probabilities = _binary(labels, probabilities)
+    false_rate, recall, threshold = metrics.roc_curve(labels, probabilities, drop_intermediate=False)
+    return pd.DataFrame({"threshold": threshold, "recall": recall, "specificity": 1 - false_rate})
+
+
+def _binary(labels: np.ndarray | Sequence[int], probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and probabilities as arrays (N,), or refuse them."""
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    if probabilities.ndim == 2 and probabilities.shape[1] <= 2:  # one sigmoid unit, or a softmax over two
+        probabilities = probabilities[:, -1]
+    if labels.ndim != 1 or labels.shape != probabilities.shape:
+        raise CrackvizError(
+            f"Labels of shape {labels.shape} and probabilities of shape {probabilities.shape} don't belong together; "
+            "expected (N,) both: a threshold is for two classes."
+        )
+    if set(np.unique(labels)) != {0, 1}:
+        raise CrackvizError(
+            f"Labels are {np.unique(labels)[:9]}; expected both 0 and 1. Recall and false alarms need pictures of both."
+        )
+    check_probabilities(probabilities)
+    return labels, probabilities
+
+
+def _check_costs(cost_of_missing: float, cost_of_alarm: float) -> None:
+    if not (0 < cost_of_missing < np.inf and 0 < cost_of_alarm < np.inf):
+        raise CrackvizError(f"Costs are {cost_of_missing} and {cost_of_alarm}; expected numbers above 0.")
+
+
+def _check_share(name: str, share: float) -> float:
+    if not 0 < share < 1:
+        raise CrackvizError(f"{name} is {share}; expected a share between 0 and 1, such as 0.01.")
+    return share

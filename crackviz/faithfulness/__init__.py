@@ -1,0 +1,69 @@
+"""Whether a map can be believed: scores against masks, the network and fresh weights (``THEORY.md`` T8, T9).
+
+Four questions, and a map may pass one and fail another:
+
+- Does it lie on the crack? :func:`pointing_game` to :func:`centreline_coverage`, where masks are known.
+- Does it tell what the network does? :func:`deletion_insertion` to :func:`sensitivity_max`, without masks.
+- Does it depend on what was learned? :func:`randomisation_test`.
+- Does it lie on a mark instead of the crack, and does the network read the mark? :func:`shortcut_share`,
+  :func:`counterfactual`.
+
+:func:`score_methods` puts methods, trivial baselines and an untrained network into one table.
+"""
+
+from __future__ import annotations
+
+from crackviz.contracts import Truth, as_masks, truth
+from crackviz.faithfulness.imputation import impute
+from crackviz.faithfulness.infidelity import Falls, infidelity, measure_falls, sensitivity_max
+from crackviz.faithfulness.localisation import (
+    PooledF1,
+    average_precision,
+    best_f1,
+    centreline_coverage,
+    chance_levels,
+    evidence_near,
+    localisation_scores,
+    pointing_game,
+    tolerant_precision_recall,
+)
+from crackviz.faithfulness.perturbation import Curves, average_drop, deletion_insertion, road
+from crackviz.faithfulness.randomisation import randomisation_test, randomise, rank_correlation, similarity, verdict
+from crackviz.faithfulness.shortcuts import counterfactual, shortcut_share
+from crackviz.faithfulness.table import SCORES, SLOPES, Score, score_methods, scores_table
+
+__all__ = [
+    "SCORES",
+    "SLOPES",
+    "Curves",
+    "Falls",
+    "PooledF1",
+    "Score",
+    "Truth",
+    "as_masks",
+    "average_drop",
+    "average_precision",
+    "best_f1",
+    "centreline_coverage",
+    "chance_levels",
+    "counterfactual",
+    "deletion_insertion",
+    "evidence_near",
+    "impute",
+    "infidelity",
+    "localisation_scores",
+    "measure_falls",
+    "pointing_game",
+    "randomisation_test",
+    "randomise",
+    "rank_correlation",
+    "road",
+    "score_methods",
+    "scores_table",
+    "sensitivity_max",
+    "shortcut_share",
+    "similarity",
+    "tolerant_precision_recall",
+    "truth",
+    "verdict",
+]

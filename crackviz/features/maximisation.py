@@ -1,0 +1,281 @@
+"""Activation maximisation, by tf-keras-vis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from crackviz import CrackvizError
+from crackviz.attribution.network import Layer, Target, _tail, check_images, layer_names, map_layers, target_index, walk
+from crackviz.attribution.receptive_fields import field_box
+
+
+class Pictures(NamedTuple):
+    """Synthesised pictures, and what they reach.
+
+    Attributes
+    ----------
+    images : float32 (n, H, W, 3), in [0, 1]
+    reached : float32 (n,)
+        What was maximised, of `images`; without the regularisers.
+    started : float32 (n,)
+        The same, of the pictures that the search began with.
+    box : (int, int, int, int)
+        top, left, bottom, right in px, half-open: what the maximised cell sees, ``images[:, top:bottom, left:right]``.
+        All of the picture where it isn't a single cell, or not known (see :func:`field_box`).
+    """
+
+    images: np.ndarray
+    reached: np.ndarray
+    started: np.ndarray
+    box: tuple[int, int, int, int]
+
+
+def maximise(
+    model: keras.Model,
+    channels: int | Sequence[int],
+    layer: Layer | None = None,
+    *,
+    where: str = "middle",
+    steps: int = 100,
+    seed: int = 0,
+    size: int | None = None,
+    start: np.ndarray | None = None,
+    smoothness: float = 3.0,
+    greyness: float = 1.0,
+    jitter: int = 2,
+    colour: bool = True,
+    learning_rate: float = 0.03,
+) -> Pictures:
+    r"""Synthesise the pictures to which channels of a layer respond most.
+
+    Gradient ascent on the pixels, from faint noise on grey, by tf-keras-vis. Each step raises
+
+    .. math:: \ln\, (a_c(x) - a_c(x_0)) - \lambda_1\, \mathrm{TV}(x) - \lambda_2\, \lVert x - 1/2 \rVert
+
+    where :math:`a_c` is the channel's activation before its ReLU (which is deaf below 0) and :math:`x_0` the start. The
+    logarithm of what was gained makes the two regularisers weigh alike at every layer, whatever its unit and bias.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Not changed.
+    channels : int or sequence of int (n,)
+    layer : str or int, optional
+        By default the last whose map has more than one cell.
+    where : "middle" or "everywhere"
+        :math:`a_c` of the middle cell, which gives a picture as large as its receptive field, amid grey; or the mean
+        over all cells, which gives a texture.
+    steps : int
+    seed : int
+        Fixes the noise and the jitter. A channel's picture doesn't depend on which others are asked for with it.
+    size : int, optional
+        Side of the pictures in px; by default the model's. Smaller ones are quicker, where the layers take any size.
+    start : float32 (n, size, size, 3), in [0, 1], optional
+        Where to begin, instead of noise.
+    smoothness, greyness : float
+        :math:`\lambda_1`, of the total variation by pixel, and :math:`\lambda_2`, of the root mean square distance from
+        mid-grey; 0 or more. tf-keras-vis's regularisers.
+    jitter : int
+        In each step the pictures lie up to so many px off their place, round the border: what hangs on one exact
+        position, such as a checkerboard, doesn't survive.
+    colour : bool
+        False: red, green and blue stay equal, as they nearly are on concrete.
+    learning_rate : float
+        Of Adam, in grey levels of [0, 1] in a step.
+
+    Returns
+    -------
+    Pictures
+
+    Raises
+    ------
+    CrackvizError
+        Where there is no such layer or channel, an argument is out of its range, or the layers don't take the size.
+
+    Notes
+    -----
+    Erhan, Bengio, Courville, Vincent: *Visualizing higher-layer features of a deep network*, 2009; Olah, Mordvintsev,
+    Schubert: *Feature visualization*, Distill 2017. Departures from tf-keras-vis: the pixels are kept in [0, 1] in
+    every step (it cuts them at the end only); the norm is taken from mid-grey (it pulls towards black, which is what a
+    crack is); the jitter stays within its bounds, instead of walking off, and has a random generator of its own; all
+    pictures move equally quickly. ``THEORY.md`` T4.
+    """
+    name = layer_names(model, layer)[0]
+    tensor = map_layers(model)[name]
+    numbers = [int(c) for c in np.atleast_1d(np.asarray(channels))]
+    if not numbers or not all(0 <= c < tensor.shape[-1] for c in numbers):
+        raise CrackvizError(
+            f"channels is {channels!r}; expected numbers from 0 to {tensor.shape[-1] - 1}, the channels of {name!r}."
+        )
+    if where not in ("middle", "everywhere"):
+        raise CrackvizError(f"where is {where!r}; expected 'middle' or 'everywhere'.")
+
+    def score(maps: tf.Tensor) -> tf.Tensor:
+        chosen = tf.gather(maps, numbers, axis=3, batch_dims=0)
+        own = tf.transpose(tf.linalg.diag_part(tf.transpose(chosen, (1, 2, 0, 3))), (2, 0, 1))
+        if where == "middle":
+            return own[:, own.shape[1] // 2, own.shape[2] // 2]
+        return tf.reduce_mean(own, axis=(1, 2))
+
+    options = (steps, seed, size, start, smoothness, greyness, jitter, colour, learning_rate)
+    found, linear = _climb(model, tensor, score, numbers, *options)
+    if where == "everywhere":
+        return found
+    height, width = linear.outputs[0].shape[1:3]
+    try:
+        box = field_box(linear, list(walk(linear))[-1], (height // 2, width // 2))
+    except CrackvizError:
+        return found
+    return found._replace(box=box)
+
+
+def maximise_logit(
+    model: keras.Model,
+    target: Target = "crack",
+    *,
+    steps: int = 100,
+    seed: int = 0,
+    size: int | None = None,
+    start: np.ndarray | None = None,
+    smoothness: float = 10.0,
+    greyness: float = 1.0,
+    jitter: int = 4,
+    colour: bool = True,
+    learning_rate: float = 0.03,
+) -> Pictures:
+    """Synthesise the picture that the network finds most like a class: the one of the largest logit.
+
+    The logit, not the probability, which is 1 and without slope long before. Arguments are those of :func:`maximise`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Not changed.
+    target : str or int
+        Whose logit; "no_crack" is minus that of "crack", where the network has one.
+    start : float32 (n, size, size, 3), in [0, 1], optional
+        Pictures to begin with, such as real patches; by default one of faint noise.
+
+    Returns
+    -------
+    Pictures
+        One, or as many as `start`. Values in logits.
+
+    Raises
+    ------
+    CrackvizError
+        As :func:`maximise`.
+
+    Notes
+    -----
+    Simonyan, Vedaldi, Zisserman: *Deep inside convolutional networks*, ICLR workshop 2014. ``THEORY.md`` T4.
+    """
+    column, sign = target_index(model, target)
+
+    def score(logits: tf.Tensor) -> tf.Tensor:
+        return sign * logits[:, column]
+
+    count = 1 if start is None else len(start)
+    options = (steps, seed, size, start, smoothness, greyness, jitter, colour, learning_rate)
+    return _climb(model, _tail(model).output, score, list(range(count)), *options)[0]
+
+
+def _climb(
+    model: keras.Model,
+    tensor: Any,
+    score: Callable[[tf.Tensor], tf.Tensor],
+    numbers: Sequence[int],
+    steps: int,
+    seed: int,
+    size: int | None,
+    start: np.ndarray | None,
+    smoothness: float,
+    greyness: float,
+    jitter: int,
+    colour: bool,
+    learning_rate: float,
+) -> tuple[Pictures, keras.Model]:
+    from tf_keras_vis.activation_maximization import ActivationMaximization  # type: ignore[import-untyped]
+    from tf_keras_vis.activation_maximization.input_modifiers import Jitter  # type: ignore[import-untyped]
+    from tf_keras_vis.activation_maximization.regularizers import Norm, TotalVariation2D  # type: ignore[import-untyped]
+
+    if steps < 1 or seed < 0 or jitter < 0 or not learning_rate > 0 or not min(smoothness, greyness) >= 0:
+        raise CrackvizError(
+            f"{steps=}, {seed=}, {smoothness=}, {greyness=}, {jitter=}, {learning_rate=}; expected at least "
+            "1 step, a rate above 0, and the others 0 or more."
+        )
+
+    class SteadyJitter(Jitter):
+        random, place = np.random.default_rng((seed, 1)), np.zeros(2, int)
+
+        def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
+            before, self.place = self.place, self.random.integers(-self.jitter, self.jitter + 1, 2)
+            return tf.roll(pictures, self.place - before, (1, 2))
+
+    class Greyness(Norm):
+        def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
+            return super().__call__(pictures - 0.5)
+
+    shaken = SteadyJitter(jitter)
+    linear = _linear(model, tensor, size)
+    sides = linear.inputs[0].shape[1:3]
+    if start is None:
+        if None in sides:
+            raise CrackvizError("The model takes images of any size: say which, by size.")
+        noise = [np.random.default_rng((seed, 0, number)).uniform(-0.05, 0.05, (*sides, 3)) for number in numbers]
+        start = np.stack(noise).astype(np.float32) + np.float32(0.5)
+    elif len(start) != len(numbers):
+        raise CrackvizError(f"start holds {len(start)} pictures for {len(numbers)} channels; expected one each.")
+    start = check_images(linear, start)
+
+    def admissible(pictures: tf.Tensor) -> tf.Tensor:
+        if not colour:
+            pictures = tf.repeat(tf.reduce_mean(pictures, axis=3, keepdims=True), 3, axis=3)
+        return tf.clip_by_value(pictures, 0.0, 1.0)
+
+    started = score(linear([start], training=False))
+
+    def gain(output: tf.Tensor) -> tf.Tensor:  # its gradient is that of the logarithm of what was gained
+        gained = score(output) - started
+        return gained / tf.stop_gradient(tf.abs(gained) + 1e-6)
+
+    def even(gradient: tf.Tensor) -> tf.Tensor:  # a picture in which little moves is changed as quickly as any
+        size = tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True))
+        return tf.math.divide_no_nan(gradient, size)
+
+    images = ActivationMaximization(linear)(
+        gain,
+        seed_input=tf.constant(start),
+        input_range=(0.0, 1.0),
+        input_modifiers=[shaken, admissible],
+        regularizers=[TotalVariation2D(smoothness), Greyness(greyness, p=2)],
+        steps=steps,
+        gradient_modifier=even,
+        optimizer=keras.optimizers.Adam(learning_rate),
+    )
+    images = admissible(tf.roll(images, -shaken.place, (1, 2))).numpy()
+    reached = score(linear([images], training=False))
+    return Pictures(images, reached.numpy(), started.numpy(), (0, 0, *images.shape[1:3])), linear
+
+
+def _linear(model: keras.Model, tensor: Any, size: int | None) -> keras.Model:
+    """Return a copy of the network up to `tensor`, without the activation there, for images of `size` px."""
+    from tf_keras_vis.utils.model_modifiers import ReplaceToLinear  # type: ignore[import-untyped]
+
+    part = keras.Model([model.inputs[0]], tensor)
+    sides = (size, size) if size is not None else tuple(model.inputs[0].shape[1:3])
+    try:
+        copy = keras.models.clone_model(part, input_tensors=[keras.Input((*sides, 3))])
+        copy.set_weights(part.get_weights())
+    except (ValueError, TypeError) as error:
+        raise CrackvizError(
+            f"The layers don't take pictures of {sides[0]} x {sides[1]} px ({str(error).splitlines()[0]}). "
+            "Leave size out."
+        ) from error
+    ReplaceToLinear()(copy)
+    return copy

@@ -1,0 +1,42 @@
+"""Displays: arrays and tables in, matplotlib figures out. Nothing is computed here but colours.
+
+They follow scikit-learn's displays: ``XDisplay.from_…(…)`` makes and draws one; the object keeps what it shows,
+``figure_`` and ``ax_`` hold the drawing, and ``plot(ax=…)`` draws it again. None calls ``plt.show()`` or changes
+rcParams. For confusion matrices, ROC, precision-recall and calibration curves use scikit-learn's own.
+"""
+
+from __future__ import annotations
+
+from crackviz.plots.curves import HistoryDisplay, PerturbationCurvesDisplay, RandomisationDisplay
+from crackviz.plots.drawing import COLORS, ONE_SIDED, SIGNED, Scale, add_color_bar, overlay, scale_limits
+from crackviz.plots.filters import ArchitectureDisplay, FiltersDisplay, KernelsDisplay
+from crackviz.plots.images import ImagesDisplay
+from crackviz.plots.maps import ActivationMapsDisplay, AttributionDisplay, AttributionGridDisplay, LadderDisplay, square
+from crackviz.plots.runs import RunsDisplay
+from crackviz.plots.scores import MethodScoresDisplay, PairsDisplay, ScoresDisplay
+
+__all__ = [
+    "COLORS",
+    "ONE_SIDED",
+    "SIGNED",
+    "ActivationMapsDisplay",
+    "ArchitectureDisplay",
+    "AttributionDisplay",
+    "AttributionGridDisplay",
+    "FiltersDisplay",
+    "HistoryDisplay",
+    "ImagesDisplay",
+    "KernelsDisplay",
+    "LadderDisplay",
+    "MethodScoresDisplay",
+    "PairsDisplay",
+    "PerturbationCurvesDisplay",
+    "RandomisationDisplay",
+    "RunsDisplay",
+    "Scale",
+    "ScoresDisplay",
+    "add_color_bar",
+    "overlay",
+    "scale_limits",
+    "square",
+]

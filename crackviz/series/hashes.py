@@ -1,0 +1,166 @@
+"""Hashes of what a run is made from: the cells of a notebook, the package, the data, and files that parameters name.
+
+A run whose hashes are no longer those of today is stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from crackviz import ROOT
+from crackviz.progress import progress
+from crackviz.series.notebooks import notebooks_folder
+
+PACKAGE = ROOT
+_NO_RESULT = "cli"  # a module that changes no result of a run
+
+
+class Hashes:
+    """Hashes as they are now; each is taken once in the life of an object.
+
+    Parameters
+    ----------
+    manifests : dict, optional
+        Manifests taken earlier, by the name of the data. Where sizes and times of all files are still those of the
+        manifest, its hash is believed, and no file is read.
+    """
+
+    def __init__(self, manifests: dict[str, dict[str, Any]] | None = None) -> None:
+        self.manifests = dict(manifests or {})
+        self._checked: set[str] = set()
+        self._notebooks: dict[Path, str] = {}
+        self._files: dict[str, str] = {}
+        self._where: dict[str, Path] = {}
+
+    @cached_property
+    def package(self) -> str:
+        """Of what every module does, and of the shipped networks; comments, docstrings and layout don't count."""
+        modules = {p.relative_to(PACKAGE).as_posix(): p for p in PACKAGE.rglob("*.py") if p.stem != _NO_RESULT}
+        shipped = {p.relative_to(PACKAGE).as_posix(): p for kind in ("*.h5", "*.json") for p in PACKAGE.rglob(kind)}
+        parts = [f"{name} {_meaning(path)}" for name, path in sorted(modules.items())]
+        return _digest(*parts, *(f"{name} {_content(path)}" for name, path in sorted(shipped.items())))
+
+    def notebook(self, path: Path) -> str:
+        """Of the kinds, texts and tags of a notebook's cells; "" where there is none any more."""
+        if path not in self._notebooks:
+            try:
+                cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+                parts = [
+                    json.dumps([c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])]) for c in cells
+                ]
+            except (OSError, ValueError, KeyError, TypeError):
+                return ""
+            self._notebooks[path] = _digest(*parts)
+        return self._notebooks[path]
+
+    def where(self, recorded: str) -> Path:
+        """Return a notebook as recorded, or the one of this name in the series: the run may come from elsewhere."""
+        if recorded not in self._where:
+            path, folder = Path(recorded), notebooks_folder()
+            self._where[recorded] = path if path.exists() or folder is None else folder / path.name
+        return self._where[recorded]
+
+    def data(self, name: str) -> str:
+        """Of every file of a data set, by name and content; of synthetic concrete, its settings and renderer.
+
+        "" where there is no such data set any more. The manifest is then in ``manifests[name]``: hash, files, bytes,
+        and a hash of sizes and times.
+        """
+        if name in self._checked:
+            return str(self.manifests[name]["hash"])
+        from crackviz import synthetic  # loads nothing but what renders
+
+        if settings := synthetic.settings_of(name):
+            self.manifests[name] = {"hash": settings.key, "files": settings.patches, "bytes": None, "stat": None}
+        else:
+            root = Path(name)
+            if not root.is_dir():
+                return ""
+            entries = [(p, p.stat()) for p in _files(root)]
+            names = [p.relative_to(root).as_posix() for p, _ in entries]
+            stat = _digest(*(f"{n} {s.st_size} {s.st_mtime_ns}" for n, (_, s) in zip(names, entries, strict=True)))
+            if self.manifests.get(name, {}).get("stat") != stat:
+                with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:  # hashing lets go of the lock
+                    read = pool.map(_content, [p for p, _ in entries])
+                    hidden = sum(s.st_size for _, s in entries) < 1e9
+                    contents = list(progress(read, "checking the data", len(entries), unit="file", hidden=hidden))
+                self.manifests[name] = {
+                    "hash": _digest(*(f"{n} {c}" for n, c in zip(names, contents, strict=True))),
+                    "files": len(entries),
+                    "bytes": sum(s.st_size for _, s in entries),
+                    "stat": stat,
+                }
+        self._checked.add(name)
+        return str(self.manifests[name]["hash"])
+
+    def file(self, name: str) -> str:
+        """Of a file, or of all files of a folder; "" where there is none."""
+        if name not in self._files:
+            path = Path(name)
+            if path.is_file():
+                self._files[name] = _content(path)
+            elif path.is_dir():
+                # of a run folder the networks count, and not the pages written since
+                models = [p for p in _files(path, runs=True) if p.suffix in {".keras", ".h5"}] or _files(path)
+                self._files[name] = _digest(*(f"{p.relative_to(path).as_posix()} {_content(p)}" for p in models))
+            else:
+                return ""
+        return self._files[name]
+
+    def sources(self, path: Path, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the hashes that a notebook's run with these parameters depends on."""
+        return {
+            "notebook": self.notebook(path),
+            "package": self.package,
+            "data": self.data(values["data"]) if "data" in values else None,
+            "files": {
+                name: self.file(value)
+                for name, value in values.items()
+                if name not in ("data", "run")
+                and isinstance(value, str)
+                and os.sep in value
+                and Path(value).is_absolute()
+            },
+        }
+
+
+def _files(root: Path, *, runs: bool = False) -> list[Path]:
+    """Return the files below a folder, hidden ones and run folders left out, sorted."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        is_run = {"config.json", "sweep.json"} & set(files) and not runs
+        if real in seen or is_run:  # a link may lead in a circle
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
+        found += [Path(place) / name for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.is_file())
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _meaning(module: Path) -> str:
+    """Return the hash of a module's syntax tree without its docstrings."""
+    tree = ast.parse(module.read_bytes())
+    for node in ast.walk(tree):
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return _digest(ast.dump(tree))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,111 @@
+"""What a notebook calls: its run folder, its figures, its results."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crackviz import CrackvizError, claims
+from crackviz.files import replacing, update_json
+from crackviz.series.notebooks import series_root
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def open_run(run: str | Path = "", notebook: str = "") -> Path:
+    """Return the run folder, made ready, and start the record of the notebook's claims.
+
+    Parameters
+    ----------
+    run : str or Path, default ""
+        The folder. ``""`` takes the environment variable ``CRACKVIZ_RUN``; where that is not set, ``runs/lesson``
+        beside the ``notebooks/`` folder, or in the working directory if there is none.
+    notebook : str, default ""
+        The calling notebook's name without ending, such as ``"06_grad_cam"``.
+
+    Returns
+    -------
+    Path
+        Absolute; it holds ``figures/``, ``logs/`` and ``notebooks/``.
+
+    Raises
+    ------
+    CrackvizError
+        If the folder cannot be made or written to.
+    """
+    chosen = str(run) or os.environ.get("CRACKVIZ_RUN", "")
+    folder = Path(chosen).expanduser().resolve() if chosen else (series_root() or Path.cwd()) / "runs" / "lesson"
+    try:
+        for name in ("figures", "logs", "notebooks"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x")
+    except OSError as error:
+        raise CrackvizError(
+            f"Cannot use {folder} as the run folder: {error.strerror or error}. Expected a folder that you may "
+            "write to, with space left; choose another one."
+        ) from error
+    if notebook:
+        claims.start(folder, notebook)
+        logging.getLogger("tensorflow").addFilter(_is_error)
+        # When a kernel with TensorFlow ends, collecting its millions of objects takes more than a second.
+        atexit.register(gc.freeze)
+    return folder
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Let TensorFlow's errors through: each new network is traced anew, and it warns of that amid the lesson."""
+    return record.levelno >= logging.ERROR
+
+
+def save_figure(run: str | Path, figure: Figure, name: str) -> Path:
+    """Keep a matplotlib figure as ``figures/<name>.png`` of the run, marked with the notebook it comes from.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder, as :func:`open_run` returned it.
+    figure : matplotlib.figure.Figure
+        Saved at 110 dots per inch, with tight borders.
+    name : str
+        Letters, digits, ``_`` and ``-``; begin it with the notebook's number (``"06_signed_map"``).
+
+    Raises
+    ------
+    CrackvizError
+        If the name is not of that kind, or the file cannot be written.
+    """
+    if not re.fullmatch(r"[\w-]+", name):
+        raise CrackvizError(f"{name!r} is no figure name: use letters, digits, _ and - only, such as '06_signed_map'.")
+    path = Path(run) / "figures" / f"{name}.png"
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=110, bbox_inches="tight", metadata={"Source": claims.current_notebook()})
+    return path
+
+
+def write_results(run: str | Path, notebook: str, results: Mapping[str, object]) -> None:
+    """Set the notebook's entry in ``results.json`` of the run and keep those of the others.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    notebook : str
+        The notebook's name without ending.
+    results : mapping
+        Numbers, texts, lists and mappings of them; see :func:`write_json`. NaN becomes ``null``.
+
+    Raises
+    ------
+    CrackvizError
+        If the file cannot be written, or an existing one cannot be read.
+    """
+    update_json(Path(run) / "results.json", {notebook: dict(results)})

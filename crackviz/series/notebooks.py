@@ -1,0 +1,183 @@
+"""The notebooks of the series: where they are, which parameters they take, which values these can be given."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import difflib
+import functools
+import math
+import os
+import sysconfig
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from crackviz import ROOT, CrackvizError
+
+_NUMBERED = "[0-9][0-9]_*.ipynb"
+
+
+# Both are given by run_series itself, so that every notebook of a run agrees on them.
+RESERVED = {"run": "--out", "data": "--data"}
+
+
+def series_root() -> Path | None:
+    """Return the folder that holds ``notebooks/``: from the working directory upwards, or around the package."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, ROOT.parent):
+        notebooks = folder / "notebooks"
+        is_run = (folder / "config.json").exists()  # a run folder keeps executed copies under the same name
+        if not is_run and (any(notebooks.glob(_NUMBERED)) or (notebooks / "source").is_dir()):
+            return folder
+    return None
+
+
+def notebooks_folder() -> Path | None:
+    """Return the folder of the series; an installed package brings one into ``share/crackviz`` of its environment."""
+    root = series_root() or Path(sysconfig.get_path("data")) / "share" / "crackviz"
+    return folder if any((folder := root / "notebooks").glob(_NUMBERED)) else None
+
+
+def find_notebooks(chosen: Iterable[str | Path] = ()) -> list[Path]:
+    """Return the series, or the chosen notebooks in the order given.
+
+    Parameters
+    ----------
+    chosen : iterable of str or Path
+        Each a path, a name (``"06_grad_cam"``) or a number (``"06"``, ``"6"``); none at all stands for the
+        whole series.
+
+    Raises
+    ------
+    CrackvizError
+        If there is no series here, or no such notebook, or two of the same name.
+    """
+    folder = notebooks_folder()
+    series = sorted(folder.glob(_NUMBERED)) if folder else []
+    wanted = [str(name) for name in chosen]
+    if not wanted:
+        if not series:
+            raise CrackvizError(
+                "Found no notebooks here: expected a folder notebooks/ with 00_….ipynb and so on, in the working "
+                "directory or above it. Change to a clone of crackviz's repository, or name the notebooks by path."
+            )
+        return series
+    by_name = {path.stem: path for path in series}
+    found: dict[str, Path] = {}
+    for name in wanted:
+        path = by_name.get(name) or (Path(name).resolve() if name.endswith(".ipynb") else None)
+        if name.isdigit():
+            path = next((p for p in series if int(p.stem[:2]) == int(name)), None)
+        if path is None or not path.is_file():
+            close = difflib.get_close_matches(Path(name).stem, by_name, n=1, cutoff=0.4)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            known = ", ".join(by_name) or "none, since no notebooks/ folder is near"
+            raise CrackvizError(f"There is no notebook {name!r}.{hint} Those of the series: {known}.")
+        if found.setdefault(path.stem, path) != path:
+            raise CrackvizError(f"Two notebooks are named {path.stem}: their outputs would overwrite each other.")
+    return list(found.values())
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Return the names and default values in the notebook's cell tagged ``parameters``.
+
+    Raises
+    ------
+    CrackvizError
+        If the file is no notebook, or that cell holds something other than names with literals.
+    """
+    try:
+        changed = notebook.stat().st_mtime_ns
+    except OSError as error:
+        raise CrackvizError(f"Cannot read {notebook}: {error.strerror or error}.") from error
+    return copy.deepcopy(_parameters_of(notebook, changed))
+
+
+@functools.lru_cache(maxsize=256)  # a sweep asks for each of its runs
+def _parameters_of(notebook: Path, changed: int) -> dict[str, Any]:
+    import nbformat
+
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except Exception as error:  # nbformat raises many kinds for what is no notebook
+        raise CrackvizError(f"Cannot read {notebook} as a notebook: {error!s:.200}") from error
+    source = next((c.source for c in cells if "parameters" in c.metadata.get("tags", [])), "")
+    defaults: dict[str, Any] = {}
+    try:
+        for statement in ast.parse(source).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    defaults[name] = ast.literal_eval(value)
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                    defaults[name] = ast.literal_eval(value)
+                case ast.Expr(value=ast.Constant()):
+                    pass  # a docstring
+                case _:
+                    raise ValueError(ast.unparse(statement))
+    except (SyntaxError, ValueError) as error:
+        raise CrackvizError(
+            f"The parameters cell of {notebook.name} must hold only lines such as seed = 0, found: {error}"
+        ) from error
+    return defaults
+
+
+def typed(name: str, value: Any, default: Any) -> Any:
+    """Return the value as the kind of thing that the default is, or refuse it."""
+    try:
+        if isinstance(default, str):
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise ValueError
+            return str(value)
+        if isinstance(value, str):
+            text = value.strip()
+            if isinstance(default, bool):
+                truths = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+                return truths[text.lower()]
+            if default is None:
+                try:
+                    value = ast.literal_eval(text)
+                except (ValueError, SyntaxError):
+                    return value
+            else:
+                value = float(text) if isinstance(default, float) else ast.literal_eval(text)
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        # papermill would write a tuple out as text
+        value, default = (list(v) if isinstance(v, tuple) else v for v in (value, default))
+        if default is not None and type(value) is not type(default):
+            raise ValueError
+        return value
+    except (KeyError, ValueError, SyntaxError):
+        kind = "true or false" if isinstance(default, bool) else type(default).__name__.replace("str", "text")
+        raise CrackvizError(
+            f"Parameter {name} cannot be {value!r}: expected {kind}, such as its default {default!r}."
+        ) from None
+
+
+def assign(notebooks: Iterable[Path], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return for each notebook its defaults with the given values in their place; every name must be known."""
+    for name in given.keys() & RESERVED.keys():
+        raise CrackvizError(f"Give {name} by {RESERVED[name]}, not as a parameter: the notebooks must agree on it.")
+    defaults = {path.stem: parameters_of(path) for path in notebooks}
+    known = {name: None for values in defaults.values() for name in values if name not in RESERVED}
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise CrackvizError(
+                f"No chosen notebook has a parameter {name!r}.{hint} Known: {', '.join(known) or 'none'}."
+            )
+    return {
+        stem: values | {name: _located(typed(name, given[name], values[name])) for name in given if name in values}
+        for stem, values in defaults.items()
+    }
+
+
+def _located(value: Any) -> Any:
+    """Return the name of an existing file made absolute, since a run may begin in another folder; else the value."""
+    if isinstance(value, str) and (os.sep in value or Path(value).suffix) and Path(value).expanduser().exists():
+        return str(Path(value).expanduser().resolve())
+    return value

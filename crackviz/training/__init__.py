@@ -1,0 +1,9 @@
+"""Training with early stopping, checkpoints, TensorBoard and exact resumption (``THEORY.md`` T2)."""
+
+from __future__ import annotations
+
+from crackviz.training.callbacks import Checkpoint, EpochSeeds
+from crackviz.training.fit import read_history, train
+from crackviz.training.seen import check_trained_on, seen, unseen
+
+__all__ = ["Checkpoint", "EpochSeeds", "check_trained_on", "read_history", "seen", "train", "unseen"]

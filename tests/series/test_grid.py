@@ -1,0 +1,93 @@
+"""Grids: what a YAML file may hold, and the runs that it stands for."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crackviz import CrackvizError, series
+from crackviz.series.grid import EXAMPLE
+
+
+def read(tmp_path: Path, text: str) -> series.Grid:
+    (tmp_path / "grid.yaml").write_text(text)
+    return series.read_grid(tmp_path / "grid.yaml")
+
+
+def test_the_example_is_a_grid(tmp_path: Path) -> None:
+    grid = read(tmp_path, EXAMPLE)
+    assert grid.notebooks == ["02", "03"]
+    assert grid.parameters == {"epochs": 30}
+    assert grid.metrics == ["03_evaluation.scores.*"]
+    assert list(grid.points()) == [
+        "data=synthetic,seed=0", "data=synthetic,seed=1", "data=synthetic,seed=2",
+        "data=pictures,seed=0", "data=pictures,seed=1", "data=pictures,seed=2",
+    ]  # fmt: skip
+    assert grid.points()["data=pictures,seed=1"] == {"data": "path/to/pictures", "seed": 1}
+
+
+def test_numbers_are_read_as_people_mean_them(tmp_path: Path) -> None:
+    grid = read(tmp_path, "notebooks: [02, 08, 010, 7, own.ipynb]\ngrid: {x: [1e-3, 0.5, -2, 1_000, true, no-1]}")
+    assert grid.notebooks == ["02", "08", "010", "7", "own.ipynb"]
+    assert grid.axes["x"] == [0.001, 0.5, -2, 1000, True, "no-1"]
+    assert [type(value) for value in grid.axes["x"]] == [float, float, int, int, bool, str]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grid: {seed: [0, 1, 0]}", "seed holds 0 twice"),
+        ("grid: {seed: [0], seed: [1]}", "names 'seed' twice"),
+        ("grid: {seed: [0]}\ngrid: {seed: [1]}", "names 'grid' twice"),
+        ("grid: {seed: [], lr: [1]}", "seed is an empty list, so there would be no run"),
+        ("grid: {}", "grid is empty.*crackviz run"),
+        ("grid: {seed: 3}", r"seed must be a list, such as \[3\]"),
+        ("grid: [1]", "no mapping called grid"),
+        ("seed: [0]", "no mapping called grid"),
+        ("", "no mapping called grid"),
+        ("grid: {seed: [0]}\nnotebook: [2]", "has 'notebook', which means nothing.*notebooks, parameters, grid, metr"),
+        ("grid: {seed: [0]}\nparameters: {seed: 1}", "seed both under grid and under parameters"),
+        ("grid: {seed: [0]}\nparameters: [1]", "parameters must be a mapping"),
+        ("grid: {seed: [0]}\nnotebooks: [{a: 1}]", "notebooks must be a list of texts"),
+        ("grid: {seed: [0", "is no YAML"),
+    ],
+)
+def test_what_is_no_grid_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CrackvizError, match=message):
+        read(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match=r"none\.yaml: No such file.*Expected a file such as"):
+        series.read_grid(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00grid")
+    with pytest.raises(CrackvizError, match="is no YAML"):
+        series.read_grid(tmp_path / "binary.yaml")
+
+
+VALUES = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=200), st.booleans())
+NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
+AXES = st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=4, unique_by=repr), min_size=1, max_size=3)
+
+
+@given(AXES)
+def test_every_point_has_a_folder_of_its_own(axes: dict[str, list[Any]]) -> None:
+    points = series.Grid(axes).points()
+    assert len(points) == math.prod(len(values) for values in axes.values())
+    for name, point in points.items():
+        assert re.fullmatch(r"[\w.+=,~-]{1,80}", name), name
+        assert list(point) == list(axes)
+    assert {repr(point) for point in points.values()} == {repr(point) for point in series.Grid(axes).points().values()}
+
+
+def test_equal_last_parts_of_paths_are_told_apart_whatever_their_order() -> None:
+    names = list(series.Grid({"data": ["a/b", "c/b", "d/b"]}).points())
+    turned = series.Grid({"data": ["a/b", "d/b", "c/b"]}).points()
+    assert names[0] == "data=b" and len(set(names)) == 3
+    assert turned[names[1]] == {"data": "c/b"}

@@ -1,0 +1,636 @@
+"""Training: it learns, stops, resumes to the same end, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from crackviz import CrackvizError, data, evaluation, models, training
+from crackviz.training import fit
+
+OPTIONS = {"image_size": 32, "batch_size": 16, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def table(small_set: Path) -> pd.DataFrame:
+    return data.split(data.scan(data.index(small_set)), validation=0.2, test=0.2)
+
+
+def train(table: pd.DataFrame, folder: Path, **options: object) -> pd.DataFrame:
+    model = models.gap_cnn(32)
+    return training.train(model, table, folder, **(OPTIONS | {"epochs": 3} | options))  # type: ignore[arg-type]
+
+
+def weights_of(folder: Path) -> list[np.ndarray]:
+    return models.load(folder).get_weights()
+
+
+def events(logs: Path) -> list[tuple[str, str, int]]:
+    """Which of TensorBoard's runs has what, at which step."""
+    return [
+        (path.parent.name, value.tag, record.step)
+        for path in sorted(logs.rglob("events.out.tfevents.*"))
+        for record in tf.compat.v1.train.summary_iterator(str(path))
+        for value in record.summary.value
+    ]
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.slow
+def test_it_learns_and_keeps_the_best_weights(table: pd.DataFrame, tmp_path: Path) -> None:
+    history = train(table, tmp_path, epochs=60, learning_rate=1e-2, decay=1.0, augment=False, patience=10)
+    model = models.load(tmp_path)
+    validation = table[table["split"] == "validation"]
+    probabilities = evaluation.predict(model, validation, 32)
+    result = evaluation.evaluate(validation["label"], probabilities, resamples=0)
+    assert result["scores"]["accuracy"]["value"] > 0.85
+    assert result["scores"]["log_loss"]["value"] == pytest.approx(history["val_loss"].min(), abs=1e-4)
+    best = history["val_loss"].idxmin() + 1
+    assert len(history) == 60 or len(history) - best == 10
+
+
+def test_what_a_run_leaves(table: pd.DataFrame, tmp_path: Path) -> None:
+    history = train(table, tmp_path, epochs=2)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model.keras", "model.h5", "history.csv", "training.json", "logs"}
+    kinds = {(event, tag) for event, tag, _ in events(tmp_path / "logs")}
+    assert {("train", "epoch_loss"), ("train", "epoch_learning_rate"), ("validation", "epoch_loss")} <= kinds
+    assert ("train", "keras") in kinds, "the graph"
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "logs" / "epochs.csv"), history)
+    pd.testing.assert_frame_equal(training.read_history(tmp_path), history)
+    assert list(history["epoch"]) == [1, 2]
+    assert same(weights_of(tmp_path / "model.keras"), weights_of(tmp_path / "model.h5"))
+    assert all("random" not in layer.name for layer in models.load(tmp_path).layers), "augmentation was saved"
+
+
+def test_one_seed_fixes_everything(table: pd.DataFrame, tmp_path: Path) -> None:
+    histories = {name: train(table, tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))}
+    pd.testing.assert_frame_equal(histories["a"], histories["b"], check_exact=True)
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+    assert not same(weights_of(tmp_path / "a"), weights_of(tmp_path / "c"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 5e-3},
+        {"decay": 0.5},
+        {"augment": False},
+        {"batch_size": 8},
+        pytest.param({"augment": {"rotation": 0.0}}, marks=pytest.mark.slow),
+        pytest.param({"mixed_precision": True}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_arguments_change_the_answer(change: dict, table: pd.DataFrame, tmp_path: Path) -> None:
+    assert not train(table, tmp_path / "a").equals(train(table, tmp_path / "b", **change))
+
+
+def test_patience_ends_it(table: pd.DataFrame, tmp_path: Path) -> None:
+    """At a vanishing rate nothing improves by more than rounding; at a huge one the first epochs are the best."""
+    history = train(table, tmp_path, epochs=40, learning_rate=0.3, decay=1.0, patience=2)
+    best = history["val_loss"].idxmin() + 1
+    assert len(history) < 40 and len(history) - best == 2
+
+
+def script(table_path: Path, folder: Path, epochs: int) -> list[str]:
+    code = f"""
+import sys
+from crackviz import data, models, training
+table = data.read_split({str(table_path)!r})
+training.train(models.gap_cnn(32), table, {str(folder)!r}, epochs={epochs}, image_size=32, batch_size=16,
+               patience=4, learning_rate=1e-2, progress=False)
+"""
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_resumes_to_the_same_end(table: pd.DataFrame, tmp_path: Path) -> None:
+    """kill -9 several times, at whatever point the process happens to be; the end must be bit-identical."""
+    split = tmp_path / "split.csv"
+    data.write_split(table, split)
+    subprocess.run(script(split, tmp_path / "whole", 12), check=True, capture_output=True)
+
+    folder = tmp_path / "killed"
+    killed_after = set()
+    for delay in (0.0, 0.05, 0.15):
+        process = subprocess.Popen(script(split, folder, 12), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        seen = newest(folder)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and newest(folder) <= seen and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed_after.add(newest(folder))
+        assert not (folder / "model.keras").exists(), "it ended before it was killed"
+    assert len(killed_after) == 3, killed_after
+    subprocess.run(script(split, folder, 12), check=True, capture_output=True)
+
+    pd.testing.assert_frame_equal(
+        training.read_history(folder), training.read_history(tmp_path / "whole"), check_exact=True
+    )
+    assert same(weights_of(folder), weights_of(tmp_path / "whole"))
+    assert not (folder / "checkpoint.npz").exists()
+
+
+def newest(folder: Path) -> int:
+    """The epochs in the checkpoint, which must be readable at any time."""
+    try:
+        with np.load(folder / "checkpoint.npz") as stored:
+            return len(json.loads(str(stored["state"]))["rows"])
+    except FileNotFoundError:
+        return 0
+
+
+def interrupted(table: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Train until `after` epochs are checkpointed, then break off as Ctrl-C does."""
+    write = training.Checkpoint.on_epoch_end
+
+    def break_off(self: training.Checkpoint, epoch: int, logs: dict | None = None) -> None:
+        write(self, epoch, logs)
+        if epoch + 1 == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Checkpoint, "on_epoch_end", break_off)
+        train(table, folder)
+
+
+def test_broken_off_in_its_first_epoch_it_starts_from_the_same_weights(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.gap_cnn(32)
+
+    def break_off(self: training.EpochSeeds, batch: int, logs: dict | None = None) -> None:
+        if batch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.EpochSeeds, "on_train_batch_end", break_off)
+        training.train(model, table, tmp_path / "a", **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    assert not same(model.get_weights(), models.gap_cnn(32).get_weights()), "nothing was trained"
+    training.train(model, table, tmp_path / "a", **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    train(table, tmp_path / "b", epochs=2)
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+
+
+def test_a_finished_training_is_not_run_again(table: pd.DataFrame, tmp_path: Path) -> None:
+    history = train(table, tmp_path, epochs=2)
+    before = (tmp_path / "model.keras").stat().st_mtime_ns
+    model = models.gap_cnn(32, seed=9)
+    again = training.train(model, table, tmp_path, **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(again, history)
+    assert (tmp_path / "model.keras").stat().st_mtime_ns == before
+    assert same(model.get_weights(), weights_of(tmp_path))
+    train(table, tmp_path, epochs=1)
+    assert len(training.read_history(tmp_path)) == 1
+
+
+def test_broken_off_while_saving_no_older_training_vouches_for_the_model(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(table, tmp_path, epochs=1)
+    save = models.save
+
+    def break_off(*arguments: object) -> None:
+        save(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(models, "save", break_off)
+        train(table, tmp_path, epochs=1, seed=5)
+    assert not (tmp_path / "training.json").exists()
+    train(table, tmp_path, epochs=1, seed=5)
+    train(table, tmp_path / "other", epochs=1, seed=5)
+    assert same(weights_of(tmp_path), weights_of(tmp_path / "other"))
+
+
+def test_unseen_leaves_out_what_the_shipped_model_was_trained_on(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = table[table["split"] == "test"]
+    assert len(training.unseen(tmp_path, table)) == len(test)
+    monkeypatch.setattr("crackviz.models.shipped.PRETRAINED", tmp_path)
+    np.save(tmp_path / f"{models.PREFERRED}.seen.npy", models.fingerprints(test.iloc[:2]))
+    assert list(training.unseen(tmp_path, table)["path"]) == list(test["path"].iloc[2:])
+    np.save(tmp_path / f"{models.PREFERRED}.seen.npy", models.fingerprints(test[test["label"] == 1]))
+    with pytest.raises(CrackvizError, match="lacks a class"):
+        training.unseen(tmp_path, table)
+    train(table, tmp_path / "run", epochs=1)
+    assert len(training.unseen(tmp_path / "run", table)) == len(test)
+
+
+def test_what_a_network_of_another_run_has_seen_is_known_by_its_split(table: pd.DataFrame, tmp_path: Path) -> None:
+    parts = table["split"].to_numpy()
+    data.write_split(table, tmp_path / "own" / "split.csv")
+    train(table, tmp_path / "own", epochs=1)
+    train(table, tmp_path / "own" / "gap_cnn", epochs=1)
+    own = str(tmp_path / "own")
+    assert list(training.seen(tmp_path, table, network=own)) == list(parts == "train")
+    turned = table.assign(split=table["split"].map({"train": "test", "test": "train", "validation": "validation"}))
+    turned.attrs = table.attrs
+    for network in (own, f"{own}/model.h5", f"{own}/gap_cnn"):  # the second network lies within the run
+        assert list(training.seen(tmp_path, turned, network=network)) == list(parts != "test")
+    with pytest.raises(CrackvizError, match=r"own was trained on .* lacks a class"):
+        training.unseen(tmp_path, turned, network=own)
+    with pytest.raises(CrackvizError, match="another split"):  # as the run's own network it would be a mistake
+        training.seen(own, turned)
+    alone = tmp_path / "alone" / "net.h5"
+    alone.parent.mkdir()
+    alone.write_bytes((tmp_path / "own" / "model.h5").read_bytes())
+    assert not training.seen(own, turned, network=str(alone)).any()
+    shipped = training.seen(own, turned, network="gap_cnn_deep")
+    assert list(shipped) == list(models.seen_by_pretrained(turned, "gap_cnn_deep"))
+
+
+def test_interrupted_in_the_last_epoch_it_only_finishes(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path / "a", monkeypatch, after=3)
+    history = train(table, tmp_path / "a")
+    pd.testing.assert_frame_equal(history, train(table, tmp_path / "b"), check_exact=True)
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+
+
+def test_a_checkpoint_of_another_training_is_refused(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path, monkeypatch, after=1)
+    with pytest.raises(CrackvizError, match=r"learning_rate was 0\.003, now 0\.005"):
+        train(table, tmp_path, learning_rate=5e-3)
+    with pytest.raises(CrackvizError, match="pictures was"):
+        train(table.iloc[1:], tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.9])
+def test_a_damaged_checkpoint_is_refused(
+    share: float, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path, monkeypatch, after=1)
+    path = tmp_path / "checkpoint.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CrackvizError, match=r"is damaged.*train from the start"):
+        train(table, tmp_path)
+
+
+def test_half_a_checkpoint_is_never_taken_for_one(table: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.part-1.npz").write_bytes(b"half")
+    pd.testing.assert_frame_equal(train(table, tmp_path), train(table, tmp_path / "b"), check_exact=True)
+
+
+def test_a_full_disk_is_explained_and_keeps_the_last_checkpoint(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path / "a", monkeypatch, after=1)
+    before = (tmp_path / "a" / "checkpoint.npz").read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limit[1]))  # a checkpoint takes about 110 kB
+        with pytest.raises(CrackvizError, match="could not be written"):
+            train(table, tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / "a" / "checkpoint.npz").read_bytes() == before
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"checkpoint.npz", "logs"}
+    pd.testing.assert_frame_equal(train(table, tmp_path / "a"), train(table, tmp_path / "b"), check_exact=True)
+
+
+def test_an_exploding_loss_is_explained(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.gap_cnn(32)
+    model.set_weights([np.full_like(value, np.nan) for value in model.get_weights()])
+    with pytest.raises(CrackvizError, match=r"loss became nan.*Try a tenth"):
+        training.train(model, table, tmp_path, **OPTIONS, epochs=3)  # type: ignore[arg-type]
+    assert not (tmp_path / "checkpoint.npz").exists() and not (tmp_path / "model.keras").exists()
+
+
+def test_three_classes(table: pd.DataFrame, tmp_path: Path) -> None:
+    three = table.assign(label=np.arange(len(table)) % 3)
+    three.attrs["class_names"] = ("a", "b", "c")
+    model = models.gap_cnn(32, n_classes=3)
+    history = training.train(model, three, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    assert len(history) == 1 and evaluation.predict(model, three, 32).shape == (len(three), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"patience": 0}, "patience is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0"),
+        ({"decay": 1.5}, "decay is 1.5"),
+        ({"image_size": 64}, "takes 32 px images, but image_size is 64"),
+    ],
+)
+def test_wrong_arguments_are_refused(options: dict, message: str, table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match=message):
+        train(table, tmp_path, **options)
+
+
+def test_a_leaking_or_empty_split_is_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    leaking = table.assign(group="one")
+    with pytest.raises(CrackvizError, match="leaks"):
+        train(leaking, tmp_path)
+    with pytest.raises(CrackvizError, match="no validation pictures"):
+        train(table[table["split"] != "validation"], tmp_path)
+
+
+def test_a_folder_in_the_way_is_explained(table: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(CrackvizError, match="could not be written"):
+        train(table, tmp_path / "run")
+
+
+def test_a_model_of_another_split_is_noticed(table: pd.DataFrame, tmp_path: Path) -> None:
+    training.check_trained_on(tmp_path, table)
+    train(table, tmp_path, epochs=1)
+    training.check_trained_on(tmp_path, table)
+    with pytest.raises(CrackvizError, match="trained on another split"):
+        training.check_trained_on(tmp_path, table.iloc[1:])
+    assert json.loads((tmp_path / "training.json").read_text())["model"] == "gap_cnn"
+
+
+def test_no_history_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match="train a network first"):
+        training.read_history(tmp_path)
+
+
+# --- what is trained, and how -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_file_tells_what_it_was_trained_on(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.gap_cnn(32)
+    models.annotate(model, threshold=0.9, temperature=3.0)  # of an earlier training: no longer true
+    training.train(model, table, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    known = models.metadata(models.load(tmp_path))
+    assert known == models.metadata(model)
+    assert (known.image_size, known.threshold, known.temperature) == (32, 0.5, 1.0)
+    split = json.loads((tmp_path / "training.json").read_text())["pictures"]
+    assert known.trained_on == f"metu: {(table['split'] == 'train').sum()} pictures, training part of split {split}"
+    other = models.gap_cnn(32)
+    training.train(other, table, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    assert models.metadata(other) == known, "taken from the folder, with the weights"
+
+
+def test_more_classes_than_the_model_has_are_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    three = table.assign(label=np.arange(len(table)) % 3)
+    three.attrs["class_names"] = ("a", "b", "c")
+    with pytest.raises(CrackvizError, match=r"3 classes \(a, b, c\).*n_classes=3"):
+        train(three, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_softmax_over_two_classes_is_trained(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.deep_cnn(32)
+    history = training.train(model, table, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    validation = table[table["split"] == "validation"]
+    p = evaluation.predict(models.load(tmp_path), validation, 32)
+    loss = -np.log(np.where(validation["label"] == 1, p, 1 - p)).mean()
+    assert loss == pytest.approx(history["val_loss"].min(), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_frozen_layers_stay_and_a_second_training_goes_on_from_the_first(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.gap_cnn(32)
+    start = model.get_weights()
+    models.set_trainable(model)
+    training.train(model, table, tmp_path / "head", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    assert [layer.name for layer in model.layers if layer.trainable_weights] == ["logit"]
+    head = model.get_weights()
+    assert same(head[:4], start[:4]) and not np.array_equal(head[4], start[4])
+    models.set_trainable(model, "conv2")
+    training.train(model, table, tmp_path / "tuned", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    tuned = model.get_weights()
+    assert same(tuned[:2], start[:2]) and not np.array_equal(tuned[2], head[2])
+    fresh = models.gap_cnn(32)
+    models.set_trainable(fresh, "conv2")
+    training.train(fresh, table, tmp_path / "fresh", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    assert not same(fresh.get_weights(), tuned), "the second training started anew"
+    models.set_trainable(fresh)
+    training.train(fresh, table, tmp_path / "fresh", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    assert not same(fresh.get_weights(), tuned), "another choice of layers is another training"
+
+
+def test_nothing_to_learn_is_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.gap_cnn(32)
+    model.trainable = False
+    with pytest.raises(CrackvizError, match=r"frozen: choose some by models\.set_trainable"):
+        training.train(model, table, tmp_path, **OPTIONS)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_augmentation_of_ones_own(table: pd.DataFrame, tmp_path: Path) -> None:
+    train(table, tmp_path / "default", epochs=1)
+    train(table, tmp_path / "ready", epochs=1, augment=data.augmentation(0))
+    assert same(weights_of(tmp_path / "default"), weights_of(tmp_path / "ready"))
+    black = keras.Sequential([keras.layers.Rescaling(0.0)])
+    train(table, tmp_path / "black", epochs=1, augment=black)
+    assert not same(weights_of(tmp_path / "default"), weights_of(tmp_path / "black"))
+
+    identities = [
+        json.loads((tmp_path / name / "training.json").read_text())["augment"] for name in ("default", "ready", "black")
+    ]
+    assert identities[0] is True and len({*identities}) == 3
+    before = (tmp_path / "black" / "model.keras").stat().st_mtime_ns
+    train(table, tmp_path / "black", epochs=1, augment=keras.Sequential([keras.layers.Rescaling(0.0)]))
+    assert (tmp_path / "black" / "model.keras").stat().st_mtime_ns == before, "the same, by another name"
+
+    with pytest.raises(CrackvizError, match="augment holds rotatoin"):
+        train(table, tmp_path / "typo", augment={"rotatoin": 0.1})
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_augmentation_is_refused(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path, monkeypatch, after=1)
+    with pytest.raises(CrackvizError, match=r"augment was True, now \{'rotation': 0.1\}"):
+        train(table, tmp_path, augment={"rotation": 0.1})
+    with pytest.raises(CrackvizError, match="mixed_precision was False, now True"):
+        train(table, tmp_path, mixed_precision=True)
+
+
+def shade(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """A picture as grey as the network is sure, drawn with no care for anybody's random numbers."""
+    np.random.random()  # noqa: NPY002
+    keras.random.normal((1,))
+    return np.full((8, 8, 3), 255 * model(images[:1], training=False).numpy().ravel()[0], np.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixed", [False, True])
+def test_samples_are_drawn_with_the_weights_of_the_epoch(mixed: bool, table: pd.DataFrame, tmp_path: Path) -> None:
+    images = data.load_images(table["path"][:1], 32)
+    seen = []
+
+    def draw(model: keras.Model, given: np.ndarray) -> np.ndarray:
+        np.testing.assert_array_equal(given, images)
+        seen.append(model.get_weights())
+        return shade(model, given)
+
+    options = {"epochs": 2, "learning_rate": 1e-2, "mixed_precision": mixed}
+    train(table, tmp_path / "a", samples=images, draw=draw, **options)
+    assert [event for event in events(tmp_path / "a" / "logs") if event[0] == "samples"] == [
+        ("samples", "samples", step) for step in (0, 1, 2)
+    ]
+    assert same(seen[0], models.gap_cnn(32).get_weights()) and same(seen[2], weights_of(tmp_path / "a"))
+    assert not same(seen[1], seen[2])
+    train(table, tmp_path / "b", **options)
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b")), "watching changed the training"
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda model, images: images, r"draw returned float32 \(3, 32, 32, 3\); expected a picture, uint8"),
+        (lambda model, images: np.zeros((4, 4), np.uint8), r"draw returned uint8 \(4, 4\)"),
+        (None, "belong together"),
+    ],
+)
+def test_what_is_no_picture_is_refused(draw: object, message: str, table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match=message):
+        train(table, tmp_path, samples=data.load_images(table["path"][:3], 32), draw=draw)
+
+
+@pytest.mark.slow
+def test_mixed_precision_leaves_a_float32_model_and_resumes_exactly(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = models.deep_cnn(32), models.deep_cnn(32)
+    options = OPTIONS | {"epochs": 2, "mixed_precision": True}
+    history = training.train(whole, table, tmp_path / "whole", **options)  # type: ignore[arg-type]
+    write = training.Checkpoint.on_epoch_end
+
+    def break_off(self: training.Checkpoint, epoch: int, logs: dict | None = None) -> None:
+        write(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Checkpoint, "on_epoch_end", break_off)
+        training.train(broken, table, tmp_path / "broken", **options)  # type: ignore[arg-type]
+    resumed = training.train(broken, table, tmp_path / "broken", **options)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(resumed, history, check_exact=True)
+    assert same(broken.get_weights(), whole.get_weights())
+    assert same(weights_of(tmp_path / "broken" / "model.h5"), whole.get_weights())
+    for model in (broken, models.load(tmp_path / "broken")):
+        assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+        assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+def test_mixed_precision_computes_maps_in_bfloat16_and_what_follows_in_float32() -> None:
+    model = models.deep_cnn(32)
+    copy = fit._copy(model, True)
+    kinds = {layer.name: layer.compute_dtype for layer in copy.layers}
+    assert kinds["conv1"] == kinds["pool4"] == "bfloat16"
+    assert kinds["gap"] == kinds["dense"] == kinds["logit"] == kinds["probability"] == "float32"
+    images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
+    exact, rough = model(images, training=False).numpy(), copy(images, training=False).numpy()
+    np.testing.assert_allclose(rough, exact, atol=0.02)
+    assert not np.array_equal(rough, exact)
+
+
+DEVICES = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from crackviz import data, models, training
+table, folder = data.read_split(sys.argv[1]), sys.argv[2]
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+options = dict(image_size=32, batch_size=16, epochs=3, progress=False)
+write = training.Checkpoint.on_epoch_end
+
+
+def run(name, strategy=None, stop=False, **more):
+    def break_off(self, epoch, logs=None):
+        write(self, epoch, logs)
+        if stop and epoch == 1:
+            raise KeyboardInterrupt
+
+    training.Checkpoint.on_epoch_end = break_off
+    model = models.gap_cnn(32)
+    try:
+        training.train(model, table, f"{folder}/{name}", strategy=strategy, **options, **more)
+    except KeyboardInterrupt:
+        return None
+    return model.get_weights()
+
+
+one, two = run("one", augment=False), run("two", strategy, augment=False)
+whole = run("whole", strategy)
+assert run("broken", strategy, stop=True) is None
+broken = run("broken", strategy)
+mixed = run("mixed", strategy, mixed_precision=True)
+apart = lambda a, b: max(float(np.abs(x - y).max()) for x, y in zip(a, b))
+print(json.dumps({
+    "devices": strategy.num_replicas_in_sync, "one and two": apart(one, two), "resumed": apart(whole, broken),
+    "augmented": apart(two, whole), "mixed": apart(whole, mixed),
+    "saved": apart(whole, models.load(f"{folder}/whole/model.h5").get_weights()),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_come_to_the_same_end_as_one(table: pd.DataFrame, tmp_path: Path) -> None:
+    data.write_split(table, tmp_path / "split.csv")
+    arguments = [sys.executable, "-c", DEVICES, str(tmp_path / "split.csv"), str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    apart = json.loads(done.stdout.splitlines()[-1])
+    assert apart["devices"] == 2
+    assert apart["one and two"] < 1e-5, "sums are taken in another order, nothing else"
+    assert apart["resumed"] == apart["saved"] == 0
+    assert apart["augmented"] > 1e-4 and apart["mixed"] > 0
+    for name, count in (("one", 1), ("two", 2)):
+        assert json.loads((tmp_path / name / "training.json").read_text())["devices"] == count
+
+
+@pytest.mark.slow
+def test_mobilenet_is_trained_frozen_then_fine_tuned(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.mobilenet_v2(64)
+    options = OPTIONS | {"image_size": 64, "epochs": 1}
+    models.set_trainable(model)
+    start = model.get_weights()
+    training.train(model, table, tmp_path / "head", **options)  # type: ignore[arg-type]
+    head = model.get_weights()
+    assert same(head[:-2], start[:-2]) and not np.array_equal(head[-2], start[-2])
+    models.set_trainable(model, "block_16_project")
+    training.train(model, table, tmp_path / "tuned", **options)  # type: ignore[arg-type]
+    names = [weight.path for weight, old in zip(model.weights, head, strict=True) if not np.array_equal(weight, old)]
+    assert names and all("block_16_project/" in name or "Conv_1/" in name or "logit/" in name for name in names)
+
+
+def test_fewer_pictures_than_a_batch(table: pd.DataFrame, tmp_path: Path) -> None:
+    assert len(train(table, tmp_path, batch_size=500, epochs=1)) == 1
+
+
+@pytest.mark.slow
+def test_progress_is_silent_without_a_terminal(table: pd.DataFrame, tmp_path: Path) -> None:
+    split = tmp_path / "split.csv"
+    data.write_split(table, split)
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        script(split, tmp_path / "run", 1), check=True, capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == ""
