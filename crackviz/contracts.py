@@ -1,14 +1,90 @@
-"""What images, masks and maps must be; the names of the classes; what is known of a picture with a mask."""
+"""What numbers, choices, images, masks and maps must be, and the names of the classes: each checked in one place.
+
+What doesn't fit is a :class:`CrackvizError` that says what was found, what was expected, and what to do.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import difflib
+import math
+from collections.abc import Iterable, Sized
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from crackviz import CrackvizError
+
+CLASS_NAMES = ("no_crack", "crack")
+PREPROCESSING = 1
+"""Version of what `read_image` does to a picture: a saved model names the one that it was trained with."""
+
+Number = TypeVar("Number", bound=float)
+
+
+def check_number(
+    name: str,
+    value: Number,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+    inclusive: bool = True,
+) -> Number:
+    """Return `value` if it is a number within its bounds.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls it.
+    value : int or float
+        NumPy's kinds count; booleans, NaN and infinities don't.
+    low, high : float
+        Bounds.
+    whole : bool
+        Whether it must be an integer.
+    inclusive : bool
+        Whether the bounds themselves are allowed.
+
+    Raises
+    ------
+    CrackvizError
+        If it is none, or out of bounds.
+    """
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    is_number = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    if is_number and (low < value < high or (inclusive and low <= value <= high)):
+        return value
+    kind = "a whole number" if whole else "a number"
+    if math.isfinite(high):
+        span = f" from {low:,.15g} to {high:,.15g}" if inclusive else f" between {low:,.15g} and {high:,.15g}"
+    else:
+        span = (f" from {low:,.15g} on" if inclusive else f" above {low:,.15g}") if math.isfinite(low) else ""
+    raise CrackvizError(f"{name} is {value!r}; expected {kind}{span}.")
+
+
+def closest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return " Did you mean ...?" with the one of `known` that is most like `name`, or "" where none is."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise a CrackvizError that lists the choices and the nearest of them, unless `value` is one of them."""
+    known = list(choices)
+    if not any(type(value) is type(choice) and value == choice for choice in known):
+        raise CrackvizError(
+            f"{name} is {value!r}; expected one of {', '.join(map(str, known))}.{closest(value, map(str, known))}"
+        )
+
+
+def check_lengths(**values: Sized | None) -> None:
+    """Raise a CrackvizError unless all that are given have as many entries as the first."""
+    lengths = {name: len(value) for name, value in values.items() if value is not None}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise CrackvizError(f"{found}; expected as many of each, one an image.")
 
 
 class Truth(NamedTuple):
@@ -110,8 +186,3 @@ def check_maps(maps: np.ndarray, shape: tuple[int, ...], name: str = "Maps") -> 
             "the method: a map that says nothing is 0."
         )
     return maps if np.issubdtype(maps.dtype, np.floating) else maps.astype(np.float32)
-
-
-CLASS_NAMES = ("no_crack", "crack")
-PREPROCESSING = 1
-"""Version of what `read_image` does to a picture: a saved model names the one that it was trained with."""

@@ -1,4 +1,4 @@
-"""Are the probabilities right, and what sets them right?"""
+"""Whether the probabilities are right, and what sets them right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a network read the crack, or a mark beside it?
+"""Whether a network reads the crack, or a mark beside it.
 
 A map can say where the evidence lies (`shortcut_share`); only a changed picture can say what the mark does to the
 answer (`counterfactual`). ``THEORY.md`` T9.
