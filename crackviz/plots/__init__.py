@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from crackviz.plots.curves import HistoryDisplay, PerturbationCurvesDisplay, RandomisationDisplay
 from crackviz.plots.drawing import COLORS, ONE_SIDED, SIGNED, Scale, add_color_bar, overlay, scale_limits
-from crackviz.plots.filters import ArchitectureDisplay, FiltersDisplay, KernelsDisplay
+from crackviz.plots.filters import ActivationMapsDisplay, FiltersDisplay, KernelsDisplay
 from crackviz.plots.images import ImagesDisplay
-from crackviz.plots.maps import ActivationMapsDisplay, AttributionDisplay, AttributionGridDisplay, LadderDisplay, square
+from crackviz.plots.maps import AttributionDisplay, AttributionGridDisplay, LadderDisplay, square
 from crackviz.plots.runs import RunsDisplay
 from crackviz.plots.scores import MethodScoresDisplay, PairsDisplay, ScoresDisplay
 
@@ -20,7 +20,6 @@ __all__ = [
     "ONE_SIDED",
     "SIGNED",
     "ActivationMapsDisplay",
-    "ArchitectureDisplay",
     "AttributionDisplay",
     "AttributionGridDisplay",
     "FiltersDisplay",

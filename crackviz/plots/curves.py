@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from crackviz import CrackvizError
-from crackviz.plots.drawing import (
-    COLORS,
-    given_axes,
-    some_axes,
-)
-from crackviz.plots.scores import BIG
+from crackviz.contracts import check_choice
+from crackviz.plots.drawing import BIG, COLORS, Display, Maker, panels
 
 
 @dataclass
-class RandomisationDisplay:
+class RandomisationDisplay(Display):
     """How like the trained network's maps the maps stay, as the weights are drawn anew from the top down.
+
+    A line for each method, with a band over the draws.
 
     Parameters
     ----------
@@ -33,35 +29,35 @@ class RandomisationDisplay:
     """
 
     test: pd.DataFrame
+    _: KW_ONLY
     column: str = "rank"
     names: dict[str, str] | None = None
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_test(
-        cls, test: pd.DataFrame, *, column: str = "rank", names: dict[str, str] | None = None, ax: Any = None
-    ) -> RandomisationDisplay:
-        """Draw `test`; see the class."""
-        return cls(test, column, names).plot(ax)
+    from_test = Maker()
 
-    def plot(self, ax: Any = None) -> RandomisationDisplay:
-        """Draw on `ax`, or on a new figure: a line for each method, with a band over the draws."""
-        if self.column not in self.test:
-            raise CrackvizError(f"column is {self.column!r}; expected one of rank, rank_abs, ssim, ssim_abs.")
-        if ax is None:
-            _, ax = plt.subplots(figsize=(10, 5.2), layout="constrained")
+    def plot(self, ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure."""
+        check_choice("column", self.column, self.test.columns.difference(["method", "draw", "step", "layer"]))
+        (ax,) = panels(ax, 1, (10, 5.2))
+        names = {name: (self.names or {}).get(str(name), str(name)) for name in self.test["method"].unique()}
+        count = len(names)
+        sns.lineplot(
+            self.test.assign(method=self.test["method"].map(names)),
+            x="step",
+            y=self.column,
+            hue="method",
+            style="method",
+            palette=[COLORS[i % len(COLORS)] for i in range(count)],
+            dashes=[["", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65)][i % 4] for i in range(count)],
+            markers=["osD^vP"[i % 6] for i in range(count)],
+            errorbar=("pi", 100),  # from the smallest to the largest
+            err_kws={"alpha": 0.15, "linewidth": 0},
+            linewidth=3,
+            markersize=10,
+            markeredgewidth=0,
+            ax=ax,
+        )
         layers = self.test.drop_duplicates("step").set_index("step")["layer"].sort_index()
-        for number, (name, some) in enumerate(self.test.groupby("method", sort=False)):
-            lines = some.groupby("step")[self.column].agg(["mean", "min", "max"])
-            color = COLORS[number % len(COLORS)]
-            ax.fill_between(lines.index, lines["min"], lines["max"], color=color, alpha=0.15, linewidth=0)
-            style = ["-", "--", "-.", ":"][number % 4]
-            label = (self.names or {}).get(str(name), str(name))
-            marker = "osD^vP"[number % 6]
-            ax.plot(
-                lines.index, lines["mean"], style, marker=marker, color=color, linewidth=3, markersize=9, label=label
-            )
         ax.axhline(0, color="0.4", linewidth=1)
         ax.set_ylim(-1.05, 1.05)
         ax.set_xticks(layers.index, layers, fontsize=BIG - 2, rotation=20 if len(layers) > 7 else 0)
@@ -72,12 +68,11 @@ class RandomisationDisplay:
         ax.set_ylabel(f"{what}\nwith the trained map{which}", fontsize=BIG)
         ax.legend(fontsize=BIG - 2, loc="lower right", ncols=2)
         sns.despine(ax=ax)
-        self.figure_, self.ax_ = ax.figure, ax
-        return self
+        return self._drawn(ax)
 
 
 @dataclass
-class PerturbationCurvesDisplay:
+class PerturbationCurvesDisplay(Display):
     """What the network says while pixels are taken away (left) or given back (right).
 
     Parameters
@@ -89,49 +84,35 @@ class PerturbationCurvesDisplay:
     """
 
     curves: dict[str, Any]
+    _: KW_ONLY
     unit: str = "probability"
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_curves(
-        cls, curves: dict[str, Any], *, unit: str = "probability", ax: Any = None
-    ) -> PerturbationCurvesDisplay:
-        """Draw `curves`; see the class."""
-        return cls(curves, unit).plot(ax)
+    from_curves = Maker()
 
-    def plot(self, ax: Any = None) -> PerturbationCurvesDisplay:
-        """Draw on `ax` (two axes: deletion, insertion), or on a new figure."""
-        if self.unit not in ("probability", "logit"):
-            raise CrackvizError(f"unit is {self.unit!r}; expected 'probability' or 'logit'.")
-        if ax is None:
-            _, ax = plt.subplots(1, 2, figsize=(12, 4.8), sharey=True, layout="constrained")
-        self.figure_, self.ax_ = given_axes(ax, 2)
+    def plot(self, ax: Any = None) -> Self:
+        """Draw on `ax` (an array of two axes: deletion, insertion), or on a new figure."""
+        check_choice("unit", self.unit, ("probability", "logit"))
+        axes = panels(ax, 2, (12, 4.8), sharey=True)
         ending = "_probability" if self.unit == "probability" else ""
-        for axis, way in zip(self.ax_.flat, ("deletion", "insertion"), strict=False):
+        ways = {"deletion": ("taken away", "lower"), "insertion": ("given back", "higher")}
+        for axis, (way, (done, better)) in zip(axes, ways.items(), strict=True):
             for number, (name, curves) in enumerate(self.curves.items()):
-                axis.plot(
-                    100 * curves.shares,
-                    getattr(curves, way + ending).mean(axis=0),
-                    ["-", "--", "-.", ":"][number % 4],
-                    color=COLORS[number % len(COLORS)],
-                    linewidth=3,
-                    label=name,
-                )
-            what = "taken away" if way == "deletion" else "given back"
-            axis.set_xlabel(f"pixels {what}, in the map's order [%]", fontsize=BIG)
-            axis.set_title(f"{way}: {'lower' if way == 'deletion' else 'higher'} is better", fontsize=BIG)
+                mean = getattr(curves, way + ending).mean(axis=0)
+                look = {"linestyle": ("-", "--", "-.", ":")[number % 4], "color": COLORS[number % len(COLORS)]}
+                axis.plot(100 * curves.shares, mean, **look, linewidth=3, label=name)
+            axis.set_xlabel(f"pixels {done}, in the map's order [%]", fontsize=BIG)
+            axis.set_title(f"{way}: {better} is better", fontsize=BIG)
             axis.tick_params(labelsize=BIG - 2)
             axis.grid(alpha=0.3)
             sns.despine(ax=axis)
         name = "P(crack)" if self.unit == "probability" else "logit"
-        self.ax_.flat[0].set_ylabel(f"{name}, mean over the pictures", fontsize=BIG)
-        self.ax_.flat[0].legend(fontsize=BIG - 2)
-        return self
+        axes[0].set_ylabel(f"{name}, mean over the pictures", fontsize=BIG)
+        axes[0].legend(fontsize=BIG - 2)
+        return self._drawn(axes)
 
 
 @dataclass
-class HistoryDisplay:
+class HistoryDisplay(Display):
     """Loss and accuracy of a training, epoch by epoch, with the epoch whose weights were kept.
 
     Parameters
@@ -141,23 +122,16 @@ class HistoryDisplay:
     """
 
     history: pd.DataFrame
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_history(cls, history: pd.DataFrame, *, ax: Any = None) -> HistoryDisplay:
-        """Draw `history`; see the class."""
-        return cls(history).plot(ax)
+    from_history = Maker()
 
-    def plot(self, ax: Any = None) -> HistoryDisplay:
-        """Draw on `ax` (two axes: loss, accuracy), or on a new figure."""
-        if ax is None:
-            _, ax = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-        self.figure_, self.ax_ = some_axes(ax, 2, 2, (5.5, 3.8))
+    def plot(self, ax: Any = None) -> Self:
+        """Draw on `ax` (an array of two axes: loss, accuracy), or on a new figure."""
+        axes = panels(ax, 2, (11, 3.8))
         epochs = self.history["epoch"]
         best = int(epochs.iloc[self.history["val_loss"].argmin()])
         styles = [("", "training (augmented)", COLORS[0], "o-"), ("val_", "validation", COLORS[1], "s--")]
-        for axis, name in zip(self.ax_.flat[:2], ("loss", "accuracy"), strict=True):
+        for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
             for prefix, label, color, style in styles:
                 axis.plot(epochs, self.history[prefix + name], style, color=color, label=label, markersize=5)
             axis.axvline(best, color="0.4", linestyle=":", label=f"kept: epoch {best}")
@@ -166,6 +140,6 @@ class HistoryDisplay:
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)
             sns.despine(ax=axis)
-        self.ax_.flat[0].set_ylim(bottom=0)
-        self.ax_.flat[0].legend(fontsize=11)
-        return self
+        axes[0].set_ylim(bottom=0)
+        axes[0].legend(fontsize=11)
+        return self._drawn(axes)

@@ -1,9 +1,11 @@
-"""What the displays share: axes, scales, colours, the overlay."""
+"""What the displays share: how one is made and kept, axes, scales, colours, the overlay."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,19 +22,51 @@ SIGNED = "vlag"  # perceptually uniform, blue - white - red, safe for colour-bli
 ONE_SIDED = "inferno"
 COLORS = sns.color_palette("colorblind")
 FONT = 11  # of titles, in points: a cell is 2.1 inches wide, so it can be read from the back row
+BIG = 15  # the same for curves and tables of scores, which fill the page
 Scale = str | tuple[float, float]
+SomeDisplay = TypeVar("SomeDisplay", bound="Display")
 
 
-def new_axes(count: int, columns: int | None, cell: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    """Return a new figure with at least `count` axes, all switched off, in rows of `columns`."""
-    columns = min(count, columns or 6)
-    rows = -(-count // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(cell[0] * columns, cell[1] * rows), squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    return figure, axes
+class Display:
+    """What all displays have: ``figure_`` and ``ax_`` (an axis, or an array of them), once they are drawn."""
+
+    ax_: Any = None
+    figure_: Any = None
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure."""
+        raise NotImplementedError
+
+    def _drawn(self, axes: Any) -> Self:
+        self.ax_, self.figure_ = axes, np.asarray(axes, dtype=object).flat[0].figure
+        return self
+
+
+class Maker(classmethod):
+    """``from_maps = Maker()`` in the body of a display: makes one of what its class takes, and draws it on `ax`.
+
+    Its signature and its help are those of the class, so they are written once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(type)  # so that help() lists it rightly; __get__ makes what is called
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, display: object, owner: type[SomeDisplay]) -> Callable[..., SomeDisplay]:  # type: ignore[override]
+        def make(*values: Any, ax: Any = None, **options: Any) -> SomeDisplay:
+            return owner(*values, **options).plot(ax)
+
+        own = inspect.signature(owner)
+        place = inspect.Parameter("ax", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Any")
+        make.__signature__ = own.replace(  # type: ignore[attr-defined]
+            parameters=[*own.parameters.values(), place], return_annotation=owner.__name__
+        )
+        where = textwrap.indent(inspect.getdoc(owner.plot) or "", "    ")
+        make.__doc__ = f"{inspect.getdoc(owner)}\nax : axis or array of axes, optional\n{where}"
+        make.__name__, make.__qualname__, make.__module__ = self.name, f"{owner.__name__}.{self.name}", owner.__module__
+        return make
 
 
 def given_axes(ax: Any, count: int) -> tuple[Figure, np.ndarray]:
@@ -44,31 +78,25 @@ def given_axes(ax: Any, count: int) -> tuple[Figure, np.ndarray]:
 
 
 def some_axes(ax: Any, count: int, columns: int | None, cell: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    """Return a figure and an array of at least `count` axes: those given, or new ones."""
-    return new_axes(count, columns, cell) if ax is None else given_axes(ax, count)
+    """Return a figure and an array of at least `count` axes: those given, or new ones in rows, all switched off."""
+    if not count:
+        raise CrackvizError("There is no image to draw.")
+    if ax is not None:
+        return given_axes(ax, count)
+    columns = min(count, columns or 6)
+    rows = -(-count // columns)
+    size = (cell[0] * columns, cell[1] * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes
 
 
-def check_count(name: str, values: Sequence[Any] | np.ndarray | None, count: int, of: str = "images") -> None:
-    """Raise where there isn't one of `values` for each of `count` things."""
-    if values is not None and len(values) != count:
-        raise CrackvizError(f"{len(values)} {name} for {count} {of}; expected one each.")
-
-
-def check_maps(name: str, maps: np.ndarray, images: np.ndarray) -> None:
-    """Raise where there isn't a map of the images' size for each image, or one isn't finite."""
-    if np.ndim(images) != 4 or len(images) == 0 or np.shape(maps) != np.shape(images)[:3]:
-        raise CrackvizError(
-            f"{name} of shape {np.shape(maps)} for images of shape {np.shape(images)}; expected (N, H, W) and "
-            "(N, H, W, 3), N > 0. Ask for maps with upsample=True."
-        )
-    check_finite(name, maps)
-
-
-def check_finite(name: str, maps: np.ndarray) -> None:
-    """Raise where a map holds NaN or infinity: it would be drawn as an empty one."""
-    if not np.isfinite(maps).all():
-        where = np.flatnonzero(~np.isfinite(np.reshape(maps, (len(maps), -1))).all(axis=1))
-        raise CrackvizError(f"{name} hold NaN or infinity (number {', '.join(map(str, where[:5]))}); expected finite.")
+def panels(ax: Any, count: int, size: tuple[float, float], **options: Any) -> np.ndarray:
+    """Return an array of `count` axes for curves: the first of those given, or new ones beside each other."""
+    if ax is None:
+        _, ax = plt.subplots(1, count, figsize=size, squeeze=False, layout="constrained", **options)
+    return given_axes(ax, count)[1].ravel()[:count]
 
 
 def scale_limits(maps: np.ndarray, scale: Scale) -> list[tuple[float, float]]:
@@ -133,13 +161,6 @@ def overlay(axis: Axes, image: np.ndarray, values: np.ndarray, limits: tuple[flo
     axis.axis("off")
 
 
-def outline(axis: Axes, mask: np.ndarray) -> None:
-    """Draw the outline of a mask, black on white so that it shows on any colour."""
-    if mask.any() and not mask.all():
-        axis.contour(mask, levels=[0.5], colors="white", linewidths=1.8)
-        axis.contour(mask, levels=[0.5], colors="black", linewidths=0.8)
-
-
 def add_color_bar(
     figure: Figure, axes: Any, limits: tuple[float, float], label: str, location: str = "right", **options: Any
 ) -> None:
@@ -156,10 +177,3 @@ def add_color_bar(
 def title_lines(titles: Sequence[str] | None) -> int:
     """Count the lines of the longest of `titles`."""
     return max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
-
-
-def unit_of(label: str | Mapping[str, str] | None, name: str, default: str) -> str:
-    """Return the label of one colour bar, where one label or one for each name is given."""
-    if isinstance(label, Mapping):
-        return str(label.get(name, default))
-    return default if label is None else label

@@ -1,32 +1,35 @@
-"""Displays of filters and kernels, and of an architecture."""
+"""Displays of what is inside a network: kernels, what filters respond to, activation maps."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.patches import Polygon, Rectangle
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_lengths, check_maps
 from crackviz.plots.drawing import (
     COLORS,
     FONT,
-    check_count,
-    given_axes,
-    new_axes,
+    Display,
+    Maker,
+    Scale,
+    add_color_bar,
+    color_map,
+    scale_limits,
+    scale_text,
     some_axes,
 )
+from crackviz.plots.images import ImagesDisplay
 
 
 @dataclass
-class KernelsDisplay:
+class KernelsDisplay(Display):
     """First-layer kernels as colour images: mid-grey is weight 0, and the bar says what black and white are.
 
     Parameters
@@ -43,57 +46,32 @@ class KernelsDisplay:
 
     images: np.ndarray
     limits: np.ndarray
+    _: KW_ONLY
     titles: Sequence[str] | None = None
     columns: int = 8
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_kernels(
-        cls,
-        images: np.ndarray,
-        limits: np.ndarray,
-        *,
-        titles: Sequence[str] | None = None,
-        columns: int = 8,
-        ax: Any = None,
-    ) -> KernelsDisplay:
-        """Draw `images`; see the class for the arguments."""
-        return cls(images, limits, titles, columns).plot(ax)
+    from_kernels = Maker()
 
-    def plot(self, ax: Any = None) -> KernelsDisplay:
+    def plot(self, ax: Any = None) -> Self:
         """Draw on `ax` (an array of at least F axes), or on a new figure."""
-        count = len(self.images)
-        if count == 0:
-            raise CrackvizError("There is no kernel to draw.")
-        check_count("limits", self.limits, count, "kernels")
-        check_count("titles", self.titles, count, "kernels")
-        limits = np.asarray(self.limits, float)
-        shared = bool((limits == limits[0]).all()) and count >= 4  # a bar needs the room
+        check_lengths(images=self.images, limits=self.limits, titles=self.titles)
+        count, limits = len(self.images), np.asarray(self.limits, float)
+        shared = count >= 4 and bool((limits == limits[0]).all())  # a bar needs the room
         figure, axes = some_axes(ax, count, self.columns, (1.5, 1.8 if shared else 2.0))
-        for i, axis in enumerate(axes.flat[:count]):
-            axis.imshow(self.images[i], vmin=0, vmax=1, interpolation="nearest")
-            axis.axis("off")
-            title = self.titles[i] if self.titles is not None else str(i)
-            if np.all(self.images[i] == 0.5):
-                title += "\nall zero"
-            elif not shared:
-                title += f"\n±{limits[i]:.2g}"
-            axis.set_title(title, fontsize=FONT)
+        titles = []
+        for i, (image, limit) in enumerate(zip(self.images, limits, strict=True)):
+            scale = "\nall zero" if np.all(image == 0.5) else "" if shared else f"\n±{limit:.2g}"
+            titles.append((self.titles[i] if self.titles is not None else str(i)) + scale)
+        ImagesDisplay(self.images, titles=titles).plot(axes)
         if shared and limits[0] > 0:
-            bar = figure.colorbar(
-                ScalarMappable(Normalize(-limits[0], limits[0]), "gray"),
-                ax=axes.ravel().tolist(),
-                fraction=0.04,
-                pad=0.02,
-            )
+            weights = ScalarMappable(Normalize(-limits[0], limits[0]), "gray")
+            bar = figure.colorbar(weights, ax=axes.ravel().tolist(), fraction=0.04, pad=0.02)
             bar.set_label("weight, of red, green and blue each", fontsize=FONT)
-        self.figure_, self.ax_ = figure, axes
-        return self
+        return self._drawn(axes)
 
 
 @dataclass
-class FiltersDisplay:
+class FiltersDisplay(Display):
     """What filters respond to: a synthesised picture, and beside it the patches of a data set that come closest.
 
     A row for each filter.
@@ -114,27 +92,14 @@ class FiltersDisplay:
 
     pictures: np.ndarray
     patches: np.ndarray
+    _: KW_ONLY
     names: Sequence[str] | None = None
     values: np.ndarray | None = None
     reached: np.ndarray | None = None
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_examples(
-        cls,
-        pictures: np.ndarray,
-        patches: np.ndarray,
-        *,
-        names: Sequence[str] | None = None,
-        values: np.ndarray | None = None,
-        reached: np.ndarray | None = None,
-        ax: Any = None,
-    ) -> FiltersDisplay:
-        """Draw `pictures` and `patches`; see the class for the arguments."""
-        return cls(pictures, patches, names, values, reached).plot(ax)
+    from_examples = Maker()
 
-    def plot(self, ax: Any = None) -> FiltersDisplay:
+    def plot(self, ax: Any = None) -> Self:
         """Draw on `ax` (an array of at least F x (K + 1) axes, in rows), or on a new figure.
 
         ``ax_`` is an array (F, K + 1).
@@ -144,101 +109,103 @@ class FiltersDisplay:
             raise CrackvizError(
                 f"Patches of shape {np.shape(self.patches)} for {count} pictures; expected (F, K, h, w, 3), F > 0."
             )
-        for name, values in (("names", self.names), ("values", self.values), ("reached", self.reached)):
-            check_count(name, values, count, "filters")
+        check_lengths(pictures=self.pictures, names=self.names, values=self.values, reached=self.reached)
         shape = (count, self.patches.shape[1] + 1)
-        if ax is None:
-            figure, axes = new_axes(shape[0] * shape[1], shape[1], (1.7, 1.7 if self.values is None else 2.0))
-        else:
-            figure, axes = given_axes(ax, shape[0] * shape[1])
-            axes = axes.ravel()[: shape[0] * shape[1]].reshape(shape)
-        for f in range(count):
-            row = [self.pictures[f], *self.patches[f]]
-            texts = [f"{self.reached[f]:.3g}" if self.reached is not None else ""]
-            texts += [f"{value:.3g}" for value in self.values[f]] if self.values is not None else [""] * (len(row) - 1)
-            for axis, picture, text in zip(axes[f], row, texts, strict=True):
+        size = shape[0] * shape[1]
+        _, axes = some_axes(ax, size, shape[1], (1.7, 1.7 if self.values is None else 2.0))
+        axes = axes.ravel()[:size].reshape(shape)
+        for f, row in enumerate(axes):
+            texts = ["" if self.reached is None else f"{self.reached[f]:.3g}"]
+            texts += [""] * len(self.patches[f]) if self.values is None else [f"{v:.3g}" for v in self.values[f]]
+            if f == 0:
+                heads = zip(("synthesised", "found"), texts, strict=False)
+                texts[:2] = ["\n".join(filter(None, lines)) for lines in heads]
+            for axis, picture, text in zip(row, [self.pictures[f], *self.patches[f]], texts, strict=True):
                 axis.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
                 axis.set(xticks=[], yticks=[])
                 axis.set_title(text, fontsize=FONT)
-            axes[f, 0].axis("on")
-            axes[f, 0].spines[:].set(color=COLORS[0], linewidth=3)
-            axes[f, 0].set_ylabel(self.names[f] if self.names is not None else str(f), fontsize=FONT)
-        axes[0, 0].set_title("\n".join(filter(None, ["synthesised", axes[0, 0].get_title()])), fontsize=FONT)
-        if shape[1] > 1:
-            axes[0, 1].set_title("\n".join(filter(None, ["found", axes[0, 1].get_title()])), fontsize=FONT)
-        self.figure_, self.ax_ = figure, axes
-        return self
+            row[0].axis("on")
+            row[0].spines[:].set(color=COLORS[0], linewidth=3)
+            row[0].set_ylabel(self.names[f] if self.names is not None else str(f), fontsize=FONT)
+        return self._drawn(axes)
 
 
 @dataclass
-class ArchitectureDisplay:
-    """A network as a row of blocks: the side of each is its map's, the depth its number of channels.
+class ActivationMapsDisplay(Display):
+    """Images, and the maps of some channels of a layer for each, cell by cell.
+
+    A single image is laid out in rows of six, several have a row each. Nothing is smoothed: a cell is a square.
 
     Parameters
     ----------
-    layers : pandas.DataFrame
-        As :func:`crackviz.models.summary` returns it: indexed by name, with columns ``kind``, ``output``
-        (``"64 × 64 × 16"``) and ``weights``.
-    columns : int
-        Layers in a row.
+    images : float (N, H, W, 3), in [0, 1]
+    maps : float (N, h, w, C)
+        In the order in which they are drawn.
+    channels : int (N, C), optional
+        The maps' numbers in the layer.
+    contributions : float (N, C), optional
+        To the logit, written above each map.
+    titles : sequence of str (N,), optional
+        Of the images.
+    count : int
+        Maps drawn for each image: the first so many.
+    scale : "image", "shared" or (vmin, vmax)
+        "shared": one colour bar for all that is drawn; "image": each by its own largest value, written above it.
+    label : str
+        Of the colour bar.
     """
 
-    layers: pd.DataFrame
-    columns: int = 10
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
+    images: np.ndarray
+    maps: np.ndarray
+    _: KW_ONLY
+    channels: np.ndarray | None = None
+    contributions: np.ndarray | None = None
+    titles: Sequence[str] | None = None
+    count: int = 11
+    scale: Scale = "shared"
+    label: str = "activation"
 
-    @classmethod
-    def from_summary(cls, layers: pd.DataFrame, *, columns: int = 10, ax: Any = None) -> ArchitectureDisplay:
-        """Draw `layers`; see the class for the arguments."""
-        return cls(layers, columns).plot(ax)
+    from_maps = Maker()
 
-    def plot(self, ax: Any = None) -> ArchitectureDisplay:
-        """Draw on `ax`, or on a new figure."""
-        count = len(self.layers)
-        if count == 0:
-            raise CrackvizError("There is no layer to draw.")
-        columns = min(self.columns, count)
-        rows = -(-count // columns)
-        if ax is None:
-            _, ax = plt.subplots(figsize=(1.45 * columns, 2.9 * rows), layout="constrained")
-        sizes = [_sizes(str(output)) for output in self.layers["output"]]
-        tallest = max((side for side, _ in sizes if side), default=1)
-        kinds = list(dict.fromkeys(self.layers["kind"]))
-        for i, (name, layer) in enumerate(self.layers.iterrows()):
-            x, y = float(i % columns), -2.0 * (i // columns)
-            side, depth = sizes[i]
-            height = 0.62 * (side / tallest) ** 0.5 if side else 0.09
-            deep = 0.035 * np.log2(1 + depth)
-            color = COLORS[kinds.index(layer["kind"]) % len(COLORS)]
-            _block(ax, x - 0.35, y, 0.3 if side else 0.09, height, deep, color)
-            weights = f"{layer['weights']:,} weights" if layer["weights"] else ""
-            text = "\n".join(filter(None, [str(name), _short(str(layer["kind"])), str(layer["output"]), weights]))
-            ax.text(x - 0.12, y - 0.5, text, ha="center", va="top", fontsize=FONT - 1, linespacing=1.35)
-            if (i + 1) % columns and i + 1 < count:
-                ax.annotate("", (x + 0.6, y), (x + 0.36, y), arrowprops={"arrowstyle": "->", "color": "0.4"})
-        ax.set(xlim=(-0.65, columns - 0.35), ylim=(-2.0 * rows + 0.65, 0.75))
-        ax.axis("off")
-        self.figure_, self.ax_ = ax.figure, ax
-        return self
+    def plot(self, ax: Any = None) -> Self:
+        """Draw on `ax` (an array of at least N x (1 + maps) axes, in rows), or on a new figure.
 
+        ``ax_`` is an array (N, 1 + maps).
+        """
+        number = len(self.images)
+        if number == 0 or np.ndim(self.maps) != 4 or len(self.maps) != number:
+            raise CrackvizError(
+                f"Maps of shape {np.shape(self.maps)} for {number} images; expected (N, h, w, C), N > 0."
+            )
+        check_maps(self.maps, self.maps.shape)
+        check_lengths(images=self.images, channels=self.channels, contributions=self.contributions, titles=self.titles)
+        shown = np.moveaxis(self.maps[..., : self.count], 3, 1)
+        shape = (number, 1 + shown.shape[1])
+        size = shape[0] * shape[1]
+        lines = 1 + (self.contributions is not None) + (self.scale == "image")
+        figure, axes = some_axes(ax, size, 6 if number == 1 else shape[1], (1.9, 1.9 + 0.2 * lines))
+        axes = axes.ravel()[:size].reshape(shape)
+        limits = scale_limits(shown.reshape(-1, *shown.shape[2:]), self.scale)
+        for n, row in enumerate(axes):
+            row[0].imshow(self.images[n], vmin=0, vmax=1)
+            row[0].axis("off")
+            row[0].set_title(self.titles[n] if self.titles is not None else "", fontsize=FONT)
+            for k, axis in enumerate(row[1:]):
+                self._plot_map(axis, n, k, limits[n * shown.shape[1] + k])
+        if self.scale != "image" and limits and limits[0][0] < limits[0][1]:
+            add_color_bar(figure, axes.ravel().tolist(), limits[0], self.label)
+        return self._drawn(axes)
 
-def _sizes(output: str) -> tuple[int, int]:
-    """Read (side, channels) off "64 × 64 × 16"; a side of 0 where there is no map."""
-    numbers = [int(part) if part.isdigit() else 0 for part in re.findall(r"\d+|None", output)]
-    return (max(numbers[:-1]) or 1, numbers[-1]) if len(numbers) == 3 else (0, numbers[-1] if numbers else 1)
-
-
-def _short(kind: str) -> str:
-    """Break the name of a kind of layer where it is long."""
-    return re.sub(r"(?<=[a-z])(?=Pooling|Average|Normalization)", "\n", kind) if len(kind) > 13 else kind
-
-
-def _block(ax: Any, left: float, middle: float, width: float, height: float, deep: float, color: Any) -> None:
-    low, high, right = middle - height / 2, middle + height / 2, left + width
-    shift = np.array([deep, 0.6 * deep])
-    corners = np.array([[left, high], [right, high], [right, low]])
-    options: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.8}
-    ax.add_patch(Rectangle((left, low), width, height, facecolor=color, **options))
-    ax.add_patch(Polygon([*corners[:2], *(corners[:2] + shift)[::-1]], facecolor=color, alpha=0.6, **options))
-    ax.add_patch(Polygon([*corners[1:], *(corners[1:] + shift)[::-1]], facecolor=color, alpha=0.8, **options))
+    def _plot_map(self, axis: Axes, n: int, k: int, limits: tuple[float, float]) -> None:
+        values, (low, high) = self.maps[n, ..., k], limits
+        high = high if low < high else low + 1
+        axis.imshow(values, cmap=color_map(limits), vmin=low, vmax=high, interpolation="nearest")
+        axis.axis("off")
+        texts = [f"channel {self.channels[n, k]}"] if self.channels is not None else []
+        if self.contributions is not None:
+            texts.append(f"{self.contributions[n, k]:+.2f}")
+        if not values.any():
+            texts.append("the map is zero")
+        elif self.scale == "image":
+            texts.append(scale_text(limits))
+        axis.set_title("\n".join(texts), fontsize=FONT)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
 import numpy as np
 
-from crackviz import CrackvizError
-from crackviz.plots.drawing import (
-    COLORS,
-    FONT,
-    check_count,
-    some_axes,
-    title_lines,
-)
+from crackviz.contracts import CLASS_NAMES, check_lengths
+from crackviz.plots.drawing import COLORS, FONT, Display, Maker, some_axes, title_lines
 
 
 @dataclass
-class ImagesDisplay:
+class ImagesDisplay(Display):
     """Pictures side by side, each with a title and a coloured frame if wanted.
 
     Parameters
@@ -34,24 +28,12 @@ class ImagesDisplay:
     """
 
     images: Sequence[np.ndarray] | np.ndarray
+    _: KW_ONLY
     titles: Sequence[str] | None = None
     frames: Sequence[Any] | None = None
     columns: int | None = None
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_images(
-        cls,
-        images: Sequence[np.ndarray] | np.ndarray,
-        *,
-        titles: Sequence[str] | None = None,
-        frames: Sequence[Any] | None = None,
-        columns: int | None = None,
-        ax: Any = None,
-    ) -> ImagesDisplay:
-        """Draw `images`; see the class for the arguments."""
-        return cls(images, titles, frames, columns).plot(ax)
+    from_images = Maker()
 
     @classmethod
     def from_predictions(
@@ -60,7 +42,7 @@ class ImagesDisplay:
         labels: Sequence[int] | np.ndarray,
         probabilities: Sequence[float] | np.ndarray,
         *,
-        class_names: Sequence[str] = ("no_crack", "crack"),
+        class_names: Sequence[str] = CLASS_NAMES,
         threshold: float = 0.5,
         columns: int | None = None,
         ax: Any = None,
@@ -71,18 +53,14 @@ class ImagesDisplay:
             right = (probability >= threshold) == bool(label)
             titles.append(f"{class_names[int(label)]}\nP(crack) = {probability:.2f}{'' if right else '  wrong'}")
             frames.append(None if right else COLORS[3])
-        return cls(images, titles, frames, columns).plot(ax)
+        return cls(images, titles=titles, frames=frames, columns=columns).plot(ax)
 
-    def plot(self, ax: Any = None) -> ImagesDisplay:
+    def plot(self, ax: Any = None) -> Self:
         """Draw on `ax` (an array of at least N axes), or on a new figure."""
-        count = len(self.images)
-        if count == 0:
-            raise CrackvizError("There is no image to draw.")
-        check_count("titles", self.titles, count)
-        check_count("frames", self.frames, count)
-        lines = title_lines(self.titles)
-        self.figure_, self.ax_ = some_axes(ax, count, self.columns, (2.1, 2.1 + 0.22 * lines))
-        for i, (axis, image) in enumerate(zip(self.ax_.flat, self.images, strict=False)):
+        check_lengths(images=self.images, titles=self.titles, frames=self.frames)
+        cell = (2.1, 2.1 + 0.22 * title_lines(self.titles))
+        _, axes = some_axes(ax, len(self.images), self.columns, cell)
+        for i, (axis, image) in enumerate(zip(axes.flat, self.images, strict=False)):
             axis.imshow(image, vmin=0, vmax=1 if image.dtype != np.uint8 else 255, cmap="gray")
             axis.set(xticks=[], yticks=[])
             axis.axis("on")
@@ -90,4 +68,4 @@ class ImagesDisplay:
             axis.spines[:].set(visible=frame is not None, color=frame or "black", linewidth=4)
             if self.titles is not None:
                 axis.set_title(self.titles[i], fontsize=FONT)
-        return self
+        return self._drawn(axes)

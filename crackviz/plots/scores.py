@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from crackviz import CrackvizError
-from crackviz.plots.drawing import (
-    COLORS,
-    FONT,
-    check_count,
-    check_finite,
-    given_axes,
-)
+from crackviz.plots.drawing import BIG, COLORS, FONT, Display, Maker, panels
 
 
 @dataclass
-class PairsDisplay:
+class PairsDisplay(Display):
     """Logits of pictures that come in pairs: a line from each picture without something to the same one with it.
 
     Lines that cross 0, where the answer changes, are coloured and thick, the others grey and thin; the title counts
@@ -40,22 +34,12 @@ class PairsDisplay:
     """
 
     pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    _: KW_ONLY
     names: tuple[str, str] = ("without", "with")
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_logits(
-        cls,
-        pairs: Mapping[str, tuple[np.ndarray, np.ndarray]],
-        *,
-        names: tuple[str, str] = ("without", "with"),
-        ax: Any = None,
-    ) -> PairsDisplay:
-        """Draw `pairs`; see the class for the arguments."""
-        return cls(pairs, names).plot(ax)
+    from_logits = Maker()
 
-    def plot(self, ax: Any = None) -> PairsDisplay:
+    def plot(self, ax: Any = None) -> Self:
         """Draw on `ax` (an array of at least one axis a panel), or on a new figure. ``ax_`` is an array."""
         if not self.pairs:
             raise CrackvizError("There is no panel to draw.")
@@ -63,19 +47,13 @@ class PairsDisplay:
             if len(ends) != 2 or np.ndim(ends[0]) != 1 or np.shape(ends[0]) != np.shape(ends[1]) or not len(ends[0]):
                 shapes = " and ".join(str(np.shape(end)) for end in ends)
                 raise CrackvizError(f"{title!r} has logits of shape {shapes}; expected two of (N,), N > 0.")
-            check_finite(f"Logits of {title!r}", np.stack(ends, axis=1))
-        count = len(self.pairs)
-        if ax is None:
-            figure, axes = plt.subplots(
-                1, count, figsize=(3.4 * count, 4.4), sharey=True, squeeze=False, layout="constrained"
-            )
-        else:
-            figure, axes = given_axes(ax, count)
-        axes = axes.ravel()[:count]
+            if len(where := np.flatnonzero(~np.isfinite(ends).all(axis=0))):
+                raise CrackvizError(f"Logits of {title!r} hold NaN or infinity (pair {where[0]}); expected finite.")
+        axes = panels(ax, len(self.pairs), (3.4 * len(self.pairs), 4.4), sharey=True)
         every = np.concatenate([np.concatenate(ends) for ends in self.pairs.values()])
         room = 0.05 * max(np.ptp(every), 1.0)
-        for axis, (title, (without, with_it)) in zip(axes, self.pairs.items(), strict=True):
-            lines = np.stack([without, with_it])
+        for axis, (title, ends) in zip(axes, self.pairs.items(), strict=True):
+            lines = np.stack(ends)
             flips = (lines[0] >= 0) != (lines[1] >= 0)
             axis.axhspan(0, every.max() + 99, color="0.93", zorder=0)
             axis.axhline(0, color="black", linewidth=1)
@@ -88,20 +66,18 @@ class PairsDisplay:
             axis.tick_params(axis="y", labelsize=FONT)
             sns.despine(ax=axis)
         axes[0].set_ylabel('logit; above 0: "crack"', fontsize=FONT + 2)
-        self.figure_, self.ax_ = figure, axes
-        return self
+        return self._drawn(axes)
 
 
-NETWORKS = {
-    "trained": ("the network", "o", COLORS[0]),
-    "untrained": ("fresh weights", "x", COLORS[1]),
-    "none": ("no network at all", "s", COLORS[7]),
+NETWORKS = {  # marker, colour, shift down from the method's line
+    "trained": ("the network", "o", COLORS[0], -0.13),
+    "untrained": ("fresh weights", "x", COLORS[1], 0.17),
+    "none": ("no network at all", "s", COLORS[7], 0.0),
 }
-BIG = 15  # points: the table is read from the back row
 
 
 @dataclass
-class MethodScoresDisplay:
+class MethodScoresDisplay(Display):
     """Methods under each other, scores beside each other: a dot and its interval for each.
 
     What knows no network is drawn as grey squares, a network with fresh weights as orange crosses. The dotted line is
@@ -120,92 +96,71 @@ class MethodScoresDisplay:
     """
 
     table: pd.DataFrame
+    _: KW_ONLY
     scores: Sequence[str] | None = None
     names: dict[str, str] | None = None
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_table(
-        cls,
-        table: pd.DataFrame,
-        *,
-        scores: Sequence[str] | None = None,
-        names: dict[str, str] | None = None,
-        ax: Any = None,
-    ) -> MethodScoresDisplay:
-        """Draw `table`; see the class."""
-        return cls(table, scores, names).plot(ax)
+    from_table = Maker()
 
-    def plot(self, ax: Any = None) -> MethodScoresDisplay:
-        """Draw on `ax` (an axis for each score), or on a new figure."""
+    def plot(self, ax: Any = None) -> Self:
+        """Draw on `ax` (an array of one axis a score), or on a new figure. ``ax_`` is an array."""
         there = list(dict.fromkeys(self.table.columns.get_level_values(0)))
         scores = list(self.scores) if self.scores is not None else there[:4]
         missing = [score for score in scores if score not in there]
         if missing or not scores:
             raise CrackvizError(f"The table has no score {', '.join(missing) or 'at all'}; it has {', '.join(there)}.")
-        attrs = self.table.attrs
-        better = attrs.get("better", {})
-        main = self.table[scores[0], "value"].groupby(level="method").max()
-        rank = pd.Series(range(3), list(NETWORKS))
-        order = self.table.index.get_level_values("method").unique()
-        plain = set(self.table.loc["none"].index) if "none" in rank[self.table.index.get_level_values(0)] else set()
-        turn = -1 if better.get(scores[0]) != "lower" else 1
-        methods = sorted(order, key=lambda name: (name in plain, turn * np.nan_to_num(main[name])))
-        if ax is None:
-            size = (2.6 + 2.9 * len(scores), 1.7 + 0.42 * len(methods))
-            _, ax = plt.subplots(1, len(scores), figsize=size, sharey=True, layout="constrained", squeeze=False)
-        self.figure_, self.ax_ = given_axes(ax, len(scores))
-        check_count("axes", self.ax_.ravel()[: len(scores)], len(scores), "scores")
-        for axis, score in zip(self.ax_.flat, scores, strict=False):
-            self._one(axis, score, methods)
-        self.ax_.flat[0].set_yticks(range(len(methods)), [(self.names or {}).get(m, m) for m in methods], fontsize=BIG)
-        self.ax_.flat[0].set_ylim(len(methods) - 0.5, -0.5)
-        used = [name for name in NETWORKS if name in self.table.index.get_level_values("network")]
+        methods = self._order(scores[0])
+        size = (2.6 + 2.9 * len(scores), 1.7 + 0.42 * len(methods))
+        axes = panels(ax, len(scores), size, sharey=True)
+        for axis, score in zip(axes, scores, strict=True):
+            self._plot_score(axis, score, methods)
+        axes[0].set_yticks(range(len(methods)), [(self.names or {}).get(m, m) for m in methods], fontsize=BIG)
+        axes[0].set_ylim(len(methods) - 0.5, -0.5)
+        networks = set(self.table.index.get_level_values("network"))
         handles = [
-            Line2D(
-                [], [], linestyle="", marker=NETWORKS[n][1], color=NETWORKS[n][2], markersize=10, label=NETWORKS[n][0]
-            )
-            for n in used
+            Line2D([], [], linestyle="", marker=marker, color=color, markersize=10, label=label)
+            for name, (label, marker, color, _) in NETWORKS.items()
+            if name in networks
         ]
         handles.append(Line2D([], [], linestyle=":", color="black", linewidth=2, label="chance"))
-        self.figure_.legend(
-            handles=handles, loc="outside lower center", ncols=len(handles), fontsize=BIG, frameon=False
-        )
-        return self
+        place: dict[str, Any] = {"loc": "outside lower center", "ncols": len(handles), "frameon": False}
+        axes[0].figure.legend(handles=handles, fontsize=BIG, **place)
+        return self._drawn(axes)
 
-    def _one(self, axis: Any, score: str, methods: list[str]) -> None:
-        attrs = self.table.attrs
-        lower = attrs.get("better", {}).get(score) == "lower"
+    def _lower(self, score: str) -> bool:
+        return self.table.attrs.get("better", {}).get(score) == "lower"
+
+    def _order(self, score: str) -> list[str]:
+        """Return the methods, the best first, those that know no network last."""
+        networks, names = (self.table.index.get_level_values(level) for level in ("network", "method"))
+        plain = set(names[networks == "none"])
+        best = self.table[score, "value"].groupby(level="method").max() * (1 if self._lower(score) else -1)
+        return sorted(names.unique(), key=lambda name: (name in plain, np.nan_to_num(best[name])))
+
+    def _plot_score(self, axis: Axes, score: str, methods: list[str]) -> None:
+        attrs, lower, values = self.table.attrs, self._lower(score), self.table[score]
         level = attrs.get("chance", {}).get(score)
-        values = self.table[score]
-        if "none" in values.index.get_level_values(0):
-            plain = values.loc["none", "value"].dropna()
-            if len(plain):
-                best = plain.min() if lower else plain.max()
-                start = plain.max() if lower else plain.min()
-                axis.axvspan(*sorted((start if level is None else level, best)), color="0.9", zorder=0)
+        plain = values["value"][values.index.get_level_values("network") == "none"].dropna()
+        if len(plain):
+            worst, best = sorted(plain.agg(["min", "max"]), reverse=lower)
+            axis.axvspan(*sorted((worst if level is None else level, best)), color="0.9", zorder=0)
         if level is not None:
             axis.axvline(level, color="black", linestyle=":", linewidth=2, zorder=1)
-        for (network, method), row in values.iterrows():
-            if method not in methods or np.isnan(row["value"]):
-                continue
-            _, marker, color = NETWORKS[network]
-            place = methods.index(method) + {"trained": -0.13, "untrained": 0.17, "none": 0.0}[network]
+        for (network, method), row in values[values["value"].notna()].iterrows():
+            _, marker, color, shift = NETWORKS[network]
             ends = np.nan_to_num([[row["value"] - row["low"]], [row["high"] - row["value"]]]).clip(min=0)
-            axis.errorbar(
-                row["value"], place, xerr=ends, fmt=marker, color=color, markersize=9, markeredgewidth=2, elinewidth=2.5
-            )
+            look: dict[str, Any] = {"markersize": 9, "markeredgewidth": 2, "elinewidth": 2.5}
+            axis.errorbar(row["value"], methods.index(method) + shift, xerr=ends, fmt=marker, color=color, **look)
         title = attrs.get("titles", {}).get(score, score)
         axis.set_title(f"{title}\n{'lower' if lower else 'higher'} is better", fontsize=BIG)
         axis.tick_params(axis="x", labelsize=BIG - 2)
-        axis.xaxis.set_major_locator(plt.MaxNLocator(3))
+        axis.xaxis.set_major_locator(MaxNLocator(3))
         axis.grid(axis="y", alpha=0.35)
         sns.despine(ax=axis)
 
 
 @dataclass
-class ScoresDisplay:
+class ScoresDisplay(Display):
     """Scores with their confidence intervals, one under another.
 
     Parameters
@@ -216,33 +171,20 @@ class ScoresDisplay:
     """
 
     scores: pd.DataFrame | dict[str, pd.DataFrame]
-    ax_: Any = field(default=None, repr=False)
-    figure_: Any = field(default=None, repr=False)
 
-    @classmethod
-    def from_report(cls, scores: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | None = None) -> ScoresDisplay:
-        """Draw `scores`; see the class."""
-        return cls(scores).plot(ax)
+    from_report = Maker()
 
-    def plot(self, ax: Axes | None = None) -> ScoresDisplay:
+    def plot(self, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         tables = {"": self.scores} if isinstance(self.scores, pd.DataFrame) else self.scores
         names = [re.sub(r"(.+)/(.+)", r"\1 (\2)", name) for name in next(iter(tables.values())).index]
-        if ax is None:
-            _, ax = plt.subplots(figsize=(8, 1 + 0.36 * len(names)), layout="constrained")
+        (ax,) = panels(ax, 1, (8, 1 + 0.36 * len(names)))
         for number, (model, table) in enumerate(tables.items()):
             rows = np.arange(len(names)) + 0.24 * (number - (len(tables) - 1) / 2)
             value = table["value"].to_numpy()
             spread = np.stack([value - table["low"], table["high"] - value]).clip(min=0)
-            ax.errorbar(
-                value,
-                rows,
-                xerr=spread,
-                fmt="os^D"[number % 4],
-                color=COLORS[number % len(COLORS)],
-                capsize=4,
-                label=model,
-            )
+            look: dict[str, Any] = {"fmt": "os^D"[number % 4], "color": COLORS[number % len(COLORS)], "capsize": 4}
+            ax.errorbar(value, rows, xerr=spread, label=model, **look)
         ax.set_yticks(range(len(names)), names, fontsize=12)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
@@ -250,5 +192,4 @@ class ScoresDisplay:
         if len(tables) > 1:
             ax.legend(fontsize=11)
         sns.despine(ax=ax)
-        self.figure_, self.ax_ = ax.figure, ax
-        return self
+        return self._drawn(ax)

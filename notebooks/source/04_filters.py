@@ -41,12 +41,11 @@ print(origin)
 print(f"{len(searched)} pictures are searched")
 
 # %%
-display = cv.plots.ArchitectureDisplay.from_summary(cv.models.summary(model))
-_ = cv.series.save_figure(run, display.figure_, "04_network")
+cv.models.summary(model)
 
 # %% [markdown]
-# Each orange block is a convolution, and each of its channels is one filter. The block's height is the side of the maps; its depth says how many filters
-# there are.
+# Each row is a layer, from the picture at the top to the answer at the bottom. A `Conv2D` is a convolution, and each of its channels is one filter: an output of
+# 64 × 64 × 16, say, is 16 filters, each with a map of 64 × 64 places. On the way down the maps get smaller, and the filters more.
 #
 # ## Reading the first layer
 #

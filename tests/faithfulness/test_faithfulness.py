@@ -375,7 +375,7 @@ def test_the_tests_can_be_drawn() -> None:
     assert display.ax_.get_ylabel().startswith("SSIM")
     with pytest.raises(CrackvizError, match="expected one of rank"):
         plots.RandomisationDisplay.from_test(test, column="beauty")
-    with pytest.raises(CrackvizError, match="'probability' or 'logit'"):
+    with pytest.raises(CrackvizError, match="unit is 'percent'; expected one of probability, logit"):
         plots.PerturbationCurvesDisplay.from_curves(curves, unit="percent")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from crackviz import CrackvizError, plots
+from crackviz.plots.drawing import Display, Maker
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +24,38 @@ def close() -> Iterator[None]:
 
 IMAGES = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
 MAPS = np.random.default_rng(1).normal(size=(3, 16, 16)).astype(np.float32) * np.array([1, 5, 0])[:, None, None]
+
+
+MADE = {
+    f"{name}.{maker}": getattr(plots, name)
+    for name in plots.__all__
+    if isinstance(getattr(plots, name), type) and issubclass(getattr(plots, name), Display)
+    for maker, value in vars(getattr(plots, name)).items()
+    if isinstance(value, Maker)
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_maker_takes_what_the_class_takes_and_its_help_names_it_all(name: str) -> None:
+    make, own = getattr(MADE[name], name.split(".")[1]), inspect.signature(MADE[name])
+    taken = inspect.signature(make).parameters
+    assert [*taken] == [*own.parameters, "ax"] and make.__qualname__ == name
+    for parameter in taken.values():
+        assert (parameter.kind is parameter.KEYWORD_ONLY) == (parameter.default is not parameter.empty)
+        assert parameter.name in make.__doc__.split("Parameters\n---")[1]
+    assert "Draw on `ax`" in make.__doc__
+
+
+def test_what_a_maker_is_given_reaches_the_display() -> None:
+    assert len(MADE) >= 12
+    axes = plt.subplots(1, 3)[1]
+    display = plots.ImagesDisplay.from_images(IMAGES, titles=["a", "b", "c"], ax=axes)
+    assert display.titles == ["a", "b", "c"] and display.ax_ is axes and display.figure_ is axes[0].figure
+    assert plots.ImagesDisplay(IMAGES).figure_ is None, "nothing is drawn yet"
+    with pytest.raises(TypeError, match="tiles"):
+        plots.ImagesDisplay.from_images(IMAGES, tiles=["a"])
+    with pytest.raises(TypeError, match="positional"):
+        plots.ImagesDisplay.from_images(IMAGES, ["a", "b", "c"])
 
 
 def titles(axes: np.ndarray) -> list[str]:
@@ -92,7 +126,7 @@ def test_any_number_of_images(count: int) -> None:
 def test_wrong_counts_and_shapes_are_refused() -> None:
     with pytest.raises(CrackvizError, match="upsample=True"):
         plots.AttributionDisplay.from_maps(IMAGES, MAPS[:, :4, :4])
-    with pytest.raises(CrackvizError, match="2 titles for 3 images"):
+    with pytest.raises(CrackvizError, match="images has 3, titles has 2"):
         plots.AttributionDisplay.from_maps(IMAGES, MAPS, titles=["a", "b"])
     with pytest.raises(CrackvizError, match="no image"):
         plots.ImagesDisplay.from_images([])
@@ -133,6 +167,28 @@ def test_history_marks_the_kept_epoch() -> None:
     assert loss.get_legend().get_texts()[-1].get_text() == "kept: epoch 2"
     assert list(accuracy.lines[1].get_ydata()) == [0.5, 0.8, 0.6]
     assert loss.get_ylabel() == "cross-entropy [nats]" and loss.get_ylim()[0] == 0
+
+
+def test_randomisation_shows_the_mean_and_all_that_the_draws_reach() -> None:
+    values = {"cam": [[1, 0.5, 0.1], [1, 0.3, -0.3]], "edges": [[1, 1, 1], [1, 1, 1]]}
+    test = pd.DataFrame(
+        [
+            {"method": name, "draw": draw, "step": step, "layer": ("trained", "top", "low")[step], "rank": value}
+            for name, draws in values.items()
+            for draw, line in enumerate(draws)
+            for step, value in enumerate(line)
+        ]
+    )
+    axis = plots.RandomisationDisplay.from_test(test, names={"cam": "Grad-CAM"}).ax_
+    for line, name in zip(axis.lines, values, strict=False):
+        assert list(line.get_xdata()) == [0, 1, 2]
+        assert line.get_ydata() == pytest.approx(np.mean(values[name], axis=0))
+    band = axis.collections[0].get_paths()[0].vertices
+    assert band[band[:, 0] == 2, 1].min() == pytest.approx(-0.3) and band[band[:, 0] == 2, 1].max() == pytest.approx(
+        0.1
+    )
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["Grad-CAM", "edges"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["trained", "top", "low"]
 
 
 def test_scores_show_their_intervals() -> None:
@@ -220,13 +276,13 @@ def test_a_square_is_cut_off_at_the_border() -> None:
 def test_wrong_grids_are_refused() -> None:
     with pytest.raises(CrackvizError, match="no map to draw"):
         plots.AttributionGridDisplay.from_maps(IMAGES, {})
-    with pytest.raises(CrackvizError, match="Maps of 'one' of shape"):
+    with pytest.raises(CrackvizError, match=r"Maps of 'one' have shape \(2, 16, 16\); expected \(3, 16, 16\)"):
         plots.AttributionGridDisplay.from_maps(IMAGES, {"one": MAPS[:2]})
     with pytest.raises(CrackvizError, match="rows is 'down'"):
         plots.AttributionGridDisplay.from_maps(IMAGES, METHODS, rows="down")
     with pytest.raises(CrackvizError, match=r"NaN or infinity \(number 1\)"):
         plots.AttributionDisplay.from_maps(IMAGES, np.where(np.arange(3)[:, None, None] == 1, np.nan, MAPS))
-    with pytest.raises(CrackvizError, match="2 logits for 3 images"):
+    with pytest.raises(CrackvizError, match="images has 3, logits has 2"):
         plots.AttributionDisplay.from_maps(IMAGES, MAPS, logits=[1, 2])
 
 
@@ -244,7 +300,7 @@ def test_kernels_say_what_black_and_white_stand_for() -> None:
     assert not color_bars(own.figure_) and titles(own.ax_)[:3] == ["0\nall zero", "1\n±0.1", "2\n±0.2"]
     assert titles(plots.KernelsDisplay.from_kernels(images[1:2], np.array([0.3])).ax_) == ["0\n±0.3"]
     assert plots.KernelsDisplay.from_kernels(np.resize(images, (40, 3, 3, 3)), np.full(40, 0.3)).ax_.shape == (5, 8)
-    with pytest.raises(CrackvizError, match="2 limits for 5 kernels"):
+    with pytest.raises(CrackvizError, match="images has 5, limits has 2"):
         plots.KernelsDisplay.from_kernels(images, np.ones(2))
 
 
@@ -292,26 +348,3 @@ def test_all_dead_maps_are_drawn_without_warning(recwarn: pytest.WarningsRecorde
     assert (
         titles(display.ax_[0])[1:] == ["the map is zero"] * 2 and not color_bars(display.figure_) and not recwarn.list
     )
-
-
-def test_the_architecture_shows_every_layer() -> None:
-    table = pd.DataFrame(
-        {
-            "kind": ["InputLayer", "Conv2D", "GlobalAveragePooling2D", "Dense"],
-            "output": ["32 × 32 × 3", "16 × 16 × 8", "8", "1"],
-            "weights": [0, 1224, 0, 9],
-        },
-        index=["image", "conv1", "gap", "logit"],
-    )
-    display = plots.ArchitectureDisplay.from_summary(table)
-    texts = [text.get_text() for text in display.ax_.texts if text.get_text()]
-    assert texts[1] == "conv1\nConv2D\n16 × 16 × 8\n1,224 weights" and len(texts) == 4
-    image, conv, gap, logit = display.ax_.patches[::3]
-    assert image.get_height() > conv.get_height() > gap.get_height() == logit.get_height()
-    long = pd.concat([table] * 10)
-    wrapped = plots.ArchitectureDisplay.from_summary(long)
-    assert len([text for text in wrapped.ax_.texts if text.get_text()]) == 40
-    open_size = table.assign(output=["None × None × 3", "None × None × 8", "8", "1"])
-    plots.ArchitectureDisplay.from_summary(open_size).figure_.canvas.draw()
-    with pytest.raises(CrackvizError, match="no layer"):
-        plots.ArchitectureDisplay.from_summary(table.iloc[:0])
