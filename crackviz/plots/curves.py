@@ -40,32 +40,25 @@ class RandomisationDisplay(Display):
         check_choice("column", self.column, self.test.columns.difference(["method", "draw", "step", "layer"]))
         (ax,) = panels(ax, 1, (10, 5.2))
         names = {name: (self.names or {}).get(str(name), str(name)) for name in self.test["method"].unique()}
-        count = len(names)
-        sns.lineplot(
-            self.test.assign(method=self.test["method"].map(names)),
-            x="step",
-            y=self.column,
-            hue="method",
-            style="method",
-            palette=[COLORS[i % len(COLORS)] for i in range(count)],
-            dashes=[["", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65)][i % 4] for i in range(count)],
-            markers=["osD^vP"[i % 6] for i in range(count)],
-            errorbar=("pi", 100),  # from the smallest to the largest
-            err_kws={"alpha": 0.15, "linewidth": 0},
-            linewidth=3,
-            markersize=10,
-            markeredgewidth=0,
-            ax=ax,
-        )
+        looks = {
+            "palette": [COLORS[i % len(COLORS)] for i in range(len(names))],
+            "dashes": [["", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65)][i % 4] for i in range(len(names))],
+            "markers": ["osD^vP"[i % 6] for i in range(len(names))],
+        }
+        sizes = {"linewidth": 3, "markersize": 10, "markeredgewidth": 0}
+        band = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.15, "linewidth": 0}}  # from the smallest to the largest
+        shown = self.test.assign(method=self.test["method"].map(names))
+        what = {"x": "step", "y": self.column, "hue": "method", "style": "method"}
+        sns.lineplot(shown, **what, **looks, **sizes, **band, ax=ax)
         layers = self.test.drop_duplicates("step").set_index("step")["layer"].sort_index()
         ax.axhline(0, color="0.4", linewidth=1)
         ax.set_ylim(-1.05, 1.05)
         ax.set_xticks(layers.index, layers, fontsize=BIG - 2, rotation=20 if len(layers) > 7 else 0)
         ax.tick_params(axis="y", labelsize=BIG - 2)
         ax.set_xlabel("weights drawn anew down to this layer", fontsize=BIG)
-        what = "rank correlation" if self.column.startswith("rank") else "SSIM"
+        likeness = "rank correlation" if self.column.startswith("rank") else "SSIM"
         which = " (absolute values)" if self.column.endswith("_abs") else ""
-        ax.set_ylabel(f"{what}\nwith the trained map{which}", fontsize=BIG)
+        ax.set_ylabel(f"{likeness}\nwith the trained map{which}", fontsize=BIG)
         ax.legend(fontsize=BIG - 2, loc="lower right", ncols=2)
         sns.despine(ax=ax)
         return self._drawn(ax)

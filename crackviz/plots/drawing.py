@@ -176,4 +176,4 @@ def add_color_bar(
 
 def title_lines(titles: Sequence[str] | None) -> int:
     """Count the lines of the longest of `titles`."""
-    return max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
+    return max((title.count("\n") + 1 for title in (() if titles is None else titles)), default=0)

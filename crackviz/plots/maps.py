@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
@@ -98,15 +97,13 @@ class AttributionDisplay(Display):
         """Draw on `ax` (an array of at least 2 N axes: images, then maps), or on a new figure."""
         _check(self.images, {"": self.maps}, self.masks)
         count = len(self.images)
-        columns = min(count, self.columns or 6)
+        columns = min(count, self.columns or 6) if ax is None else count
         rows = -(-count // columns)
+        size = 2 * rows * columns
         lines = title_lines(_headings(self.images, self.titles, self.logits))
-        size = 2 * count if ax is not None else 2 * rows * columns
         _, axes = some_axes(ax, size, columns, (2.1 + 1.2 / columns, 2.1 + 0.11 * lines))
-        if ax is None:  # rows of images and of maps take turns
-            pairs = axes.reshape(rows, 2, columns).swapaxes(0, 1).reshape(2, -1)[:, :count]
-        else:
-            pairs = axes.ravel()[:size].reshape(2, count)
+        turns = axes.ravel()[:size].reshape(rows, 2, columns)  # a row of images, a row of their maps
+        pairs = turns.swapaxes(0, 1).reshape(2, -1)[:, :count]
         limits = scale_limits(self.maps, self.scale)
         against = " (blue: against)" if limits[0][0] < 0 else ""
         one_bar = len(set(limits)) == 1 and limits[0][0] < limits[0][1]
@@ -192,13 +189,13 @@ class AttributionGridDisplay(Display):
             elif headings is not None:
                 _side(axis, headings[i])
         for column, name in zip(table.T[1:], self.maps, strict=True):
-            self._plot_method(figure, column, name, down)
+            self._plot_method(column, name, down)
         if isinstance(self.scale, tuple):
             label = self.label if isinstance(self.label, str) else "raw value"
             add_color_bar(figure, axes.ravel().tolist(), self.scale, label)
         return self._drawn(axes)
 
-    def _plot_method(self, figure: Figure, axes: np.ndarray, name: str, down: bool) -> None:
+    def _plot_method(self, axes: np.ndarray, name: str, down: bool) -> None:
         maps = self.maps[name]
         limits = scale_limits(maps, self.scale)
         for i, axis in enumerate(axes):
@@ -220,7 +217,7 @@ class AttributionGridDisplay(Display):
             if not down:
                 options = {"location": "bottom" if len(axes) <= 4 else "top", "aspect": 10}
                 options |= {"fraction": 0.1 * share, "pad": 0.04 * share}
-            add_color_bar(figure, axes.tolist(), limits[0], "raw value" if unit is None else unit, **options)
+            add_color_bar(axes[0].figure, axes.tolist(), limits[0], "raw value" if unit is None else unit, **options)
 
 
 def _side(axis: Axes, text: str) -> None:
@@ -280,8 +277,7 @@ class LadderDisplay(Display):
 
         ``ax_`` is an array (N, layers + 1).
         """
-        missing = [name for name in self.maps if name not in self.ladder.index]
-        if missing:
+        if missing := [name for name in self.maps if name not in self.ladder.index]:
             raise CrackvizError(
                 f"The ladder doesn't hold {', '.join(map(repr, missing))}; expected layers of "
                 f"{', '.join(map(str, self.ladder.index))}."
@@ -331,13 +327,12 @@ def square(axis: Axes, centre: tuple[float, float], side: float, style: str = "-
     style, color : str
         Of the line.
     """
-    low, high = axis.get_xlim(), sorted(axis.get_ylim())
-    corners = [
+    limits = sorted(axis.get_ylim()), sorted(axis.get_xlim())
+    (top, bottom), (left, right) = (
         (max(middle - side / 2, 0) - 0.5, min(middle + side / 2 - 0.5, limit[1]))
-        for middle, limit in zip(centre, (high, low), strict=True)
-    ]
-    (top, bottom), (left, right) = corners
+        for middle, limit in zip(centre, limits, strict=True)
+    )
     patch = Rectangle((left, top), right - left, bottom - top, fill=False, linestyle=style, edgecolor=color)
-    width = 1.5 if side > 0.06 * (high[1] - high[0]) else 0.8
+    width = 1.5 if side > 0.06 * np.ptp(limits[0]) else 0.8
     patch.set(linewidth=width, path_effects=[withStroke(linewidth=2 * width, foreground="white")])
     axis.add_patch(patch)
