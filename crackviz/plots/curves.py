@@ -40,16 +40,14 @@ class RandomisationDisplay(Display):
         check_choice("column", self.column, self.test.columns.difference(["method", "draw", "step", "layer"]))
         (ax,) = panels(ax, 1, (10, 5.2))
         names = {name: (self.names or {}).get(str(name), str(name)) for name in self.test["method"].unique()}
-        looks = {
-            "palette": [COLORS[i % len(COLORS)] for i in range(len(names))],
-            "dashes": [["", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65)][i % 4] for i in range(len(names))],
-            "markers": ["osD^vP"[i % 6] for i in range(len(names))],
-        }
-        sizes = {"linewidth": 3, "markersize": 10, "markeredgewidth": 0}
+        looks: dict[str, Any] = {"linewidth": 3, "markersize": 10, "markeredgewidth": 0}
+        looks["palette"] = [COLORS[i % len(COLORS)] for i in range(len(names))]
+        looks["dashes"] = [["", (3.7, 1.6), (6.4, 1.6, 1, 1.6), (1, 1.65)][i % 4] for i in range(len(names))]
+        looks["markers"] = ["osD^vP"[i % 6] for i in range(len(names))]
         band = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.15, "linewidth": 0}}  # from the smallest to the largest
         shown = self.test.assign(method=self.test["method"].map(names))
         what = {"x": "step", "y": self.column, "hue": "method", "style": "method"}
-        sns.lineplot(shown, **what, **looks, **sizes, **band, ax=ax)
+        sns.lineplot(shown, **what, **looks, **band, ax=ax)
         layers = self.test.drop_duplicates("step").set_index("step")["layer"].sort_index()
         ax.axhline(0, color="0.4", linewidth=1)
         ax.set_ylim(-1.05, 1.05)

@@ -48,6 +48,7 @@ class ImagesDisplay(Display):
         ax: Any = None,
     ) -> ImagesDisplay:
         """Draw `images` with the truth and the predicted probability of label 1; mistakes get a thick frame."""
+        check_lengths(images=images, labels=labels, probabilities=probabilities)
         titles, frames = [], []
         for label, probability in zip(labels, probabilities, strict=True):
             right = (probability >= threshold) == bool(label)

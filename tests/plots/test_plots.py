@@ -134,6 +134,8 @@ def test_wrong_counts_and_shapes_are_refused() -> None:
         plots.AttributionDisplay.from_maps(IMAGES, MAPS, titles=["a", "b"])
     with pytest.raises(CrackvizError, match="no image"):
         plots.ImagesDisplay.from_images([])
+    with pytest.raises(CrackvizError, match="labels has 2"):
+        plots.ImagesDisplay.from_predictions(IMAGES, [1, 0], [0.9, 0.8, 0.2])
     with pytest.raises(CrackvizError, match="don't fit on 2 axes"):
         plots.ImagesDisplay.from_images(IMAGES, ax=plt.subplots(1, 2)[1])
 
