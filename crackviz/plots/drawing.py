@@ -12,7 +12,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -20,6 +20,8 @@ from crackviz import CrackvizError
 
 SIGNED = "vlag"  # perceptually uniform, blue - white - red, safe for colour-blind readers
 ONE_SIDED = "inferno"
+FOR, AGAINST, UNSIGNED = "#d7191c", "#2c7bb6", "#e08214"  # hues over a grey picture, safe for colour-blind readers
+OPACITY = 0.8  # of the largest value: what lies beneath stays visible
 COLORS = sns.color_palette("colorblind")
 FONT = 11  # of titles, in points: a cell is 2.1 inches wide, so it can be read from the back row
 BIG = 15  # the same for curves and tables of scores, which fill the page
@@ -143,7 +145,10 @@ def color_map(limits: tuple[float, float]) -> Colormap:
 
 
 def overlay(axis: Axes, image: np.ndarray, values: np.ndarray, limits: tuple[float, float]) -> None:
-    """Draw `image` in grey with `values` over it, the more opaque the farther from 0.
+    """Draw `image` in grey with `values` over it: one hue above 0, one below, opaque in proportion to |value|.
+
+    A colour map that is white at 0 would whiten what is just beside 0 and leave 0 itself grey, a dark line along every
+    change of sign, where the picture has no line. Two fixed hues blend into the picture instead.
 
     Parameters
     ----------
@@ -156,16 +161,33 @@ def overlay(axis: Axes, image: np.ndarray, values: np.ndarray, limits: tuple[flo
     axis.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=1)
     low, high = limits
     if low < high:
-        opacity = np.clip(np.abs(values) / max(abs(low), abs(high)), 0, 1) ** 0.5
-        axis.imshow(values, cmap=color_map(limits), vmin=low, vmax=high, alpha=0.85 * opacity)
+        hues = ListedColormap([AGAINST, FOR] if low < 0 else [UNSIGNED])
+        opacity = OPACITY * np.clip(np.abs(values) / max(abs(low), abs(high)), 0, 1)
+        span = max(abs(low), abs(high))
+        axis.imshow(values, cmap=hues, vmin=-span if low < 0 else 0, vmax=span, alpha=opacity)
     axis.axis("off")
 
 
+def overlay_colors(limits: tuple[float, float]) -> Colormap:
+    """Return the colours of :func:`overlay` as they look on white."""
+    span = max(abs(limits[0]), abs(limits[1]))
+    values = np.linspace(*limits, 257)
+    hues = np.where(values[:, np.newaxis] < 0, to_rgb(AGAINST), to_rgb(FOR if limits[0] < 0 else UNSIGNED))
+    return ListedColormap(1 - OPACITY * np.abs(values / span)[:, np.newaxis] * (1 - hues))
+
+
 def add_color_bar(
-    figure: Figure, axes: Any, limits: tuple[float, float], label: str, location: str = "right", **options: Any
+    figure: Figure,
+    axes: Any,
+    limits: tuple[float, float],
+    label: str,
+    location: str = "right",
+    *,
+    colors: Colormap | None = None,
+    **options: Any,
 ) -> None:
-    """Add the colour bar of :func:`overlay` beside `axes`."""
-    mappable = ScalarMappable(Normalize(*limits), color_map(limits))
+    """Add a colour bar beside `axes`: that of :func:`overlay`, or of other `colors`."""
+    mappable = ScalarMappable(Normalize(*limits), overlay_colors(limits) if colors is None else colors)
     options = {"fraction": 0.04, "pad": 0.02, "aspect": 25, **options}
     bar = figure.colorbar(mappable, ax=axes, location=location, **options)
     bar.set_label(label, fontsize=FONT)

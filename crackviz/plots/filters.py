@@ -193,7 +193,7 @@ class ActivationMapsDisplay(Display):
             for k, axis in enumerate(row[1:]):
                 self._plot_map(axis, n, k, limits[n * shown.shape[1] + k])
         if self.scale != "image" and limits and limits[0][0] < limits[0][1]:
-            add_color_bar(figure, axes.ravel().tolist(), limits[0], self.label)
+            add_color_bar(figure, axes.ravel().tolist(), limits[0], self.label, colors=color_map(limits[0]))
         return self._drawn(axes)
 
     def _plot_map(self, axis: Axes, n: int, k: int, limits: tuple[float, float]) -> None:

@@ -9,9 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from crackviz import CrackvizError, plots
-from crackviz.plots.drawing import Display, Maker
+from crackviz.plots.drawing import AGAINST, FOR, UNSIGNED, Display, Maker
 
 
 @pytest.fixture(autouse=True)
@@ -98,17 +99,49 @@ def test_all_maps_zero_is_drawn_without_warning_or_bar(recwarn: pytest.WarningsR
     assert not recwarn.list
 
 
-def test_zero_is_the_middle_of_the_colours_and_transparent() -> None:
-    _, axis = plt.subplots()
-    values = np.zeros((4, 4), np.float32)
-    values[0, 0], values[3, 3] = 2, -2
-    plots.overlay(axis, np.ones((4, 4, 3), np.float32), values, (-2, 2))
-    drawn = axis.images[1]
-    assert (drawn.norm.vmin, drawn.norm.vmax) == (-2, 2)
-    alpha = drawn.get_alpha()
-    assert alpha[1, 1] == 0 and alpha[0, 0] == alpha[3, 3] > 0.5
-    red, blue = drawn.cmap(1.0), drawn.cmap(0.0)
-    assert red[0] > red[2] and blue[2] > blue[0]
+def drawn_pixels(grey: float, values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """What the overlay shows of values over a uniform patch, a pixel a value: (H, W, 3) in [0, 1]."""
+    height, width = values.shape
+    figure = plt.figure(figsize=(width / 50, height / 50), dpi=50)
+    axis = figure.add_axes((0, 0, 1, 1))
+    plots.overlay(axis, np.full((height, width, 3), grey, np.float32), values, limits)
+    figure.canvas.draw()
+    shown = np.asarray(figure.canvas.buffer_rgba())[..., :3] / 255  # type: ignore[attr-defined]
+    plt.close(figure)
+    assert shown.shape == (height, width, 3)
+    return shown
+
+
+@pytest.mark.parametrize("grey", [0.2, 0.4, 0.6, 0.8])
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_the_overlay_draws_no_line_that_is_in_neither_picture_nor_map(grey: float, low: float) -> None:
+    ramp = np.linspace(low, 1, 201, dtype=np.float32)
+    shown = drawn_pixels(grey, np.tile(ramp, (20, 1)), (low, 1))[10]
+    for side, hue in ((ramp <= 0, AGAINST), (ramp >= 0, FOR if low < 0 else UNSIGNED)):
+        ends = np.array([to_rgb(hue), [grey] * 3])
+        assert (shown[side] >= ends.min(axis=0) - 0.006).all() and (shown[side] <= ends.max(axis=0) + 0.006).all()
+        steps = np.diff(shown[side], axis=0) * np.sign(ends[0] - grey) * (1 if hue != AGAINST else -1)
+        assert (steps >= -0.006).all(), "each colour goes one way, from the picture to the hue"
+
+
+def test_zero_is_transparent_and_the_more_the_more_opaque() -> None:
+    values = np.linspace(-2, 2, 101, dtype=np.float32)[np.newaxis].repeat(10, axis=0)
+    shown = drawn_pixels(0.5, values, (-2, 2))[5]
+    away = np.abs(shown - 0.5).max(axis=1)
+    assert away[50] < 0.005
+    assert away[[0, 100]] == pytest.approx(2 * away[[25, 75]], rel=0.05), "opacity is linear"
+    assert shown[100, 0] > shown[100, 2] and shown[0, 2] > shown[0, 0], "red for, blue against"
+    assert drawn_pixels(0.5, np.clip(values, 0, 2), (0, 2))[5, 100, 0] > 0.7, (
+        "maps without sign have a hue of their own"
+    )
+
+
+def test_the_bar_shows_the_overlay_on_white() -> None:
+    figure, axis = plt.subplots()
+    plots.add_color_bar(figure, axis, (-2, 2), "logits")
+    mappable = figure.axes[1]._colorbar.mappable  # type: ignore[attr-defined]
+    values = np.linspace(-2, 2, 101, dtype=np.float32)[np.newaxis].repeat(10, axis=0)
+    assert mappable.to_rgba(values[5])[:, :3] == pytest.approx(drawn_pixels(1.0, values, (-2, 2))[5], abs=0.012)
 
 
 @pytest.mark.parametrize("count", [1, 7, 40])
