@@ -5,6 +5,8 @@ SHELL := /bin/sh
 DATA ?=                # folder of a data set; empty: synthetic concrete
 OUT ?= runs/series     # run folder
 MAX ?= 0               # pictures used of DATA; 0: all
+N ?= 00                # notebook of a lesson
+LAB ?=                 # options of JupyterLab, such as --no-browser
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
@@ -12,7 +14,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(she
 # What .venv was made from, and where: another lock file, another Python or a moved folder makes it anew.
 KEY = $$(cksum < requirements.lock) $(CURDIR) $(PYTHON)
 
-.PHONY: help setup run test fast lab notebooks lint clean
+.PHONY: help setup run test fast lab lesson notebooks lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,8 +48,11 @@ fast: setup  ## the quick tests alone (under 3 minutes)
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy crackviz
 
-lab: setup  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+lab: setup  ## open JupyterLab: the first notebook, and the theory beside it
+	@$(BIN)/python -m crackviz.series.lab 00 $(LAB)
+
+lesson: setup  ## the same for another notebook: make lesson N=06
+	@$(BIN)/python -m crackviz.series.lab '$(strip $(N))' $(LAB)
 
 notebooks: setup  ## make the committed notebooks anew from notebooks/source
 	@$(BIN)/python notebooks/build.py

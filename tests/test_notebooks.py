@@ -143,8 +143,9 @@ def test_every_claim_was_checked_in_the_committed_run(source: Path) -> None:
 
 def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
     theory = (ROOT / "THEORY.md").read_text(encoding="utf-8")
-    stated = re.findall(r"^\s*[-*] \*\*(T\d+\.\d+)\*\*", theory, re.MULTILINE)
+    stated = re.findall(r'^\s*[-*] <a id="t[\d.]+"></a>\*\*(T\d+\.\d+)\*\*', theory, re.MULTILINE)
     assert len(stated) == len(set(stated))
+    assert re.findall(r'<a id="(t\d+\.\d+)"></a>', theory) == [id.lower() for id in stated], "each has its own anchor"
     made = {id: source.stem for source in SOURCES for id in claims_of(source)}
     assert set(made) == set(stated)
     assert set(re.findall(r"T\d+\.\d+", theory)) <= set(stated)
