@@ -31,6 +31,9 @@ setup:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	echo "$(KEY)" > $(VENV)/.complete.part; \
+	mkdir -p $(VENV)/etc/ipython; \
+	echo "c.IPKernelApp.capture_fd_output = False  # TensorFlow's start-up lines stay out of notebooks" \
+		> $(VENV)/etc/ipython/ipython_kernel_config.py; \
 	mv $(VENV)/.complete.part $(VENV)/.complete; \
 	echo 'Ready.'
 

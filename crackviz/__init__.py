@@ -37,6 +37,10 @@ __all__ = ["CrackvizError", *_SUBMODULES]
 class CrackvizError(Exception):
     """A mistake that the caller can mend: the message says what was found, what was expected, what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the message, without the lines of ours that led to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def __getattr__(name: str) -> ModuleType:
     if name in _SUBMODULES:

@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from chromium import CHROMIUM, MISSING, open_page
+from made import write_notebook
+from nbclient import NotebookClient
 
 from crackviz import CrackvizError
 from crackviz.series import lab
@@ -82,6 +85,27 @@ def text_of(found: dict[str, Any]) -> str:
 def links_of(text: str) -> list[str]:
     text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
     return [link for link in re.findall(r"\]\(([^()\s]+)\)", text) if not re.match(r"https?:|mailto:", link)]
+
+
+KERNEL_SETTINGS = Path(sys.prefix) / "etc" / "ipython" / "ipython_kernel_config.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not KERNEL_SETTINGS.is_file(), reason="an environment that make setup hasn't made")
+def test_the_first_cells_show_no_red_block(tmp_path: Path) -> None:
+    cells = ["import keras\nimport tensorflow as tf", "_ = tf.zeros(1)", "from crackviz import attribution"]
+    notebook = nbformat.read(write_notebook(tmp_path / "a.ipynb", cells), as_version=4)
+    NotebookClient(notebook).execute()
+    assert [cell.outputs for cell in notebook.cells] == [[], [], []]
+
+
+def test_a_mistake_shows_its_message_alone(tmp_path: Path) -> None:
+    cells = ["from crackviz import data", "data.index('nowhere')"]
+    notebook = nbformat.read(write_notebook(tmp_path / "a.ipynb", cells), as_version=4)
+    NotebookClient(notebook, allow_errors=True).execute()
+    (output,) = notebook.cells[1].outputs
+    shown = "\n".join(output.traceback)
+    assert shown.startswith("CrackvizError: There is no folder") and "Traceback" not in shown and "line" not in shown
 
 
 @pytest.mark.slow
