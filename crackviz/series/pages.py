@@ -72,8 +72,10 @@ def _converted(content: Any) -> str:
 
 def _hold(soup: BeautifulSoup, beside: Path) -> None:
     """Put pictures that lie `beside` the notebook into the page, and take out all else that a browser would fetch."""
-    for element in soup.find_all(["script", "link", "iframe", "object", "embed", "base", "meta", "form"]):
+    for element in soup.find_all(["script", "link", "iframe", "object", "embed", "base", "meta"]):
         element.decompose()
+    for element in soup.find_all("form"):
+        element.unwrap()
     for element in soup.find_all(src=True):
         source = str(element["src"])
         kind = mimetypes.guess_type(source)[0] or ""

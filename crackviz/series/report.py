@@ -107,7 +107,7 @@ def figures_of(run: Path) -> dict[str, list[dict[str, str]]]:
         try:
             with Image.open(path) as image:
                 source = str(image.info.get("Source", ""))
-        except OSError:
+        except (OSError, ValueError):
             continue  # not a picture: nothing to show
         found.setdefault(source, []).append({"name": path.stem, "file": path.name})
     return found
@@ -287,7 +287,7 @@ def _picture(table: pd.DataFrame, metrics: Sequence[str], fixed: list[str]) -> s
     from crackviz import plots
 
     ended = table[table[list(metrics)].notna().any(axis=1)]
-    if ended.empty or len(ended[list(fixed)].drop_duplicates()) > _PLOTTED:
+    if ended.empty or len(ended[fixed].drop_duplicates()) > _PLOTTED:
         return ""
     joined = {", ".join(axes): ended[axes].astype(str).agg(", ".join, axis=1) for axes in (fixed[1:], fixed) if axes}
     ended = ended.assign(**joined)

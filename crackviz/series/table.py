@@ -96,11 +96,12 @@ def flattened(value: Mapping[str, Any], between: str = ".") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(item, Mapping):
-            found[str(key)] = item
-        elif isinstance(item.get("value"), int | float) and "low" in item and "high" in item:
-            found |= {key: item["value"], **{f"{key}{between}{bound}": item[bound] for bound in ("low", "high")}}
-        else:
-            found |= {f"{key}{between}{name}": leaf for name, leaf in flattened(item, between).items()}
+            found[key] = item
+            continue
+        inner = dict(item)
+        if isinstance(inner.get("value"), int | float) and {"low", "high"} <= inner.keys():
+            found[key] = inner.pop("value")
+        found |= {f"{key}{between}{name}": leaf for name, leaf in flattened(inner, between).items()}
     return found
 
 

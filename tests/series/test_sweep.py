@@ -474,11 +474,11 @@ def test_a_run_is_repeated_and_compared(place: Path, monkeypatch: pytest.MonkeyP
     assert [d.name for d in series.compare("first", "small", rtol=0)] == ["changing.x"]
     monkeypatch.setenv("SHIFT", "0.4")
     found = series.compare("first", run("moved"))
-    assert [str(d) for d in found] == [
+    assert [re.sub(r"\d+\.\d grey", "many grey", str(d)) for d in found] == [
         "claim T0.1 of changing: holds before, missing now",
         "claim T0.2 of changing: missing before, holds now",
         "number changing.x: 2.0 before, 2.4 now",  # but not the time
-        "figure square: as it was before, 47.2 grey levels off now",
+        "figure square: as it was before, many grey levels off now",
     ]
     kept = json_of(series.write_comparison(found, "first", "moved"))
     assert len(kept["differences"]) == 4 and kept["with"] == str(place / "first")

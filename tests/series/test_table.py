@@ -56,12 +56,12 @@ def glance(run: Path) -> Run:
 
 def test_results_become_columns() -> None:
     results = {
-        "03": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75}, "n": 3, "model": "net", "many": [1, 2]},
+        "03": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75, "n": 9}, "n": 3, "model": "net", "many": [1, 2]},
         "08": {"scores": {"a/b": {"f1": 1.0}}, "nothing": None, "low": {"value": 1.0}},
     }
     assert flattened(results) == {
         "03.accuracy": 0.5, "03.accuracy.low": 0.25, "03.accuracy.high": 0.75, "03.n": 3, "03.model": "net",
-        "03.many": [1, 2], "08.scores.a/b.f1": 1.0, "08.nothing": None, "08.low.value": 1.0,
+        "03.accuracy.n": 9, "03.many": [1, 2], "08.scores.a/b.f1": 1.0, "08.nothing": None, "08.low.value": 1.0,
     }  # fmt: skip
 
 
