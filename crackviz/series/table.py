@@ -134,15 +134,9 @@ def compared(table: pd.DataFrame, axes: Sequence[str], patterns: Sequence[str] =
     CrackvizError
         If a pattern matches no number.
     """
-    import pandas as pd
-
-    numbers = [
-        str(name)
-        for name in table.columns
-        if name not in (*FACTS, *axes)
-        and not str(name).endswith((".low", ".high"))
-        and pd.api.types.is_numeric_dtype(table[name])
-    ]
+    left_out = {*FACTS, *axes}
+    numbers = [str(name) for name in table.select_dtypes(["number", "bool"]) if name not in left_out]
+    numbers = [name for name in numbers if not name.endswith((".low", ".high"))]
     found: dict[str, None] = {}
     for pattern in patterns:
         matching = fnmatch.filter(numbers, pattern)
@@ -170,9 +164,9 @@ def interval(values: Any) -> tuple[float, float]:
     import pandas as pd
     from scipy import stats
 
-    known = pd.Series(values, dtype=float).dropna()
-    half = stats.t.ppf(0.975, len(known) - 1) * known.sem()
-    return float(known.mean() - half), float(known.mean() + half)
+    known = pd.Series(values, dtype=float)
+    half = float(stats.t.ppf(0.975, known.count() - 1) * known.sem())
+    return float(known.mean()) - half, float(known.mean()) + half
 
 
 def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -183,12 +177,18 @@ def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> p
     pandas.DataFrame
         The axes, ``runs``, and for each metric its mean, ``.low`` and ``.high`` (NaN for a single run).
     """
+    from scipy import stats
+
     fixed = [axis for axis in axes if axis != REPLICATE]
     known = table[table[list(metrics)].notna().any(axis=1)] if metrics else table
     groups = known.groupby(fixed or (lambda row: 0), sort=False, dropna=False)
     found = groups.size().to_frame("runs")
     for metric in metrics:
-        found[metric] = groups[metric].mean()
-        bounds = groups[metric].apply(interval)
-        found[f"{metric}.low"], found[f"{metric}.high"] = bounds.str[0], bounds.str[1]
+        of = groups[metric].agg(["mean", "sem", "count"])
+        half = stats.t.ppf(0.975, of["count"] - 1) * of["sem"]  # as in `interval`, for all at once
+        found[metric], found[f"{metric}.low"], found[f"{metric}.high"] = (
+            of["mean"],
+            of["mean"] - half,
+            of["mean"] + half,
+        )
     return found.reset_index(drop=not fixed)
