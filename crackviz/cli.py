@@ -57,11 +57,6 @@ Examples:
   crackviz report runs/seeds                      the table and the page of a sweep anew
   crackviz report runs/a runs/b --out runs/both --metric '03_evaluation.*'
 """
-_RERUN = """\b
-Examples:
-  crackviz rerun runs/series
-  crackviz rerun runs/series --rtol 0.05          made on another machine: trainings differ a little
-"""
 
 
 @click.group(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -237,7 +232,7 @@ def list_(folder: str) -> None:
 def show(run: str) -> None:
     """Tell what the run folder RUN holds: outcomes, claims, parameters, and what it was made with."""
     with _stopping():
-        from crackviz.series.show import describe_run
+        from crackviz.series.report import describe_run
 
         click.echo(describe_run(run))
 
@@ -253,34 +248,6 @@ def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...]) -> None:
     with _stopping():
         many = len(runs) > 1 or (Path(runs[0]) / "sweep.json").exists()
         _say_where(series.summarise_runs(runs, out=out, metrics=metrics) if many else series.report(runs[0]))
-
-
-@main.command(epilog=_RERUN, short_help="Repeat a run and compare the two.")
-@click.argument("run", metavar="RUN")
-@click.option("--out", default="", metavar="FOLDER", help="The second run's folder; default: RUN-again.")
-@click.option("--rtol", default=1e-3, show_default=True, help="Relative tolerance of numbers.")
-@click.option("--atol", default=1e-6, show_default=True, help="Absolute tolerance of numbers.")
-@click.option("--figures", default=3.0, show_default=True, help="Mean difference of figures, in grey levels of 255.")
-@_timeout
-def rerun(run: str, out: str, rtol: float, atol: float, figures: float, timeout: float) -> None:
-    """Repeat the run in the folder RUN, and compare claims, numbers and figures.
-
-    The exit code is 0 if the second run is like the first, 1 if it differs, 2 if it cannot be repeated.
-    """
-    from crackviz import series
-
-    with _stopping():
-        second, noted = series.rerun(run, out=out, timeout=_seconds(timeout))
-        for change in noted:
-            click.echo(f"changed since: {change}")
-        found = series.compare(run, second, rtol=rtol, atol=atol, figure_tolerance=figures)
-        series.write_comparison(found, Path(run).resolve(), second, noted)
-        for difference in found:
-            click.echo(str(difference))
-        _say_where(second / "index.html")
-        if found:
-            raise _fail(f"{len(found)} differences from {run}; they are in {_near(second / 'comparison.json')}.", 1)
-        click.echo(f"Like {run}: outcomes, claims, numbers and figures.")
 
 
 # --- what the commands share ----------------------------------------------------------------------------------------

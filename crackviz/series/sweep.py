@@ -419,7 +419,7 @@ def _finish(folder: Path, out: str, grid: Grid, record: dict[str, Any]) -> str:
 
 
 def _summary(folder: Path, record: dict[str, Any], metrics: Sequence[str], strict: bool = False) -> Path:
-    from crackviz.series.summary import summarise
+    from crackviz.series.report import summarise
 
     hashes = Hashes()
     runs = []
@@ -469,7 +469,7 @@ def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics:
     folders = [Path(run).expanduser().resolve() for run in runs]
     if len(folders) == 1 and (record := read_json(folders[0] / "sweep.json")):
         return _summary(folders[0], record, metrics or record["grid"]["metrics"], strict=True)
-    from crackviz.series.summary import summarise
+    from crackviz.series.report import summarise
 
     for folder in folders:
         existing_config(folder)

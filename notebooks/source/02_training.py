@@ -277,6 +277,7 @@ cv.series.write_results(
     run,
     "02_training",
     {
+        "headlines": ["gap_cnn_deep: validation accuracy"],  # compared first, where many runs are
         "gap_cnn: epochs": len(small_history),
         "gap_cnn: lowest validation loss": float(small_history["val_loss"].min()),
         "gap_cnn_deep: epochs": len(history),

@@ -533,10 +533,12 @@ print(f"{one['pictures']} pictures in {one['groups']} groups")
 
 # %%
 results = {model.name: result} | results
+first = ("accuracy", "recall/crack", "precision/crack", "roc_auc", "calibration_error")
 cv.series.write_results(
     run,
     "03_evaluation",
     {
+        "headlines": [f"scores.{name}" for name in first],  # compared first, where many runs are
         "model": origin,
         "scores": result["scores"],
         "prevalence": prevalence,

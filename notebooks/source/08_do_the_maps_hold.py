@@ -374,6 +374,7 @@ cv.series.write_results(
     run,
     "08_do_the_maps_hold",
     {
+        "headlines": ["scores.trained/grad_cam.evidence_4px"],  # compared first, where many runs are
         "model": origin,
         "pictures": int(scores.attrs["images"]),
         "scores": {"/".join(row): values.loc[row].round(4).to_dict() for row in values.index},

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from crackviz import CrackvizError, claims, series, synthetic
 from crackviz.series import lesson, notebooks
-from crackviz.series.report import _mathml
+from crackviz.series.pages import _mathml
 
 OPENING = """from crackviz import series
 from crackviz.claims import claim
@@ -49,6 +49,7 @@ FIRST = [
     "  '<style>@import url(https://example.org/a.css); b {background: url(\"https://example.org/b.png\")}</style>'\n"
     '  \'<p style="background: url(//example.org/c.png)">styled</p><link rel="stylesheet" href="https://example.org/d.css">\'\n'
     '  \'<img src="x.png"><img src="data:," srcset="https://example.org/e.png 2x"><iframe src="https://example.org"></iframe>\'))\n'
+    'display(HTML(\'<a href="javascript:x()" onclick="x()">odd link</a><form action="https://example.org"></form>\'))\n'
     "display(Latex(r'$\\frac{a}{b}$'))\n"
     "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x', 'version_major': 2, 'version_minor': 0},"
     " 'text/plain': 'a bar'}, raw=True)",
@@ -403,7 +404,9 @@ def test_no_page_loads_anything(done: Path) -> None:
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert Loads(text).found == []
-        assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
+        assert (
+            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'" in text
+        )
 
 
 def test_the_check_of_pages_sees_what_loads() -> None:
@@ -434,6 +437,7 @@ def test_a_notebook_page_shows_maths_code_and_pictures(done: Path) -> None:
     assert '<a href="https://example.org">a link</a>' in body
     assert "gone" in body
     assert "gone.md" not in body
+    assert "odd link" in body and '<a href="javascript' not in page and "<form" not in page
 
 
 @pytest.mark.slow
@@ -470,6 +474,19 @@ def test_a_report_of_notebooks_run_by_hand(tmp_path: Path) -> None:
     assert "a &lt; b" in index.read_text(encoding="utf-8")
     with pytest.raises(CrackvizError, match="no run folder"):
         series.report(tmp_path)
+
+
+def test_a_figure_that_is_cut_off_is_left_out(tmp_path: Path) -> None:
+    run = series.open_run(tmp_path, "03_evaluation")
+    figure, _ = plt.subplots()
+    for name in ("03_cut", "03_whole"):
+        series.save_figure(run, figure, name)
+    plt.close(figure)
+    whole_png = (run / "figures" / "03_cut.png").read_bytes()
+    for damaged in (whole_png[:-2000], whole_png[:500] + b"xxxx" + whole_png[504:]):
+        (run / "figures" / "03_cut.png").write_bytes(damaged)
+        page = series.report(run).read_text(encoding="utf-8")
+        assert "03_whole.png" in page and "03_cut.png" not in page
 
 
 @pytest.mark.slow

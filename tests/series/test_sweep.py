@@ -25,6 +25,7 @@ from crackviz import CrackvizError, series
 from crackviz.cli import main
 from crackviz.series import sweep as sweep_module
 from crackviz.series import workers as workers_module
+from crackviz.series.report import describe_run
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 
@@ -396,9 +397,10 @@ def test_other_folders_are_refused(place: Path) -> None:
         series.run_sweep(series.Grid({"seed": []}, ["tiny.ipynb"]), out="sw2")
     assert "no folder nowhere" in call("list", "nowhere").stderr
     assert call("list", str(place / "held")).output == f"No runs in {place / 'held'}.\n"
-    for command in ("show", "rerun"):
-        result = call(command, "held")
-        assert result.exit_code == 2 and "is no run folder" in result.stderr
+    result = call("show", "held")
+    assert result.exit_code == 2 and "is no run folder" in result.stderr
+    with pytest.raises(CrackvizError, match="is no run folder"):
+        series.compare("held", "held")
 
 
 @pytest.mark.slow
@@ -457,50 +459,70 @@ CHANGING = [
 
 @pytest.mark.slow
 def test_a_run_is_repeated_and_compared(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_notebook(place / "changing.ipynb", CHANGING)
-    series.run_series(["changing.ipynb"], out="first", parameters={"seed": 7}, threads=1)
-    again = call("rerun", "first")
-    assert again.exit_code == 0, again.output
-    assert "Like first: outcomes, claims, numbers and figures." in again.output
-    config = json_of(place / "first-again" / "config.json")
-    assert config["seed"] == 7 and config["hardware"]["threads"] == 1
-    assert config["notebooks"]["changing"]["parameters"]["run"] == str(place / "first-again")
+    def run(out: str, seed: int = 7) -> str:
+        series.run_series(["changing.ipynb"], out=out, parameters={"seed": seed})
+        return out
 
+    write_notebook(place / "changing.ipynb", CHANGING)
+    run("first")
+    assert series.compare("first", run("again")) == []
+    assert [str(d) for d in series.compare("first", run("other seed", 8))] == [
+        "number changing.n: [7, 1] before, [8, 1] now"
+    ]
     monkeypatch.setenv("SHIFT", "0.001")
-    small = call("rerun", "first")
-    assert small.exit_code == 0  # within the tolerances, and run anew
+    assert series.compare("first", run("small")) == []  # within the tolerances
+    assert [d.name for d in series.compare("first", "small", rtol=0)] == ["changing.x"]
     monkeypatch.setenv("SHIFT", "0.4")
-    moved = call("rerun", "first", "--out", "other")
-    assert moved.exit_code == 1
-    for line in ("claim T0.1 of changing: holds before, missing now", "claim T0.2 of changing: missing before, holds",
-                 "number changing.x: 2.0 before, 2.4 now", "figure square: as it was before"):  # fmt: skip
-        assert line in moved.output, moved.output
-    assert "seconds" not in moved.output
-    kept = json_of(place / "other" / "comparison.json")
+    found = series.compare("first", run("moved"))
+    assert [re.sub(r"\d+\.\d grey", "many grey", str(d)) for d in found] == [
+        "claim T0.1 of changing: holds before, missing now",
+        "claim T0.2 of changing: missing before, holds now",
+        "number changing.x: 2.0 before, 2.4 now",  # but not the time
+        "figure square: as it was before, many grey levels off now",
+    ]
+    kept = json_of(series.write_comparison(found, "first", "moved"))
     assert len(kept["differences"]) == 4 and kept["with"] == str(place / "first")
-    assert series.compare("first", "other", rtol=0.5, figure_tolerance=255)[0].kind == "claim"
-    assert [d.kind for d in series.compare("first", "other", rtol=0.5, figure_tolerance=255)] == ["claim", "claim"]
-    monkeypatch.delenv("SHIFT")
+    assert kept["differences"][2] == {"kind": "number", "name": "changing.x", "first": 2.0, "second": 2.4}
+    assert [d.kind for d in series.compare("first", "moved", rtol=0.5, figure_tolerance=255)] == ["claim", "claim"]
+    for wrong in ({"rtol": -1}, {"atol": float("nan")}, {"figure_tolerance": "3"}):
+        with pytest.raises(CrackvizError, match=rf"{next(iter(wrong))} is .*; expected a number from 0 on"):
+            series.compare("first", "moved", **wrong)
 
     write_notebook(place / "changing.ipynb", [*CHANGING, "1"])
-    noted = call("rerun", "first")
-    assert noted.exit_code == 0 and "changed since: changing: the notebook changed" in noted.output
-    assert "cannot be repeated into itself" in call("rerun", "first", "--out", "first").stderr
+    assert "stale: the notebook changed" in describe_run("first")
     (place / "changing.ipynb").unlink()
-    assert "its notebook" in call("rerun", "first").stderr
+    assert "stale: the notebook is gone" in describe_run("first")
 
 
 @pytest.mark.slow
-def test_a_run_whose_data_changed_is_not_repeated(place: Path) -> None:
+def test_what_a_run_lacks_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_notebook(place / "changing.ipynb", CHANGING)
+    series.run_series(["changing.ipynb", "tiny.ipynb"], out="first")
+    with pytest.raises(series.NotebookFailed):
+        series.run_series(["changing.ipynb", "tiny.ipynb"], out="second", parameters={"seed": 3})
+    found = list(map(str, series.compare("first", "second")))
+    assert "outcome tiny: done before, failed now" in found
+    assert "claim T0.1 of tiny: holds before, does not hold now" in found
+    assert "number tiny.accuracy: 0.6 before, missing now" in found
+    series.run_series(["changing.ipynb"], out="third")
+    assert "outcome tiny: done before, missing now" in map(str, series.compare("first", "third"))
+    square = place / "third" / "figures" / "square.png"
+    square.write_bytes(square.read_bytes()[:2000])
+    assert "figure square: as it was before, not to be read" in str(series.compare("first", "third")[-1])
+    square.unlink()
+    assert str(series.compare("first", "third")[-1]) == "figure square: as it was before, missing now"
+    assert str(series.compare("third", "first")[-1]) == "figure square: as it was before, new now"
+
+
+@pytest.mark.slow
+def test_a_run_whose_data_changed_is_stale(place: Path) -> None:
     own = ["parameters: data: str = ''  # pictures", "from pathlib import Path\nlen(list(Path(data).iterdir()))"]
     write_notebook(place / "own.ipynb", own)
     (place / "pictures").mkdir()
     (place / "pictures" / "1.jpg").write_bytes(b"1")
     series.run_series(["own.ipynb"], data="pictures", out="first")
     (place / "pictures" / "1.jpg").write_bytes(b"2")
-    result = call("rerun", "first")
-    assert result.exit_code == 2 and "the data changed since" in result.stderr
-    assert not (place / "first-again").exists()
+    assert "stale: the data changed" in describe_run("first")
 
 
 @pytest.mark.slow
@@ -532,7 +554,7 @@ def test_a_run_goes_on_where_it_was_and_says_what_it_does(place: Path) -> None:
 
 
 def test_commands_explain_themselves_by_example() -> None:
-    for name in ("run", "sweep", "list", "show", "report", "rerun"):
+    for name in ("run", "sweep", "list", "show", "report"):
         text = call(name, "--help").output
         assert re.search(rf"Examples?.*crackviz {name}", text, re.DOTALL), name
 
