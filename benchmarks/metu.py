@@ -42,10 +42,9 @@ def main() -> None:
                 model,
                 table,
                 run / name,
+                training.Recipe(learning_rate=learning_rate),
                 image_size=options.image_size,
-                learning_rate=learning_rate,
                 seed=options.seed,
-                progress=False,
             )
             probabilities = evaluation.predict(model, test, options.image_size)
             figures[name] = {

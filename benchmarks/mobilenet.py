@@ -57,12 +57,13 @@ def main() -> None:
                 model,
                 table,
                 run / stage["name"],
+                training.Recipe(
+                    epochs=min(stage["epochs"], options.epochs or stage["epochs"]),
+                    learning_rate=stage["learning_rate"],
+                    decay=stage["decay"],
+                ),
                 image_size=options.image_size,
-                epochs=min(stage["epochs"], options.epochs or stage["epochs"]),
-                learning_rate=stage["learning_rate"],
-                decay=stage["decay"],
                 seed=options.seed,
-                progress=False,
             )
             best = history.loc[history["val_loss"].idxmin()]
             probabilities = evaluation.predict(model, test, options.image_size)

@@ -37,7 +37,7 @@ def trained(settings: synthetic.Settings, seed: int) -> tuple[keras.Model, dict[
     model = models.build("gap_cnn_deep", settings.image_size, seed=seed)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        training.train(model, table, folder, image_size=settings.image_size, seed=seed, progress=False, **RECIPE)
+        training.train(model, table, folder, training.Recipe(**RECIPE), image_size=settings.image_size, seed=seed)
     test = table[table["split"] == "test"]
     right = (evaluation.predict(model, test, settings.image_size) >= 0.5) == test["label"]
     return model, {"accuracy": float(right.mean()), "training s": round(time.perf_counter() - began, 1)}

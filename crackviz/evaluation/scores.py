@@ -37,7 +37,8 @@ def predict(model: keras.Model, table: pd.DataFrame, image_size: int = 128, *, b
     numpy.ndarray
         float32 (N,), the probability of label 1; or (N, k), one column a class, for k > 2 classes.
     """
-    probabilities = model.predict(data.pipeline(table, image_size, batch_size=batch_size), verbose=0)
+    with data.pipeline(table, image_size, batch_size=batch_size) as feed:
+        probabilities = model.predict(feed, verbose=0)
     if probabilities.shape[-1] == 2:
         return probabilities[:, 1]
     return probabilities[:, 0] if probabilities.shape[-1] == 1 else probabilities

@@ -45,11 +45,11 @@ if not 0 < prevalence < 1 or cost_of_missing <= 0:
     raise ValueError("prevalence must lie between 0 and 1, and cost_of_missing above 0")
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, network=network)
+net = cv.models.find(run, network=network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-shipped = cv.models.chosen(run, network=network)[0] is None
-test = cv.training.unseen(run, table, network=network)
-print(origin)
+test = cv.training.unseen(net, table)
+print(net.origin)
 print(f"{len(test):,} of {(table['split'] == 'test').sum():,} test pictures are new to it")
 
 # %% [markdown]
@@ -188,7 +188,7 @@ claim(
 
 # %%
 validation = table[table["split"] == "validation"]
-new = table[(table["split"] == "validation") & ~cv.training.seen(run, table, network=network)]
+new = table[(table["split"] == "validation") & ~cv.training.seen(net, table)]
 validation = new if new["label"].nunique() == 2 else validation
 validation_labels = validation["label"].to_numpy()
 validation_logits = cv.evaluation.log_odds(cv.evaluation.predict(model, validation, image_size))
@@ -361,7 +361,7 @@ _ = cv.series.save_figure(run, figure, "03_prevalence")
 # right: divide the odds by those of the training pictures, multiply them by those of the wall. One can correct each probability, or, once for all, the threshold.
 
 # %%
-learnt = 0.5 if shipped else table.loc[table["split"] == "train", "label"].mean()  # the shipped one saw half and half
+learnt = 0.5 if net.shipped else table.loc[table["split"] == "train", "label"].mean()  # the shipped: half and half
 on_wall = cv.evaluation.correct_prior(scaled, learnt, prevalence)
 corrected = cv.evaluation.threshold_by_cost(cost_of_missing, learnt=learnt, actual=prevalence)
 print(
@@ -539,7 +539,7 @@ cv.series.write_results(
     "03_evaluation",
     {
         "headlines": [f"scores.{name}" for name in first],  # compared first, where many runs are
-        "model": origin,
+        "model": net.origin,
         "scores": result["scores"],
         "prevalence": prevalence,
         "temperature": temperature,

@@ -33,11 +33,12 @@ run = cv.series.open_run(run, "04_filters")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
+net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
+fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 searched = fair.sample(frac=1, random_state=seed).drop_duplicates("group").head(n_searched)  # no near-duplicates
-print(origin)
+print(net.origin)
 print(f"{len(searched)} pictures are searched")
 
 # %%
@@ -261,7 +262,7 @@ cv.series.write_results(
     run,
     "04_filters",
     {
-        "model": origin,
+        "model": net.origin,
         "pictures searched": len(searched),
         "layer": last,
         "channels": [int(channel) for channel in channels],

@@ -86,14 +86,14 @@ _ = cv.series.save_figure(run, display.figure_, "09_habit")
 # We train a network on it, as in notebook 02, but without augmentation, which would turn the bars about.
 
 # %%
-recipe = {"image_size": image_size, "epochs": epochs, "patience": epochs, "learning_rate": 0.005, "decay": 0.93}
-recipe |= {"augment": False, "seed": seed}
+recipe = cv.training.Recipe(epochs=epochs, patience=epochs, learning_rate=0.005, decay=0.93, augment=False)
 
 
 def taught(table, name, **changes):
     """Return a network trained on a table with a split, by the recipe or with changes to it."""
     model = cv.models.build("gap_cnn_deep", image_size, seed=seed)
-    cv.training.train(model, table, run / f"09_{name}", **{**recipe, **changes})
+    changed = replace(recipe, **changes)
+    cv.training.train(model, table, run / f"09_{name}", changed, image_size=image_size, seed=seed)
     return model
 
 
@@ -372,7 +372,7 @@ claim(
 # 2. Paint the marks over instead: set `pictures[marks]` to each picture's mean colour, and ask the first network again. Why is this a worse experiment than rendering the wall anew?
 # 3. The share can be small although the mark decides. Build such a case: which marks have no place in the picture?
 # 4. How many pictures does the cure need? Balance only a fifth of the set (`shortcut_correlation=0.72`).
-# 5. Does the network of notebook 02 read scale bars? Put `cv.models.load_or_pretrained(run)` to the experiment, with pairs of its own image size.
+# 5. Does the network of notebook 02 read scale bars? Put `cv.models.find(run).load()` to the experiment, with pairs of its own image size.
 #
 # **Solutions.** 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the
 # box's doing. 3: a cast of colour (`colour_cast`), a lens, a JPEG quality: the evidence lies on neither crack nor mark, and `elsewhere` in the result of `shortcut_share` says so. 4: less than one would think changes the maps,

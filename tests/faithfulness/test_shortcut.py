@@ -275,8 +275,8 @@ def test_a_planted_mark_is_found_and_an_absent_one_is_not(tmp_path: Path) -> Non
     for name, one in {"planted": settings, "without": replace(settings, shortcut="")}.items():
         table = data.split(data.index(synthetic.dataset(one)))
         model = models.build("gap_cnn_deep", 64)
-        recipe: dict[str, Any] = {"epochs": 20, "patience": 20, "learning_rate": 3e-3, "decay": 0.93, "augment": False}
-        training.train(model, table, tmp_path / name, image_size=64, progress=False, **recipe)
+        recipe = training.Recipe(epochs=20, patience=20, learning_rate=3e-3, decay=0.93, augment=False)
+        training.train(model, table, tmp_path / name, recipe, image_size=64)
         maps = attribution.thin_cam(model, marked[cracked])
         shares[name] = faithfulness.shortcut_share(maps, crack[cracked], bar[cracked], resamples=0)["pooled"]["value"]
         change = faithfulness.counterfactual(model, marked[~cracked], plain[~cracked], resamples=0)
