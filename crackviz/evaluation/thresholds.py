@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,10 @@ from scipy.stats import norm
 from sklearn import metrics
 
 from crackviz import CrackvizError
-from crackviz.evaluation.calibration import check_probabilities, correct_prior
+from crackviz.bootstrap import PICTURES, Bootstrap
+from crackviz.contracts import check_number
+from crackviz.evaluation.calibration import correct_prior
+from crackviz.evaluation.predictions import Predictions
 
 
 def threshold_by_cost(
@@ -158,8 +160,7 @@ def precision_at(
     prevalence: float | Sequence[float] | np.ndarray,
     *,
     threshold: float = 0.5,
-    groups: np.ndarray | Sequence[Any] | None = None,
-    confidence: float = 0.95,
+    bootstrap: Bootstrap = PICTURES,
 ) -> pd.DataFrame:
     r"""Return the precision that these pictures promise where cracks have another prevalence.
 
@@ -176,11 +177,9 @@ def precision_at(
         Shares of cracked pictures, between 0 and 1.
     threshold : float
         "crack" from this probability on.
-    groups : sequence (N,), optional
-        Group of each picture. Where the pictures of a group are alike in being right or wrong, the rates count as
-        measured on so many fewer pictures (the design effect).
-    confidence : float
-        Coverage of the intervals, in (0, 1).
+    bootstrap : Bootstrap
+        Its groups and confidence count; nothing is drawn. Where the pictures of a group are alike in being right or
+        wrong, the rates count as measured on so many fewer pictures (the design effect).
 
     Returns
     -------
@@ -200,18 +199,16 @@ def precision_at(
     independently estimated quantities*, Statistical Methods in Medical Research 25, 2016), of which precision is a
     falling function. The two rates are taken as independent. ``THEORY.md`` T3.
     """
-    labels, probabilities = _binary(labels, probabilities)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    if groups.shape != labels.shape:
-        raise CrackvizError(f"{len(groups)} groups for {len(labels)} pictures; expected one each.")
-    if not 0 <= threshold <= 1 or not 0 < confidence < 1:
-        raise CrackvizError(f"threshold is {threshold} and confidence {confidence}; expected [0, 1] and (0, 1).")
+    found = _binary(labels, probabilities, threshold)
+    groups = bootstrap.members(len(found.labels))
     shares = np.atleast_1d(np.asarray(prevalence, dtype=float))
     for share in shares:
         _check_share("prevalence", share)
-    alarm = probabilities >= threshold
-    found, false = (_rate(alarm[labels == label], groups[labels == label], confidence) for label in (1, 0))
-    (recall, low_recall, high_recall), (false_rate, low_false, high_false) = found, false
+    rates = []
+    for label in (1, 0):
+        these = found.labels == label
+        rates.append(_rate(found.predicted[these], groups[these], bootstrap.confidence))
+    (recall, low_recall, high_recall), (false_rate, low_false, high_false) = rates
     least = _ratio_low(false_rate, low_false, recall, high_recall)
     most = _ratio_low(recall, low_recall, false_rate, high_false)
     with np.errstate(invalid="ignore"):
@@ -252,27 +249,21 @@ def _ratio_low(a: float, low: float, b: float, high: float) -> float:
 
 def _roc(labels: np.ndarray | Sequence[int], probabilities: np.ndarray) -> pd.DataFrame:
     """Threshold, recall and specificity at every threshold that makes a difference, from the highest."""
-    labels, probabilities = _binary(labels, probabilities)
-    false_rate, recall, threshold = metrics.roc_curve(labels, probabilities, drop_intermediate=False)
+    found = _binary(labels, probabilities)
+    false_rate, recall, threshold = metrics.roc_curve(found.labels, found.probabilities, drop_intermediate=False)
     return pd.DataFrame({"threshold": threshold, "recall": recall, "specificity": 1 - false_rate})
 
 
-def _binary(labels: np.ndarray | Sequence[int], probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and probabilities as arrays (N,), or refuse them."""
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
-    if probabilities.ndim == 2 and probabilities.shape[1] <= 2:  # one sigmoid unit, or a softmax over two
-        probabilities = probabilities[:, -1]
-    if labels.ndim != 1 or labels.shape != probabilities.shape:
+def _binary(labels: np.ndarray | Sequence[int], probabilities: np.ndarray, threshold: float = 0.5) -> Predictions:
+    """Return what is said of two classes, both of them there, or refuse it."""
+    found = Predictions(np.asarray(labels), probabilities, threshold)
+    if not found.binary:
+        raise CrackvizError(f"There are probabilities of {found.k} classes; a threshold is for two classes.")
+    if len(np.unique(found.labels)) < 2:
         raise CrackvizError(
-            f"Labels of shape {labels.shape} and probabilities of shape {probabilities.shape} don't belong together; "
-            "expected (N,) both: a threshold is for two classes."
+            f"All labels are {found.labels[0]}; expected both 0 and 1. Recall and false alarms need pictures of both."
         )
-    if set(np.unique(labels)) != {0, 1}:
-        raise CrackvizError(
-            f"Labels are {np.unique(labels)[:9]}; expected both 0 and 1. Recall and false alarms need pictures of both."
-        )
-    check_probabilities(probabilities)
-    return labels, probabilities
+    return found
 
 
 def _check_costs(cost_of_missing: float, cost_of_alarm: float) -> None:
@@ -281,6 +272,4 @@ def _check_costs(cost_of_missing: float, cost_of_alarm: float) -> None:
 
 
 def _check_share(name: str, share: float) -> float:
-    if not 0 < share < 1:
-        raise CrackvizError(f"{name} is {share}; expected a share between 0 and 1, such as 0.01.")
-    return share
+    return check_number(name, float(share), 0, 1, inclusive=False)
