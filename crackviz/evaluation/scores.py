@@ -100,11 +100,7 @@ def evaluate(
     Raises
     ------
     CrackvizError
-        Where there is nothing to score, or lengths, labels, probabilities or bounds don't fit.
-
-    Notes
-    -----
-    ``THEORY.md`` T3.
+        Where there is nothing to score, or lengths, labels, probabilities or bounds don't fit. ``THEORY.md`` T3.
     """
     found = Predictions(np.asarray(labels), probabilities, threshold)
     _check_names(class_names, found.k)

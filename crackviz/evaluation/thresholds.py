@@ -51,7 +51,7 @@ def threshold_by_cost(
     -----
     Elkan: *The foundations of cost-sensitive learning*, IJCAI 2001. ``THEORY.md`` T3.
     """
-    _check_costs(cost_of_missing, cost_of_alarm)
+    _check_costs(cost_of_missing=cost_of_missing, cost_of_alarm=cost_of_alarm)
     threshold = cost_of_alarm / (cost_of_alarm + cost_of_missing)
     if (learnt is None) != (actual is None):
         raise CrackvizError(f"learnt is {learnt} and actual {actual}; give both shares, or neither.")
@@ -96,9 +96,10 @@ def cost_curve(
     CrackvizError
         Where labels and probabilities don't fit, or a cost or the prevalence is out of its range.
     """
-    _check_costs(cost_of_missing, cost_of_alarm)
+    _check_costs(cost_of_missing=cost_of_missing, cost_of_alarm=cost_of_alarm)
     curve = _roc(labels, probabilities)
-    share = float(np.mean(labels)) if prevalence is None else _check_share("prevalence", prevalence)
+    share = float(np.mean(labels)) if prevalence is None else prevalence
+    check_number("prevalence", share, 0, 1, inclusive=False)
     missed, alarmed = 1 - curve["recall"], 1 - curve["specificity"]
     return curve.assign(cost=cost_of_missing * share * missed + cost_of_alarm * (1 - share) * alarmed)
 
@@ -146,7 +147,7 @@ def threshold_for(
     reached = curve[curve[name] >= wanted - 1e-12]  # 0.95 of 20 pictures is 19, whatever floats make of it
     threshold = reached["threshold"].max() if name == "recall" else reached["threshold"].min()
     if not np.isfinite(threshold):  # above the surest picture, which is a sound one
-        threshold = np.nextafter(np.max(probabilities), 2.0)
+        threshold = np.nextafter(curve["threshold"].iloc[1], 2.0)
     if threshold > 1:
         raise CrackvizError(
             f"A specificity of {wanted} can't be reached: at least one sound picture has probability 1. Ask for less."
@@ -203,24 +204,16 @@ def precision_at(
     groups = bootstrap.members(len(found.labels))
     shares = np.atleast_1d(np.asarray(prevalence, dtype=float))
     for share in shares:
-        _check_share("prevalence", share)
-    rates = []
-    for label in (1, 0):
-        these = found.labels == label
-        rates.append(_rate(found.predicted[these], groups[these], bootstrap.confidence))
-    (recall, low_recall, high_recall), (false_rate, low_false, high_false) = rates
+        check_number("prevalence", float(share), 0, 1, inclusive=False)
+    alarm, cracked = found.predicted, found.labels == 1
+    recall, low_recall, high_recall = _rate(alarm[cracked], groups[cracked], bootstrap.confidence)
+    false_rate, low_false, high_false = _rate(alarm[~cracked], groups[~cracked], bootstrap.confidence)
     least = _ratio_low(false_rate, low_false, recall, high_recall)
     most = _ratio_low(recall, low_recall, false_rate, high_false)
     with np.errstate(invalid="ignore"):
         value = shares * recall / (shares * recall + (1 - shares) * false_rate)
-    return pd.DataFrame(
-        {
-            "value": value,
-            "low": shares * most / (shares * most + 1 - shares),
-            "high": shares / (shares + (1 - shares) * least),
-        },
-        index=pd.Index(shares, name="prevalence"),
-    )
+    low, high = shares * most / (shares * most + 1 - shares), shares / (shares + (1 - shares) * least)
+    return pd.DataFrame({"value": value, "low": low, "high": high}, index=pd.Index(shares, name="prevalence"))
 
 
 def _rate(happened: np.ndarray, groups: np.ndarray, confidence: float) -> tuple[float, float, float]:
@@ -266,10 +259,6 @@ def _binary(labels: np.ndarray | Sequence[int], probabilities: np.ndarray, thres
     return found
 
 
-def _check_costs(cost_of_missing: float, cost_of_alarm: float) -> None:
-    if not (0 < cost_of_missing < np.inf and 0 < cost_of_alarm < np.inf):
-        raise CrackvizError(f"Costs are {cost_of_missing} and {cost_of_alarm}; expected numbers above 0.")
-
-
-def _check_share(name: str, share: float) -> float:
-    return check_number(name, float(share), 0, 1, inclusive=False)
+def _check_costs(**costs: float) -> None:
+    for name, cost in costs.items():
+        check_number(name, cost, 0, inclusive=False)

@@ -1,8 +1,7 @@
 """Whether a map lies on the crack: scores against masks, made for thin objects.
 
-Maps are float (N, H, W), masks bool (N, H, W) or what
-:func:`truth` made of them. Every score for single images is NaN where the mask is empty: where there is no crack,
-no map can find one, and neither can it miss.
+Maps are float (N, H, W), masks bool (N, H, W) or what :func:`truth` made of them. Every score for single images is
+NaN where the mask is empty: where there is no crack, no map can find one, and neither can it miss.
 """
 
 from __future__ import annotations
@@ -17,6 +16,9 @@ from sklearn.metrics import precision_recall_curve
 from crackviz import CrackvizError
 from crackviz.contracts import check_maps, check_number
 from crackviz.faithfulness.truth import Masks, Truth, truth
+
+DISTANCES = (0, 2, 4, 8)
+"""Of the evidence near the crack, in px."""
 
 
 class PooledF1(NamedTuple):
@@ -286,10 +288,7 @@ def disc(radius: float) -> np.ndarray:
     return (steps[:, np.newaxis] ** 2 + steps**2 <= radius**2).astype(float)
 
 
-DISTANCES = (0, 2, 4, 8)
-
-
-def chance_levels(masks: np.ndarray | Truth) -> dict[str, float]:
+def chance_levels(masks: Masks) -> dict[str, float]:
     """Return the chance level of each localisation score that has one, for these masks, as the docstrings state it."""
     known = truth(masks)
     crack = known.masks[known.counted]
@@ -301,7 +300,7 @@ def chance_levels(masks: np.ndarray | Truth) -> dict[str, float]:
     return levels | {"coverage_1px": float((1 - (1 - shares) ** disc(1).sum()).mean())}
 
 
-def localisation_scores(maps: np.ndarray, masks: np.ndarray | Truth) -> tuple[pd.DataFrame, PooledF1]:
+def localisation_scores(maps: np.ndarray, masks: Masks) -> tuple[pd.DataFrame, PooledF1]:
     """Compute all scores against masks.
 
     Parameters

@@ -505,11 +505,11 @@ def test_the_threshold_for_a_duty() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: evaluation.threshold_by_cost(0), "Costs are 0 and 1"),
-        (lambda: evaluation.threshold_by_cost(1, np.inf), "Costs are 1 and inf"),
+        (lambda: evaluation.threshold_by_cost(0), "cost_of_missing is 0; expected a number above 0"),
+        (lambda: evaluation.threshold_by_cost(1, np.inf), "cost_of_alarm is inf"),
         (lambda: evaluation.threshold_by_cost(1, learnt=0.5), "both shares, or neither"),
         (lambda: evaluation.threshold_by_cost(1, learnt=0.5, actual=1), "learnt is 1|actual is 1"),
-        (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=-1), "Costs are -1"),
+        (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=-1), "cost_of_missing is -1"),
         (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=1, prevalence=1), "prevalence is 1"),
         (lambda: evaluation.cost_curve([1, 1], np.array([0.1, 0.2]), cost_of_missing=1), "expected both 0 and 1"),
         (lambda: evaluation.cost_curve([0, 1], np.full((2, 3), 0.3), cost_of_missing=1), "for two classes"),
