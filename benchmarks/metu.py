@@ -52,7 +52,7 @@ def main() -> None:
                 "epochs": len(history),
                 "validation_accuracy": float(history.loc[history["val_loss"].idxmin(), "val_accuracy"]),
                 "training_minutes": round((time.perf_counter() - start) / 60, 1),
-                **evaluation.evaluate(test["label"], probabilities, groups=test["group"]),
+                **evaluation.evaluate(test["label"], probabilities, bootstrap=evaluation.Bootstrap(test["group"])),
             }
             print(name, figures[name]["epochs"], "epochs,", figures[name]["scores"]["accuracy"], flush=True)
         results = Path(__file__).parent / "results"

@@ -72,7 +72,7 @@ def main() -> None:
                 "epochs": len(history),
                 "training_accuracy": float(best["accuracy"]),
                 "validation_accuracy": float(best["val_accuracy"]),
-                **evaluation.evaluate(test["label"], probabilities, groups=test["group"]),
+                **evaluation.evaluate(test["label"], probabilities, bootstrap=evaluation.Bootstrap(test["group"])),
             }
             print(stage["name"], len(history), figures[stage["name"]]["scores"]["accuracy"], flush=True)
         results = Path(__file__).parent / "results"

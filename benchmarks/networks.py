@@ -81,7 +81,7 @@ def milliseconds(model: keras.Model, size: int) -> float:
 
 def classified(model: keras.Model, table: pd.DataFrame, size: int) -> dict[str, float]:
     p = evaluation.predict(model, table, size)
-    scores = evaluation.evaluate(table["label"], p, resamples=0)["scores"]
+    scores = evaluation.evaluate(table["label"], p, bootstrap=evaluation.Bootstrap(resamples=0))["scores"]
     names = {"accuracy": "accuracy", "F1": "f1/crack", "calibration error": "calibration_error", "ROC-AUC": "roc_auc"}
     return {title: scores[name]["value"] for title, name in names.items()}
 

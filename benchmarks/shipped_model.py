@@ -97,8 +97,9 @@ def probabilities(model: keras.Model, table: pd.DataFrame, size: int = SIZE) -> 
 def on_labels(model: keras.Model, table: pd.DataFrame, size: int = SIZE) -> dict[str, Any]:
     threshold = models.metadata(model).threshold
     said = probabilities(model, table, size)
-    result = evaluation.evaluate(table["label"], said, groups=table["group"], threshold=threshold)
-    at_half = evaluation.evaluate(table["label"], said, groups=table["group"])
+    photographs = evaluation.Bootstrap(table["group"])
+    result = evaluation.evaluate(table["label"], said, threshold=threshold, bootstrap=photographs)
+    at_half = evaluation.evaluate(table["label"], said, bootstrap=photographs)
     label = table["label"].to_numpy()
     sound = binomtest(int((said < threshold)[label == 0].sum()), int((label == 0).sum()))
     low, high = sound.proportion_ci(method="wilson")

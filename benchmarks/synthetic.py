@@ -73,7 +73,9 @@ def scores(table: pd.DataFrame, probabilities: np.ndarray, threshold: float) -> 
     from crackviz import evaluation
 
     groups = table["group"].to_numpy()
-    result = evaluation.evaluate(table["label"], probabilities, groups=groups, threshold=threshold)
+    result = evaluation.evaluate(
+        table["label"], probabilities, threshold=threshold, bootstrap=evaluation.Bootstrap(groups)
+    )
     kept = ("accuracy", "precision/crack", "recall/crack", "roc_auc", "calibration_error")
     rounded = {name: {key: round(value, 4) for key, value in result["scores"][name].items()} for name in kept}
     return {"threshold": round(threshold, 4), "confusion_matrix": result["confusion_matrix"], "scores": rounded}

@@ -117,20 +117,19 @@ _ = cv.series.save_figure(run, display.figure_, "08_rivals")
 # %%
 methods = ["grad_cam", "layer_cam", "score_cam", "eigen_cam", "thin_cam", "gradient", "smooth_grad"]
 methods += ["integrated_gradients", "guided_backprop", "occlusion", "rise"]
+arguments = {
+    "smooth_grad": {"n_samples": 16},
+    "integrated_gradients": {"n_samples": 16},
+    "rise": {"n_samples": n_masks},
+}
 scores = faith.score_methods(
     model,
     images,
     masks,
     methods=methods,
     untrained=["grad_cam", "thin_cam", "gradient", "guided_backprop"],
-    options={
-        "smooth_grad": {"n_samples": 16},
-        "integrated_gradients": {"n_samples": 16},
-        "rise": {"n_samples": n_masks},
-    },
-    perturbed=n_perturbed,
-    groups=some["group"],
-    seed=seed,
+    options=faith.Options(arguments, perturbed=n_perturbed, seed=seed),
+    bootstrap=cv.evaluation.Bootstrap(some["group"], resamples=500, seed=seed),
 )
 values = scores.xs("value", axis=1, level=1)
 values.round(2)

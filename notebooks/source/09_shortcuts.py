@@ -109,8 +109,9 @@ test = table[table["split"] == "test"]
 
 
 def accuracy(labels, probabilities, groups):
-    """Return the accuracy with its interval."""
-    return cv.evaluation.evaluate(labels, probabilities, groups=groups, seed=seed)["scores"]["accuracy"]
+    """Return the accuracy with its interval, from drawing whole photographs."""
+    result = cv.evaluation.evaluate(labels, probabilities, bootstrap=cv.evaluation.Bootstrap(groups, seed=seed))
+    return cv.evaluation.report(result).loc["accuracy"].to_dict()
 
 
 with_habit = accuracy(test["label"], cv.evaluation.predict(shrewd, test, image_size), test["group"])
@@ -162,7 +163,8 @@ draw_maps(shrewd, "09_maps_habit")
 def share_of(model, method="thin_cam"):
     """Return the shortcut share of a method's maps, on cracked pictures with a mark."""
     maps = explain.METHODS[method](model, pictures[cracked])
-    return cv.faithfulness.shortcut_share(maps, cracks[cracked], marks[cracked], groups=photos[cracked], seed=seed)
+    drawn = cv.evaluation.Bootstrap(photos[cracked], seed=seed)
+    return cv.faithfulness.shortcut_share(maps, cracks[cracked], marks[cracked], bootstrap=drawn)
 
 
 methods = ("thin_cam", "grad_cam", "integrated_gradients")
@@ -191,10 +193,11 @@ _ = cv.series.save_figure(run, display.figure_, "09_pair")
 # %%
 def experiment(model):
     """Return what the mark does: on cracked walls, from which it is taken, and on sound ones, to which it is added."""
-    return {
-        kind: cv.faithfulness.counterfactual(model, pictures[these], unmarked[these], groups=photos[these], seed=seed)
-        for kind, these in (("cracked walls", cracked), ("sound walls", ~cracked))
-    }
+    found = {}
+    for kind, these in (("cracked walls", cracked), ("sound walls", ~cracked)):
+        drawn = cv.evaluation.Bootstrap(photos[these], seed=seed)
+        found[kind] = cv.faithfulness.counterfactual(model, pictures[these], unmarked[these], bootstrap=drawn)
+    return found
 
 
 def draw_pairs(found, name):

@@ -315,7 +315,8 @@ pictures = cv.data.load_images(masked["path"], image_size) if len(masked) else N
 rows = {}
 for name, model in networks.items():
     p = cv.evaluation.predict(model, test, image_size)
-    scores = cv.evaluation.evaluate(labels, p, groups=test["group"], resamples=200, seed=seed)["scores"]
+    drawn = cv.evaluation.Bootstrap(test["group"], resamples=200, seed=seed)
+    scores = cv.evaluation.evaluate(labels, p, bootstrap=drawn)["scores"]
     folder = run / "networks" / name
     rows[name] = {
         "weights": model.count_params(),

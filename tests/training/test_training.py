@@ -60,7 +60,7 @@ def test_it_learns_and_keeps_the_best_weights(table: pd.DataFrame, tmp_path: Pat
     model = models.load(tmp_path)
     validation = table[table["split"] == "validation"]
     probabilities = evaluation.predict(model, validation, 32)
-    result = evaluation.evaluate(validation["label"], probabilities, resamples=0)
+    result = evaluation.evaluate(validation["label"], probabilities, bootstrap=evaluation.Bootstrap(resamples=0))
     assert result["scores"]["accuracy"]["value"] > 0.85
     assert result["scores"]["log_loss"]["value"] == pytest.approx(history["val_loss"].min(), abs=1e-4)
     best = history["val_loss"].idxmin() + 1
