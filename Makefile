@@ -7,6 +7,7 @@ OUT ?= runs/series     # run folder
 MAX ?= 0               # pictures used of DATA; 0: all
 N ?= 00                # notebook of a lesson
 LAB ?=                 # options of JupyterLab, such as --no-browser
+JOBS ?= 2              # processes among which the tests are divided; each holds a TensorFlow, about 1 GB
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
@@ -42,11 +43,11 @@ run: setup  ## the whole series, headlessly, on synthetic concrete or DATA=path/
 
 test: setup  ## every test: style, types, library, notebooks
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest
-	@$(BIN)/python -m pytest --nbval-lax notebooks
+	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile
+	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadscope --nbval-lax notebooks
 
 fast: setup  ## the quick tests alone (under 3 minutes)
-	@$(BIN)/python -m pytest -m 'not slow'
+	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile -m 'not slow'
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy crackviz

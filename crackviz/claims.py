@@ -2,8 +2,7 @@
 
 A notebook says ``claim("T6.2", "the signed map sums to logit − bias", error < 1e-4)``. The line that is printed
 holds no digit that depends on the machine, so that nbval can compare it; what was claimed, and whether it holds,
-is kept in ``claims.json`` of the run. The atomic writing of a run's small files lives here too, because
-:mod:`crackviz.series` needs it as well.
+is kept in ``claims.json`` of the run.
 """
 
 from __future__ import annotations

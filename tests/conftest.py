@@ -58,8 +58,9 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of its own for synthetic sets: tests neither rely on the user's cache nor fill it."""
+    """A folder of its own for synthetic sets, of all workers together: tests neither rely on the user's nor fill it."""
+    base = tmp_path_factory.getbasetemp()  # of a worker of pytest-xdist it lies in the run's
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
+        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
         patch.setenv("CRACKVIZ_CACHE", str(folder))
         yield folder

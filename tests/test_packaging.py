@@ -16,9 +16,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+import crackviz
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -77,6 +80,27 @@ def test_required_packages_are_declared() -> None:
 def test_ci_runs_the_command_of_the_readme() -> None:
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
     assert "make test" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    words = {word.strip("(),;") for code in re.findall(r"`([^`\n]+)`", text) for word in code.split()}
+    words |= set(re.findall(r"\]\(([^)]+)\)", text))
+    named = {word for word in words if re.search(r"/|\.(py|md|yml|lock|cff|toml|json|h5|npy|png)$", word)}
+    named -= {"metu/", "file.h5", ".venv/bin/python"}  # a data set's folder, an argument, what make makes
+    named = {word for word in named if not re.search("path/to|NN|NAME", word)}
+    assert len(named) > 40
+    missing = [word for word in named if not [*ROOT.glob(word), *(ROOT / "crackviz").rglob(word)]]
+    assert not missing
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "abstract", "keywords"} <= citation.keys()
+    assert citation["version"] == PROJECT["version"] == crackviz.__version__
+    assert citation["license"] == PROJECT["license"]
+    assert citation["authors"] == [{"name": "crackviz contributors"}]
 
 
 @pytest.mark.parametrize("statement", ["import crackviz", "import crackviz.cli", "from crackviz import data"])

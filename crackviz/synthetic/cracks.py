@@ -1,56 +1,16 @@
-"""Cracks as curves on a photograph, and everything else that is drawn in outline: layers of filled polygons.
+"""Cracks: fractal curves whose width varies on its way.
 
-Positions are (x, y) in px of the photograph. Cracks are fractal curves (random midpoint displacement, as fracture
-lines are self-affine: Mandelbrot, Passoja, Paullay, Nature 308, 1984) whose width varies on its way.
+The curves are made by random midpoint displacement, as fracture lines are self-affine (Mandelbrot, Passoja, Paullay,
+Nature 308, 1984).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Points = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Polygons of one kind that are laid on the surface in one way."""
-
-    kind: str
-    polygons: Points  # (n, corners, 2)
-    opacity: Points  # (n,) in [0, 1]
-    colour: tuple[float, float, float]  # RGB in [0, 1]: painted on, or multiplied with what is there
-    multiply: bool = False
-    softness: float = 0.0  # sigma of the outline [px]
-    ragged: float = 0.0  # how far noise eats into the outline, in units of coverage
-    grain: float = 3.0  # size of that noise [px]
-    relief: float = 0.0  # brightness of the edge that faces the light; negative for what stands out of the wall
-    named: bool = True  # listed among the patch's distractors
-    line: Points = field(default_factory=lambda: np.empty((0, 2)))  # centre line, points less than a px apart
-    plain: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))  # where nobody can miss it
-
-    def clearance(self) -> float:
-        """How far the layer reaches beside its centre line, at most [px]."""
-        return float(np.hypot(*(self.polygons[:, 0] - self.polygons[:, -1]).T).max())
-
-    @cached_property
-    def boxes(self) -> Points:
-        """Left, top, right, bottom of each polygon: (n, 4)."""
-        return np.concatenate([self.polygons.min(axis=1), self.polygons.max(axis=1)], axis=1)
-
-    @cached_property
-    def box(self) -> tuple[float, ...]:
-        """Left, top, right, bottom of all."""
-        return (*self.boxes[:, :2].min(axis=0).tolist(), *self.boxes[:, 2:].max(axis=0).tolist())
-
-
-def on_grid(points: Points) -> Points:
-    """Round to 1/64 px, so that the last bit of a sine on some machine decides no pixel."""
-    return np.round(points * 64) / 64
+from crackviz.synthetic.layers import Layer, Points, blob, dense, joined, on_grid, ribbon, wander
 
 
 def fractal(
@@ -73,42 +33,6 @@ def fractal(
         merged[0::2], merged[1::2] = points, middle
         points = merged
     return points
-
-
-def wander(rng: np.random.Generator, count: int, step: float) -> Points:
-    """Stationary noise along a curve, (count,), mean 0 and variance about 1, correlated over `step` points."""
-    knots = rng.standard_normal(int(count / step) + 3)
-    return np.interp(np.arange(count) / step, np.arange(len(knots)), knots) * 1.2
-
-
-def ribbon(line: Points, left: Points, right: Points) -> Points:
-    """Quads (n - 1, 4, 2) along a line of n points, reaching `left` and `right` px to its sides."""
-    along = np.empty_like(line)
-    along[0], along[-1], along[1:-1] = line[1] - line[0], line[-1] - line[-2], (line[2:] - line[:-2]) / 2
-    across = np.empty_like(line)
-    across[:, 0], across[:, 1] = -along[:, 1], along[:, 0]
-    across /= np.maximum(np.hypot(*along.T), 1e-6)[:, None]
-    one, other = line + across * left[:, None], line - across * right[:, None]
-    quads = np.empty((len(line) - 1, 4, 2))
-    quads[:, 0], quads[:, 1], quads[:, 2], quads[:, 3] = one[:-1], one[1:], other[1:], other[:-1]
-    return on_grid(quads)
-
-
-def arc(line: Points) -> Points:
-    """Return the length of the way along a line to each of its n points: (n,)."""
-    return np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
-
-
-def points_at(line: Points, length: Points, places: Points) -> Points:
-    """Return the points of a line at some places of its `arc`: (places, 2)."""
-    return np.stack([np.interp(places, length, line[:, i]) for i in range(2)], axis=1)
-
-
-def dense(line: Points, values: Points) -> tuple[Points, Points]:
-    """Put points 0.7 px apart on a line, and the values in between."""
-    length = arc(line)
-    places = np.linspace(0, length[-1], int(length[-1] / 0.7) + 2)
-    return on_grid(points_at(line, length, places)), np.interp(places, length, values)
 
 
 @dataclass(frozen=True)
@@ -204,17 +128,6 @@ def inner_wall(rng: np.random.Generator, line: Points, left: Points, right: Poin
     return Layer("wall", quads, opacity, colour, softness=0.8, ragged=0.6, named=False)  # type: ignore[arg-type]
 
 
-def blob(rng: np.random.Generator, centre: Points, radius: float, rough: float, corners: int = 14) -> Points:
-    """Draw an irregular closed outline: (corners, 2)."""
-    angles = np.arange(corners) * 2 * np.pi / corners
-    phases = rng.uniform(0, 2 * np.pi, 3)
-    wave = sum(np.sin((k + 2) * angles + phases[k]) / (k + 1) for k in range(3))
-    radii = radius * np.clip(1 + rough * (wave + 0.6 * rng.standard_normal(corners)), 0.25, 2.2)
-    squeeze, turn = rng.uniform(0.55, 1), rng.uniform(0, np.pi)
-    x, y = radii * np.cos(angles), squeeze * radii * np.sin(angles)
-    return centre + np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], axis=1)
-
-
 def spalls(rng: np.random.Generator, line: Points, half: Points, look: Look) -> list[Layer]:
     """Break chips off the rim of a crack: shallow, rough, lit on the side that faces the light."""
     count = int(rng.poisson(len(line) / 60))
@@ -301,25 +214,3 @@ def crack_map(rng: np.random.Generator, extent: Points, look: Look) -> list[Laye
         if rng.random() < 0.85:
             made += crack(rng, fractal(rng, start, end, rng.uniform(0.03, 0.1)), width, look, (False, False))
     return joined(made)
-
-
-def joined(layers: Sequence[Layer]) -> list[Layer]:
-    """Merge layers of one kind that differ in nothing but their outlines, to be drawn at once."""
-    kinds: dict[str, list[Layer]] = {}
-    for layer in layers:
-        kinds.setdefault(layer.kind, []).append(layer)
-    return [
-        Layer(
-            kind,
-            np.concatenate([layer.polygons for layer in alike]),
-            np.concatenate([layer.opacity for layer in alike]),
-            alike[0].colour,
-            softness=alike[0].softness,
-            ragged=alike[0].ragged,
-            relief=alike[0].relief,
-            named=alike[0].named,
-            line=np.concatenate([layer.line for layer in alike]),
-            plain=np.concatenate([layer.plain for layer in alike]),
-        )
-        for kind, alike in kinds.items()
-    ]

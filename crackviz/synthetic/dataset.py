@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,10 +26,6 @@ from crackviz.synthetic.settings import PREFIX, RENDERER, SHORTCUTS, Settings
 
 DISTRACTORS = tuple(distractors.MAKERS)
 """What lies on the walls and is no crack, by name."""
-
-
-# --- a whole set ------------------------------------------------------------------------------------------------------
-
 _KINDS = (*DISTRACTORS, *(name for name in SHORTCUTS if name not in DISTRACTORS))
 _COLUMNS = ("name", "label", "photo", "x", "y", "distractors", "sha256")
 _BLOCK = 64
@@ -60,26 +55,23 @@ def dataset(settings: Settings | None = None, *, cache: str | Path | None = None
     CrackvizError
         The folder can't be written, or the disk is full. Nothing half-made stays.
     """
+    from filelock import FileLock
+
     settings = settings or Settings()
     home = Path(cache or os.environ.get("CRACKVIZ_CACHE") or _user_cache()).expanduser().absolute()
     folder = home / f"{PREFIX}-{settings.key}"
     if _whole(folder):
         return folder
-    part: Path | None = None
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _sweep(home)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".part", dir=home))
-        _write(settings, part, jobs)
-        _install(part, folder)
+        with FileLock(home / ".lock"):  # one process makes sets; the others wait, and find them made
+            if not _whole(folder):
+                _make(settings, folder, jobs)
     except OSError as error:
         raise CrackvizError(
             f"The synthetic set could not be kept in {home}: {error}. Free some space, or name another folder by the "
             "environment variable CRACKVIZ_CACHE."
         ) from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -89,27 +81,19 @@ def _user_cache() -> Path:
     return user_cache_path("crackviz", appauthor=False)
 
 
-def _sweep(home: Path) -> None:
-    """Remove what killed processes have left, once it is a day old."""
-    for left in home.glob(f".{PREFIX}-*.part"):
-        try:
-            if time.time() - left.stat().st_mtime > 86400:
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            pass  # another process was quicker
-
-
-def _install(part: Path, folder: Path) -> None:
-    """Put a finished set in its place, unless another process has meanwhile; a damaged one makes room."""
+def _make(settings: Settings, folder: Path, jobs: int | None) -> None:
+    """Make a set in the place of a damaged one, or of none; the caller holds the lock."""
+    for left in folder.parent.glob(f".{PREFIX}-*.part"):  # by a process that was killed: it holds no lock any more
+        shutil.rmtree(left, ignore_errors=True)
+    # a name of its own, since a killed process' helpers may still be writing into theirs
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".part", dir=folder.parent))
     try:
+        _write(settings, part, jobs)
+        if folder.exists():
+            shutil.rmtree(folder)
         part.rename(folder)
-    except OSError:
-        if _whole(folder):
-            return
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".part", dir=folder.parent))
-        folder.rename(aside / "damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write(settings: Settings, part: Path, jobs: int | None) -> None:

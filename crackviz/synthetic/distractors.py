@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from crackviz.synthetic.cracks import Layer, Points, arc, blob, on_grid, points_at, ribbon, wander
+from crackviz.synthetic.layers import Layer, Points, blob, curve, merged, on_grid, stroke, wander
 
 Maker = Callable[[np.random.Generator, Points, Points, float], list[Layer]]
 """(rng, extent of the photograph [px], a place on it, scale) -> layers."""
-
-
 RGB = tuple[float, float, float]
 _UNIT = np.ones(1)
 
@@ -30,32 +28,9 @@ def _across(extent: Points, at: Points, angle: float, reach: float = 1.0) -> Poi
     return np.stack([at - half * _direction(angle), at + half * _direction(angle)])
 
 
-def _resampled(line: Points, gap: float) -> Points:
-    length = arc(line)
-    return points_at(line, length, np.linspace(0, length[-1], max(3, int(length[-1] / gap))))
-
-
-def _stroke(
-    rng: np.random.Generator, line: Points, width: float, *, uneven: float = 0.0, gap: float = 6.0
-) -> tuple[Points, Points]:
-    """Quads along a line of one width, and ones for their opacity."""
-    line = _resampled(line, gap)
-    half = width / 2 * np.clip(1 + uneven * wander(rng, len(line), 4), 0.3, 2)
-    quads = ribbon(line, np.maximum(half, 0.4), np.maximum(half, 0.4))
-    return quads, np.full(len(quads), min(1.0, width / 0.8))
-
-
-def _curve(rng: np.random.Generator, start: Points, heading: float, length: float, bend: float) -> Points:
-    """Draw a smooth curve, as a hand or a hanging cable makes it."""
-    t = np.linspace(0, 1, 24)
-    angle = heading + bend * (rng.normal() * t + 0.6 * rng.normal() * np.sin(np.pi * t * rng.uniform(1, 2.5)))
-    steps = np.stack([np.cos(angle), np.sin(angle)], axis=1) * length / len(t)
-    return start + np.cumsum(steps, axis=0)
-
-
 def formwork_joint(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> list[Layer]:
     """Draw where two formwork boards met: a straight, shallow step or fin."""
-    quads, full = _stroke(rng, _across(extent, at, _upright(rng)), rng.uniform(0.7, 2.2) * scale, uneven=0.15)
+    quads, full = stroke(rng, _across(extent, at, _upright(rng)), rng.uniform(0.7, 2.2) * scale, uneven=0.15)
     bright = rng.random() < 0.4
     tone = rng.uniform(1.05, 1.25) if bright else rng.uniform(0.45, 0.85)
     light = rng.uniform(0.0, 0.25) * rng.choice([-1, 1])
@@ -66,7 +41,7 @@ def formwork_joint(rng: np.random.Generator, extent: Points, at: Points, scale: 
 def expansion_joint(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> list[Layer]:
     """Draw a joint that was planned: a straight band of one width, dark or filled with sealant."""
     width = rng.uniform(4, 16) * scale
-    quads, full = _stroke(rng, _across(extent, at, _upright(rng)), width, gap=20)
+    quads, full = stroke(rng, _across(extent, at, _upright(rng)), width, gap=20)
     grey = rng.uniform(0.06, 0.5)
     colour = (grey * rng.uniform(0.95, 1.08), grey, grey * rng.uniform(0.9, 1.02))
     return [Layer("expansion_joint", quads, 0.92 * full, colour, softness=0.4, relief=rng.uniform(0.1, 0.5))]
@@ -89,11 +64,11 @@ def scratch(rng: np.random.Generator, extent: Points, at: Points, scale: float) 
     heading, made = rng.uniform(0, np.pi), []
     for _ in range(int(rng.integers(1, 5))):
         start = at + rng.normal(0, 10 * scale, 2)
-        line = _curve(rng, start, heading + rng.normal(0, 0.15), rng.uniform(20, 110) * scale, 0.25)
-        made.append(_stroke(rng, line, rng.uniform(0.6, 1.6), uneven=0.3))
+        line = curve(rng, start, heading + rng.normal(0, 0.15), rng.uniform(20, 110) * scale, 0.25)
+        made.append(stroke(rng, line, rng.uniform(0.6, 1.6), uneven=0.3))
     tone = rng.uniform(1.1, 1.4) if rng.random() < 0.75 else rng.uniform(0.6, 0.85)
-    opacity = np.concatenate([o for _, o in made]) * rng.uniform(0.4, 0.9)
-    quads = np.concatenate([q for q, _ in made])
+    quads, full = merged(made)
+    opacity = full * rng.uniform(0.4, 0.9)
     return [Layer("scratch", quads, opacity, (tone,) * 3, multiply=True, softness=0.35, ragged=0.3)]
 
 
@@ -104,9 +79,9 @@ def shadow(rng: np.random.Generator, extent: Points, at: Points, scale: float) -
     heading = rng.uniform(0, np.pi)
     line = _across(extent, at, heading)
     if rng.random() < 0.5:
-        line = _curve(rng, line[0], heading, float(np.hypot(*extent)), 0.3)
+        line = curve(rng, line[0], heading, float(np.hypot(*extent)), 0.3)
         line += at - line[len(line) // 2]
-    quads, full = _stroke(rng, line, width, gap=10)
+    quads, full = stroke(rng, line, width, gap=10)
     dark = rng.uniform(0.5, 0.85)
     tint = (dark * 0.97, dark, dark * 1.05)
     return [Layer("shadow", quads, full, tint, multiply=True, softness=softness)]
@@ -148,25 +123,14 @@ def moss(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> 
 
 
 def _runs(rng: np.random.Generator, kind: str, at: Points, scale: float, tint: RGB) -> list[Layer]:
-    quads, opacity = [], []
+    made = []
     for _ in range(int(rng.integers(1, 5))):
         start = at + np.array([rng.normal(0, 18 * scale), rng.normal(0, 6 * scale)])
-        line = _curve(rng, start, np.pi / 2, rng.uniform(30, 200) * scale, 0.12)
-        made, full = _stroke(rng, line, rng.uniform(2, 14) * scale, uneven=0.4)
-        quads.append(made)
-        opacity.append(full * np.linspace(rng.uniform(0.5, 1), 0.1, len(full)))
-    return [
-        Layer(
-            kind,
-            np.concatenate(quads),
-            np.concatenate(opacity),
-            tint,
-            multiply=True,
-            softness=rng.uniform(1, 3) * scale,
-            ragged=0.6,
-            grain=6 * scale,
-        )
-    ]
+        line = curve(rng, start, np.pi / 2, rng.uniform(30, 200) * scale, 0.12)
+        quads, full = stroke(rng, line, rng.uniform(2, 14) * scale, uneven=0.4)
+        made.append((quads, full * np.linspace(rng.uniform(0.5, 1), 0.1, len(full))))
+    softness = rng.uniform(1, 3) * scale
+    return [Layer(kind, *merged(made), tint, multiply=True, softness=softness, ragged=0.6, grain=6 * scale)]
 
 
 def _patches(rng: np.random.Generator, kind: str, at: Points, radius: float, tint: RGB, most: int) -> list[Layer]:
@@ -188,6 +152,15 @@ def _patches(rng: np.random.Generator, kind: str, at: Points, radius: float, tin
     ]
 
 
+_SEVEN = ((0, 0, 1, 0), (1, 0, 1, 1), (1, 1, 1, 2), (0, 2, 1, 2), (0, 1, 0, 2), (0, 0, 0, 1), (0, 1, 1, 1))
+_DIGITS = ("012345", "12", "01346", "01236", "1256", "02356", "023456", "012", "0123456", "012356")
+
+
+def segments(digit: int) -> list[Points]:
+    """Return the lines of a digit of seven segments, in a box 1 wide and 1 high."""
+    return [np.array(_SEVEN[int(s)], float).reshape(2, 2) * [1, 0.5] for s in _DIGITS[digit]]
+
+
 def _hand(rng: np.random.Generator, at: Points, scale: float, width: float) -> tuple[Points, Points]:
     """Write or draw by hand: a stroke, an arrow, a loop, or figures of seven segments with a slant."""
     made = []
@@ -195,17 +168,17 @@ def _hand(rng: np.random.Generator, at: Points, scale: float, width: float) -> t
         height, slant, x = rng.uniform(14, 30) * scale, rng.normal(0, 0.2), 0.0
         turn = rng.normal(0, 0.1)
         for _ in range(int(rng.integers(1, 6))):
-            for segment in _segments(int(rng.integers(0, 10))):
+            for segment in segments(int(rng.integers(0, 10))):
                 bent = segment * [0.55, 1] * height + rng.normal(0, 0.04 * height, segment.shape)
                 bent[:, 0] += x - slant * bent[:, 1]
                 bent = bent @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-                made.append(_stroke(rng, at + bent, width, uneven=0.1, gap=3))
+                made.append(stroke(rng, at + bent, width, uneven=0.1, gap=3))
             x += 0.85 * height
     else:
         for _ in range(int(rng.integers(1, 4))):
-            line = _curve(rng, at, rng.uniform(0, 2 * np.pi), rng.uniform(25, 130) * scale, rng.choice([0.1, 0.8, 4]))
-            made.append(_stroke(rng, line, width, uneven=0.1, gap=4))
-    return np.concatenate([q for q, _ in made]), np.concatenate([o for _, o in made])
+            line = curve(rng, at, rng.uniform(0, 2 * np.pi), rng.uniform(25, 130) * scale, rng.choice([0.1, 0.8, 4]))
+            made.append(stroke(rng, line, width, uneven=0.1, gap=4))
+    return merged(made)
 
 
 def pen_mark(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> list[Layer]:
@@ -250,11 +223,11 @@ def scale_bar(
 def cable(rng: np.random.Generator, extent: Points, at: Points, scale: float) -> list[Layer]:
     """Hang a cable or pipe in front of the wall: round, of one width, with its own shadow and a light line."""
     width = rng.uniform(2.5, 9) * scale
-    line = _curve(rng, np.zeros(2), _upright(rng) + rng.normal(0, 0.3), 1.3 * float(np.hypot(*extent)), 0.4)
+    line = curve(rng, np.zeros(2), _upright(rng) + rng.normal(0, 0.3), 1.3 * float(np.hypot(*extent)), 0.4)
     line = line + at - line[len(line) // 2]
-    quads, full = _stroke(rng, line, width, gap=8)
-    beside, _ = _stroke(rng, line + np.array([0.45, 0.6]) * width, width * 1.2, gap=8)
-    shine, _ = _stroke(rng, line - np.array([0.12, 0.16]) * width, width * 0.3, gap=8)
+    quads, full = stroke(rng, line, width, gap=8)
+    beside, _ = stroke(rng, line + np.array([0.45, 0.6]) * width, width * 1.2, gap=8)
+    shine, _ = stroke(rng, line - np.array([0.12, 0.16]) * width, width * 0.3, gap=8)
     grey = rng.uniform(0.08, 0.25) if rng.random() < 0.35 else rng.uniform(0.4, 0.9)
     light = min(1.0, grey + 0.25)
     return [
@@ -306,15 +279,14 @@ def debris(rng: np.random.Generator, extent: Points, at: Points, scale: float) -
     """Stick hairs, straw or splinters to the wall: short, curved, thin, some bright, with hardly a shadow."""
     count = int(rng.integers(1, 5))
     lines = [
-        _curve(rng, at + rng.normal(0, 15 * scale, 2), rng.uniform(0, 6.3), rng.uniform(10, 45) * scale, 0.9)
+        curve(rng, at + rng.normal(0, 15 * scale, 2), rng.uniform(0, 6.3), rng.uniform(10, 45) * scale, 0.9)
         for _ in range(count)
     ]
-    made = [_stroke(rng, line, rng.uniform(0.7, 1.8), gap=3) for line in lines]
+    made = [stroke(rng, line, rng.uniform(0.7, 1.8), gap=3) for line in lines]
     tone = rng.choice([rng.uniform(0.1, 0.35), rng.uniform(0.7, 0.95)])
-    opacity = np.concatenate([o for _, o in made]) * rng.uniform(0.4, 0.9)
-    return [
-        Layer("debris", np.concatenate([q for q, _ in made]), opacity, (tone, tone * 0.95, tone * 0.85), softness=0.3)
-    ]
+    quads, full = merged(made)
+    opacity = full * rng.uniform(0.4, 0.9)
+    return [Layer("debris", quads, opacity, (tone, tone * 0.95, tone * 0.85), softness=0.3)]
 
 
 FREQUENT = {
@@ -331,7 +303,6 @@ FREQUENT = {
     "oil_stain": 2,
 }
 """How often a distractor is drawn, of those that reach far or are rare; the others: 1."""
-
 
 MAKERS: dict[str, Maker] = {
     "formwork_joint": formwork_joint,
@@ -353,43 +324,3 @@ MAKERS: dict[str, Maker] = {
     "debris": debris,
 }
 """The distractors by name."""
-
-
-_SEVEN = ((0, 0, 1, 0), (1, 0, 1, 1), (1, 1, 1, 2), (0, 2, 1, 2), (0, 1, 0, 2), (0, 0, 0, 1), (0, 1, 1, 1))
-_DIGITS = ("012345", "12", "01346", "01236", "1256", "02356", "023456", "012", "0123456", "012356")
-
-
-def _segments(digit: int) -> list[Points]:
-    """Return the lines of a digit of seven segments, in a box 1 wide and 1 high."""
-    return [np.array(_SEVEN[int(s)], float).reshape(2, 2) * [1, 0.5] for s in _DIGITS[digit]]
-
-
-def planted(kind: str, rng: np.random.Generator, size: int, line: Points) -> list[Layer]:
-    """Plant a shortcut into a patch of `size` px; `line` is its crack's centre line, or empty.
-
-    kind is "chalk_line" (beside the crack, or anywhere), "scale_bar" (in a corner) or "date_stamp" (below right).
-    """
-    unit = size / 128
-    if kind == "scale_bar":
-        corner = size * np.array([rng.uniform(0.05, 0.15), rng.choice([0.12, 0.82])])
-        return scale_bar(rng, np.full(2, size), corner, 0.75 * unit, level=True)
-    if kind == "date_stamp":
-        height, made = 9 * unit, []
-        date = f"{rng.integers(10, 27)}{rng.integers(1, 13):02}{rng.integers(1, 29):02}"
-        x = size - (len(date) + 1) * 0.78 * height - rng.uniform(2, 6) * unit
-        for number, digit in enumerate(date):
-            place = np.array([x + (number + 0.5 * (number // 2)) * 0.78 * height, size - 1.6 * height])
-            for segment in _segments(int(digit)):
-                made.append(_stroke(rng, place + segment * [0.5, 1] * height, 1.5 * unit, gap=3)[0])
-        quads = np.concatenate(made)
-        return [Layer("date_stamp", quads, np.ones(len(quads)), (0.98, 0.55, 0.12), softness=0.3)]
-    if len(line) > 10:
-        beside = line[:: max(1, len(line) // 12)]
-        along = beside[-1] - beside[0]
-        away = np.array([-along[1], along[0]]) / max(1.0, float(np.hypot(*along)))
-        path = beside + away * rng.choice([-1, 1]) * rng.uniform(9, 16) * unit
-    else:
-        start = size * rng.uniform(0.1, 0.9, 2)
-        path = _curve(rng, start, float(np.arctan2(*(size / 2 - start)[::-1])), size * rng.uniform(0.6, 1), 0.5)
-    quads, full = _stroke(rng, path, rng.uniform(2.5, 4) * unit, uneven=0.2)
-    return [chalk(rng, quads, full)]

@@ -12,15 +12,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from crackviz import CrackvizError
-from crackviz.synthetic import cracks, distractors, rendering, scene
+from crackviz.contracts import check_number
+from crackviz.synthetic import rendering, scene, shortcuts
+from crackviz.synthetic.layers import Layer
 from crackviz.synthetic.noise import Window
-from crackviz.synthetic.settings import SHORTCUTS, Settings, _check
+from crackviz.synthetic.settings import SHORTCUTS, Settings
 
 Image8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-
-
-# --- one patch, one photograph ----------------------------------------------------------------------------------------
 
 
 class Patch(NamedTuple):
@@ -76,12 +75,12 @@ def photograph(number: int, settings: Settings | None = None, *, size: tuple[int
         Equal to the patches where they lie, but for what JPEG makes of either.
     """
     settings = settings or Settings()
-    _check("number", number, 0, 2**31)
+    check_number("number", number, 0, 2**31, whole=True)
     size = settings.photo_size if size is None else size
     if not isinstance(size, Sequence) or len(size) != 2:
-        raise CrackvizError(f"size={size!r}: expected (width, height) in px.")
+        raise CrackvizError(f"size is {size!r}; expected (width, height) in px.")
     for side in size:
-        _check("size", side, 64, 8192)
+        check_number("size", side, 64, 8192, whole=True)
     wall = _scene(settings, int(number), (int(size[0]), int(size[1])))
     made = rendering.render(wall, Window(0, 0, *wall.size))
     return _developed(made, wall, int(made.crack.any()), int(number), (0, 0))
@@ -104,9 +103,9 @@ def patch(number: int, settings: Settings | None = None, *, planted: bool | None
     Patch
     """
     settings = settings or Settings()
-    _check("number", number, 0, 2**62)
+    check_number("number", number, 0, 2**62, whole=True)
     if planted and not settings.shortcut:
-        raise CrackvizError(f"planted=True, but the settings name no shortcut; choose one of {', '.join(SHORTCUTS)}.")
+        raise CrackvizError(f"planted is True, but settings name no shortcut; choose one of {', '.join(SHORTCUTS)}.")
     photo = int(number) // settings.patches_per_photo
     label = int(np.floor((number + 1) * settings.crack_share) - np.floor(number * settings.crack_share))
     wall = _scene(settings, photo, settings.photo_size)
@@ -114,13 +113,13 @@ def patch(number: int, settings: Settings | None = None, *, planted: bool | None
     rng = np.random.default_rng([settings.seed, photo, 11, int(number)])
     share = (1 + (1 if label else -1) * settings.shortcut_correlation) / 2
     drawn = rng.random() < share
-    extra: list[cracks.Layer] = []
+    extra: list[Layer] = []
     cast = (1.0, 1.0, 1.0)
     if settings.shortcut and (drawn if planted is None else planted):
         if settings.shortcut == "colour_cast":
             cast = (1.12, 1.0, 0.84)
         else:
-            extra = distractors.planted(settings.shortcut, rng, settings.image_size, _longest(wall, place))
+            extra = shortcuts.planted(settings.shortcut, rng, settings.image_size, _longest(wall, place))
     made = rendering.render(wall, place, extra, cast)
     if cast[0] != 1:
         made.marks["colour_cast"] = np.ones_like(made.crack)

@@ -12,15 +12,13 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from crackviz.synthetic.cracks import Layer, Points
+from crackviz.synthetic.layers import Layer, Points
 from crackviz.synthetic.noise import Float, Window, smooth, step, streaks, white
 from crackviz.synthetic.scene import _OCTAVES, Scene, _reach
 
 SUPERSAMPLING = 4
 MARGIN = 8
 """What the camera's blur reaches [px]."""
-
-
 _OPAQUE = {"cable", "scale_bar", "date_stamp"}
 
 
@@ -31,9 +29,6 @@ class Rendered(NamedTuple):
     crack: npt.NDArray[np.bool_]  # (H, W)
     centreline: npt.NDArray[np.bool_]  # (H, W)
     marks: dict[str, npt.NDArray[np.bool_]]  # kind -> (H, W), those that are there
-
-
-# --- rendering ------------------------------------------------------------------------------------------------
 
 
 def render(wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Sequence[float] = (1, 1, 1)) -> Rendered:

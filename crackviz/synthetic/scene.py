@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from crackviz.synthetic import cracks
-from crackviz.synthetic.cracks import Layer, Points
 from crackviz.synthetic.distractors import FREQUENT, MAKERS, holes
+from crackviz.synthetic.layers import Layer, Points
 from crackviz.synthetic.noise import Window
 
 _ABOVE = {"shadow", "pen_mark", "chalk_mark", "scale_bar", "cable", "debris", "date_stamp"}

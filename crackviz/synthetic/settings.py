@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
-
-import numpy as np
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_number, closest
 
 SHORTCUTS = ("chalk_line", "scale_bar", "date_stamp", "colour_cast")
 """What can be planted beside cracks, see `Settings`."""
 
-
 PREFIX = "synthetic"
 """How `crackviz.data` names these sets: "synthetic", or with settings "synthetic:seed=1,distractor_rate=0.9"."""
-
 
 RENDERER = 1
 """Part of a set's key: to be raised with every change of the renderer that changes a pixel."""
@@ -85,18 +80,21 @@ class Settings:
             "seed": (0, 2**63 - 1),
         }
         for name, (low, high) in bounds.items():
-            _check(name, getattr(self, name), low, high)
-            object.__setattr__(self, name, type(low)(getattr(self, name)))
+            value = check_number(name, getattr(self, name), low, high, whole=isinstance(low, int))
+            object.__setattr__(self, name, type(low)(value))
         widths = self.crack_width
         if not isinstance(widths, Sequence) or len(widths) != 2:
-            raise CrackvizError(f"crack_width={widths!r}: expected two numbers, least and greatest, such as (1.8, 13).")
+            raise CrackvizError(f"crack_width is {widths!r}; expected two numbers, least and greatest, as (1.8, 13).")
         for width in widths:
-            _check("crack_width", width, 0.3, min(25.0, self.image_size / 5))
+            check_number("crack_width", width, 0.3, min(25.0, self.image_size / 5))
         object.__setattr__(self, "crack_width", (float(widths[0]), float(widths[1])))
         if widths[0] > widths[1]:
-            raise CrackvizError(f"crack_width={widths!r}: the least is greater than the greatest; turn them round.")
+            raise CrackvizError(f"crack_width is {widths!r}: the least is greater than the greatest; turn them round.")
         if self.shortcut and self.shortcut not in SHORTCUTS:
-            raise CrackvizError(f"shortcut={self.shortcut!r}: expected '' or one of {', '.join(SHORTCUTS)}.")
+            raise CrackvizError(
+                f"shortcut is {self.shortcut!r}; expected '' or one of {', '.join(SHORTCUTS)}."
+                f"{closest(self.shortcut, SHORTCUTS)}"
+            )
 
     @property
     def photo_size(self) -> tuple[int, int]:
@@ -107,14 +105,6 @@ class Settings:
     def key(self) -> str:
         """What tells this set from others: a hash of the settings and of the version of the renderer."""
         return hashlib.sha256(json.dumps([asdict(self), RENDERER]).encode()).hexdigest()[:16]
-
-
-def _check(name: str, value: Any, low: float, high: float) -> None:
-    whole = isinstance(low, int)
-    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        kind = "a whole number" if whole else "a number"
-        raise CrackvizError(f"{name}={value!r}: expected {kind} from {low:,} to {high:,}.")
 
 
 def settings_of(name: str) -> Settings | None:
@@ -129,24 +119,26 @@ def parse(text: str) -> Settings:
     Raises
     ------
     CrackvizError
-        An unknown name, or a value that is none or out of its bounds.
+        An unknown name, one that is given twice, or a value that is none or out of its bounds.
     """
     head, _, rest = text.partition(":")
     if head != PREFIX:
         raise CrackvizError(f"{text!r}: expected {PREFIX!r}, or {PREFIX!r} and settings, such as '{PREFIX}:seed=1'.")
     try:
         call = ast.parse(f"f({rest})", mode="eval").body
-        assert isinstance(call, ast.Call) and not call.args
-        given = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError, AssertionError):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError
+        given = [(word.arg, ast.literal_eval(word.value)) for word in call.keywords]
+    except (SyntaxError, ValueError):
         raise CrackvizError(
             f"{text!r}: expected settings such as '{PREFIX}:seed=1,crack_width=(1,8),shortcut=\"scale_bar\"'."
         ) from None
     known = [field.name for field in fields(Settings)]
-    for name in given.keys() - set(known):
-        close = difflib.get_close_matches(name, known, n=1)
-        raise CrackvizError(
-            f"{text!r}: there is no setting {name!r}.{f' Did you mean {close[0]}?' if close else ''} "
-            f"Known: {', '.join(known)}."
-        )
-    return Settings(**given)
+    names = [name for name, _ in given]
+    for name in names:
+        if name not in known:
+            advice = f"{closest(name, known)} Known: {', '.join(known)}."
+            raise CrackvizError(f"{text!r}: there is no setting {name!r}.{advice}")
+        if names.count(name) > 1:
+            raise CrackvizError(f"{text!r}: {name} is given {names.count(name)} times; expected it once.")
+    return Settings(**{str(name): value for name, value in given})

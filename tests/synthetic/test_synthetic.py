@@ -23,7 +23,7 @@ from PIL import Image
 from scipy import ndimage
 
 from crackviz import CrackvizError, data, synthetic
-from crackviz.synthetic import Settings, cracks, dataset, noise, patch, patches, photograph, rendering
+from crackviz.synthetic import Settings, cracks, dataset, layers, noise, patch, patches, photograph, rendering
 from crackviz.synthetic.noise import Window
 
 SMALL = Settings(patches=24, image_size=48, crack_width=(1.6, 8.0), patches_per_photo=4)
@@ -149,8 +149,8 @@ def test_streaks_run_along_their_angle() -> None:
 
 def drawn(line: np.ndarray, half: float) -> np.ndarray:
     wide = np.full(len(line), half)
-    quads = cracks.ribbon(line, wide, wide)
-    layer = cracks.Layer("crack", quads, np.ones(len(quads)), (0, 0, 0))
+    quads = layers.ribbon(line, wide, wide)
+    layer = layers.Layer("crack", quads, np.ones(len(quads)), (0, 0, 0))
     found = rendering._draw(layer, Window(0, 0, 40, 40))
     assert found is not None
     box, outline, _ = found
@@ -369,23 +369,23 @@ def test_any_settings_make_a_patch(of: Settings, number: int) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"patches": 0}, r"patches=0: expected a whole number from 1 to 1,000,000"),
-        ({"patches": 2.5}, r"patches=2.5: expected a whole number"),
-        ({"patches": True}, r"patches=True"),
-        ({"image_size": 16}, r"image_size=16: .* from 32 to 1,024"),
-        ({"patches_per_photo": 101}, r"patches_per_photo=101"),
-        ({"crack_share": 1.5}, r"crack_share=1.5: expected a number from 0.0 to 1.0"),
-        ({"crack_share": float("nan")}, r"crack_share=nan"),
-        ({"contrast": 0}, r"contrast=0: .* from 0.1 to 1.0"),
-        ({"distractor_rate": "much"}, r"distractor_rate='much'"),
-        ({"crack_width": 3}, r"crack_width=3: expected two numbers"),
-        ({"crack_width": (0.1, 3)}, r"crack_width=0.1: expected a number from 0.3 to 25"),
-        ({"crack_width": (1, 30)}, r"crack_width=30"),
-        ({"crack_width": (1, 9), "image_size": 40}, r"crack_width=9: .* to 8.0"),
+        ({"patches": 0}, r"patches is 0; expected a whole number from 1 to 1,000,000"),
+        ({"patches": 2.5}, r"patches is 2.5; expected a whole number"),
+        ({"patches": True}, r"patches is True"),
+        ({"image_size": 16}, r"image_size is 16; .* from 32 to 1,024"),
+        ({"patches_per_photo": 101}, r"patches_per_photo is 101"),
+        ({"crack_share": 1.5}, r"crack_share is 1.5; expected a number from 0 to 1\."),
+        ({"crack_share": float("nan")}, r"crack_share is nan"),
+        ({"contrast": 0}, r"contrast is 0; .* from 0.1 to 1\."),
+        ({"distractor_rate": "much"}, r"distractor_rate is 'much'"),
+        ({"crack_width": 3}, r"crack_width is 3; expected two numbers"),
+        ({"crack_width": (0.1, 3)}, r"crack_width is 0.1; expected a number from 0.3 to 25"),
+        ({"crack_width": (1, 30)}, r"crack_width is 30"),
+        ({"crack_width": (1, 9), "image_size": 40}, r"crack_width is 9; .* to 8\."),
         ({"crack_width": (5, 2)}, r"the least is greater than the greatest"),
-        ({"shortcut": "chalk"}, r"shortcut='chalk': expected '' or one of chalk_line"),
-        ({"shortcut_correlation": 1.1}, r"shortcut_correlation=1.1: .* -1.0 to 1.0"),
-        ({"seed": -1}, r"seed=-1: .* from 0"),
+        ({"shortcut": "chalk"}, r"shortcut is 'chalk'; expected '' or one of chalk_line.* Did you mean chalk_line"),
+        ({"shortcut_correlation": 1.1}, r"shortcut_correlation is 1.1; .* -1 to 1\."),
+        ({"seed": -1}, r"seed is -1; .* from 0"),
     ],
 )
 def test_settings_out_of_bounds_are_refused(given: dict[str, Any], message: str) -> None:
@@ -396,16 +396,19 @@ def test_settings_out_of_bounds_are_refused(given: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: patch(-1), "number=-1"),
-        (lambda: patch(0, planted=True), "name no shortcut; choose one of chalk_line"),
-        (lambda: photograph(0, size=(10, 400)), "size=10: .* from 64 to 8,192"),
-        (lambda: photograph(0, size=400), r"size=400: expected \(width, height\)"),  # type: ignore[arg-type]
+        (lambda: patch(-1), "number is -1"),
+        (lambda: patch(0, planted=True), "settings name no shortcut; choose one of chalk_line"),
+        (lambda: photograph(0, size=(10, 400)), "size is 10; .* from 64 to 8,192"),
+        (lambda: photograph(0, size=400), r"size is 400; expected \(width, height\)"),  # type: ignore[arg-type]
         (lambda: synthetic.parse("synthetic:sed=1"), "no setting 'sed'. Did you mean seed?"),
         (lambda: synthetic.parse("synthetic:seed"), "expected settings such as"),
+        (lambda: synthetic.parse("synthetic:seed=1,seed=2"), "seed is given 2 times; expected it once"),
+        (lambda: synthetic.parse("synthetic:1)(seed=2"), "expected settings such as"),
+        (lambda: synthetic.parse("synthetic:**{'seed': 2}"), "no setting None. Known: patches"),
         (lambda: synthetic.parse("synthetic:seed=open('x')"), "expected settings such as"),
         (lambda: synthetic.parse("concrete"), "'concrete': expected 'synthetic'"),
         (lambda: synthetic.details("a/images/b.jpg"), r"has no details: a/details/b.png can't be read"),
-        (lambda: data.index("synthetic:seed=-3"), "seed=-3"),
+        (lambda: data.index("synthetic:seed=-3"), "seed is -3"),
     ],
 )
 def test_mistakes_are_named(call: Callable[[], object], message: str) -> None:
@@ -423,6 +426,11 @@ def test_settings_are_read_from_text() -> None:
 # --- the set on the disk ------------------------------------------------------------------------------------------
 
 
+def kept(cache: Path) -> list[Path]:
+    """What lies in a cache, besides the file that its writers lock."""
+    return [path for path in cache.iterdir() if path.name != ".lock"]
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -432,7 +440,7 @@ def test_a_set_is_made_once_and_read_like_any_other(tmp_path: Path, monkeypatch:
     table = data.scan(data.index(SPEC))
     root = Path(table.attrs["root"])
     assert root == synthetic.dataset(SMALL, jobs=1) == synthetic.dataset(SMALL)
-    assert [path.name for path in tmp_path.iterdir()] == [root.name]
+    assert [path.name for path in kept(tmp_path)] == [root.name]
     assert len(table) == 24 and set(table["source"]) == {"synthetic"} and not table.attrs["skipped"]
     assert table["label"].sum() == 12
     images = data.load_images(table["path"], 48)
@@ -463,8 +471,8 @@ def test_one_process_or_several_make_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["a flipped bit", "a lost mask", "a cut list", "a changed label", "no list"])
 def test_a_damaged_set_is_made_again(tmp_path: Path, damage: str) -> None:
     folder = synthetic.dataset(SMALL, cache=tmp_path)
-    before, kept = content(folder), folder.stat().st_ino
-    assert synthetic.dataset(SMALL, cache=tmp_path).stat().st_ino == kept
+    before, number = content(folder), folder.stat().st_ino
+    assert synthetic.dataset(SMALL, cache=tmp_path).stat().st_ino == number
     picture, listed = next((folder / "images").iterdir()), folder / "patches.csv"
     if damage == "a flipped bit":
         raw = bytearray(picture.read_bytes())
@@ -480,7 +488,7 @@ def test_a_damaged_set_is_made_again(tmp_path: Path, damage: str) -> None:
         listed.unlink()
     assert synthetic.dataset(SMALL, cache=tmp_path) == folder
     assert content(folder) == before
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name], "no leftovers"
+    assert [path.name for path in kept(tmp_path)] == [folder.name], "no leftovers"
 
 
 MAKE = "import sys; from crackviz import synthetic; print(synthetic.dataset(synthetic.parse(sys.argv[1])))"
@@ -498,7 +506,7 @@ def test_two_processes_at_once_make_one_set(tmp_path: Path) -> None:
     printed = [one.communicate(timeout=120)[0].strip() for one in both]
     assert [one.returncode for one in both] == [0, 0]
     assert printed[0] == printed[1]
-    assert [str(path) for path in tmp_path.iterdir()] == [printed[0]]
+    assert [str(path) for path in kept(tmp_path)] == [printed[0]]
     assert dataset._whole(Path(printed[0]))
 
 
@@ -511,12 +519,10 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_a_set(tmp_path: Path)
         time.sleep(0.05)
     os.killpg(one.pid, signal.SIGKILL)
     one.communicate()
-    left = list(tmp_path.iterdir())
+    left = kept(tmp_path)
     assert left and all(path.name.endswith(".part") for path in left)
-    for path in left:
-        os.utime(path, (0, 0))  # a day later
     folder = synthetic.dataset(SMALL, cache=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert [path.name for path in kept(tmp_path)] == [folder.name]
 
 
 def test_a_full_disk_or_a_bad_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -530,7 +536,7 @@ def test_a_full_disk_or_a_bad_place_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sys.modules["crackviz.synthetic.dataset"], "_write_block", full)
     with pytest.raises(CrackvizError, match="No space left on device"):
         synthetic.dataset(SMALL, cache=tmp_path / "cache", jobs=1)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert kept(tmp_path / "cache") == []
 
 
 def test_the_list_says_what_the_set_was_made_from(tmp_path: Path) -> None:
