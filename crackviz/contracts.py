@@ -85,6 +85,31 @@ def check_lengths(**values: Sized | None) -> None:
         raise CrackvizError(f"{found}; expected as many of each, one an image.")
 
 
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Return `images` as an array, if it is float32 (N, H, W, 3) in [0, 1].
+
+    Raises
+    ------
+    CrackvizError
+        Otherwise. Nothing is converted silently: a map of images that the network never saw the like of looks
+        as convincing as any.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
+        advice = " Add the batch axis: images[np.newaxis]." if images.ndim == 3 else ""
+        raise CrackvizError(f"Images have shape {images.shape}; expected (N, H, W, 3), N > 0.{advice}")
+    if images.dtype != np.float32:
+        advice = "images.astype('float32') / 255" if images.dtype == np.uint8 else "images.astype('float32')"
+        raise CrackvizError(f"Images are {images.dtype}; expected float32 in [0, 1]. Use {advice}.")
+    # Read as whole numbers, the floats from 0 to 1 are those up to 1.0's; negative ones and NaN are larger. One pass.
+    within = images.view(np.uint32).max() <= np.float32(1).view(np.uint32)
+    if not within and not (images.min() >= 0 and images.max() <= 1):  # -0.0 alone gets here and passes
+        low, high = float(images.min()), float(images.max())
+        advice = " Divide by 255." if high > 2 else ""
+        raise CrackvizError(f"Images reach from {low:g} to {high:g}; expected [0, 1] without NaN.{advice}")
+    return images
+
+
 def as_masks(masks: np.ndarray, threshold: float | None = None, name: str = "Masks") -> np.ndarray:
     """Return `masks` as bool (N, H, W), and refuse to guess.
 

@@ -27,6 +27,7 @@ from crackviz.attribution.network import (
     in_chunks,
     walk,
 )
+from crackviz.attribution.registry import Passes, method
 
 Baseline = str | float | np.ndarray
 
@@ -98,13 +99,11 @@ def _check_channels(channels: str) -> None:
         raise CrackvizError(f"channels is {channels!r}; expected 'sum' or 'max'.")
 
 
-# --- gradients ----------------------------------------------------------------------------------------------------
-
-
 def _build_gradient(network: Network) -> Any:
     return tf.function(network.gradient, input_signature=[network.signature, VECTOR])
 
 
+@method("pixels", "gradient", "Simonyan et al. 2014", signed=True)
 def gradient(
     model: keras.Model,
     images: np.ndarray,
@@ -152,6 +151,7 @@ def gradient(
     return in_chunks(lambda some: _over_channels(slope(some, along).numpy(), channels), images)
 
 
+@method("pixels", "input × gradient", "Shrikumar et al. 2016", signed=True)
 def input_x_gradient(
     model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: None = None, upsample: bool = True
 ) -> np.ndarray:
@@ -170,6 +170,11 @@ def input_x_gradient(
     return in_chunks(lambda some: (slope(some, along).numpy() * some).sum(axis=-1), images)
 
 
+def _samples(model: keras.Model, images: np.ndarray, options: dict[str, Any]) -> Passes:
+    return options["n_samples"], options["n_samples"]
+
+
+@method("pixels", "SmoothGrad", "Smilkov et al. 2017", signed=True, cost=_samples)
 def smooth_grad(
     model: keras.Model,
     images: np.ndarray,
@@ -235,6 +240,7 @@ def _build_noisy(network: Network) -> Any:
     return slopes
 
 
+@method("pixels", "integrated gradients", "Sundararajan et al. 2017", signed=True, complete=True, cost=_samples)
 def integrated_gradients(
     model: keras.Model,
     images: np.ndarray,
@@ -294,6 +300,7 @@ def _build_path(network: Network) -> Any:
     return slopes
 
 
+@method("pixels", "guided backprop", "Springenberg et al. 2015", signed=True)
 def guided_backprop(
     model: keras.Model,
     images: np.ndarray,

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz import CrackvizError
-from crackviz.attribution.network import Layer, Target, _tail, check_images, layer_names, map_layers, target_index, walk
+from crackviz.attribution.network import Layer, Target, check_images, layer_names, map_layers, tail, target_index, walk
 from crackviz.attribution.receptive_fields import field_box
 
 
@@ -182,7 +182,7 @@ def maximise_logit(
 
     count = 1 if start is None else len(start)
     options = (steps, seed, size, start, smoothness, greyness, jitter, colour, learning_rate)
-    return _climb(model, _tail(model).output, score, list(range(count)), *options)[0]
+    return _climb(model, tail(model).output, score, list(range(count)), *options)[0]
 
 
 def _climb(

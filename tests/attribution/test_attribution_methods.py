@@ -215,7 +215,6 @@ def test_a_dead_network_gives_zeros(name: str) -> None:
         ("rise", {"cells": 4}),
         ("rise", {"keep": 0.3}),
         ("rise", {"seed": 1}),
-        ("score_cam", {"weights": "probability"}),
         ("random", {"seed": 1}),
         ("local_darkness", {"sigma": 2.0}),
         ("edges", {"sigma": 2.0}),
@@ -487,22 +486,24 @@ def test_eigen_cam_is_the_first_singular_vector(model: keras.Model) -> None:
         np.testing.assert_allclose(got, expected * np.sign(expected.sum()), rtol=1e-3, atol=1e-3)
 
 
+def through_channels(model: keras.Model, images: np.ndarray, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """The layer's activations (N, h, w, C), and the logits (N, C) or (N, C, k) of the images seen through them."""
+    A = keras.Model(model.inputs, model.get_layer(layer).output)(images).numpy()
+    found = []
+    for image, maps in zip(images, A, strict=True):
+        masks = tf.image.resize(np.moveaxis(maps, -1, 0)[..., None], image.shape[:2], "bilinear").numpy()
+        low, high = masks.min((1, 2, 3), keepdims=True), masks.max((1, 2, 3), keepdims=True)
+        masks = np.divide(masks - low, high - low, out=np.zeros_like(masks), where=high > low)
+        found.append(attribution.logits(model, image * masks))
+    return A, np.stack(found)
+
+
 def test_score_cam_by_hand(deep: keras.Model) -> None:
-    """One image, channel by channel, in NumPy."""
-    image = random_images(1)
-    A = keras.Model(deep.inputs, deep.get_layer("conv4").output)(image).numpy()[0]
-    masks = tf.image.resize(np.moveaxis(A, -1, 0)[..., None], (32, 32), "bilinear").numpy()
-    low, high = masks.min((1, 2, 3), keepdims=True), masks.max((1, 2, 3), keepdims=True)
-    masks = np.divide(masks - low, high - low, out=np.zeros_like(masks), where=high > low)
-    scores = attribution.logits(deep, image * masks)
-    for weights, by_hand in (
-        ("softmax", np.exp(scores) / np.exp(scores).sum()),
-        ("probability", 1 / (1 + np.exp(-scores))),
-    ):
-        got = attribution.score_cam(deep, image, weights=weights, upsample=False)[0]
-        np.testing.assert_allclose(got, A @ by_hand, rtol=1e-4, atol=1e-5)
-    with pytest.raises(CrackvizError, match="'softmax' or 'probability'"):
-        attribution.score_cam(deep, image, weights="logit")
+    """Channel by channel, in NumPy."""
+    images = random_images(2)
+    A, scores = through_channels(deep, images, "conv4")
+    by_hand = [a @ (np.exp(z) / np.exp(z).sum()) for a, z in zip(A, scores, strict=True)]
+    np.testing.assert_allclose(attribution.score_cam(deep, images, upsample=False), by_hand, rtol=1e-4, atol=1e-5)
 
 
 def brightness() -> keras.Model:
@@ -688,7 +689,10 @@ def test_as_tf_keras_vis(number: int) -> None:
 
 @pytest.mark.parametrize("number", range(3))
 def test_score_cam_as_tf_keras_vis(number: int) -> None:
-    """Where the layer is as large as the image, so that it needn't be enlarged, which is done differently there."""
+    """Weighed by probabilities, as it does, where the layer is as large as the image, since it enlarges differently.
+
+    The same weighed by the softmax of the logits over the channels is ours.
+    """
     from tf_keras_vis.scorecam import Scorecam
     from tf_keras_vis.utils.scores import CategoricalScore
 
@@ -702,8 +706,14 @@ def test_score_cam_as_tf_keras_vis(number: int) -> None:
         normalize_cam=False,
         expand_cam=False,
     )
-    got = attribution.score_cam(model, images, target=1, layer="last", weights="probability", upsample=False)
+    A, scores = through_channels(model, images, "last")
+    weights = tf.nn.softmax(scores).numpy()[..., 1]
+    got = np.einsum("nhwc,nc->nhw", A, weights).clip(min=0)
     np.testing.assert_allclose(got, np.asarray(expected), atol=1e-4)
+    ours = np.einsum("nhwc,nc->nhw", A, tf.nn.softmax(scores[..., 1], axis=1)).clip(min=0)
+    np.testing.assert_allclose(
+        attribution.score_cam(model, images, target=1, layer="last", upsample=False), ours, atol=1e-4
+    )
     assert got.max() > 0.01
 
 
@@ -766,7 +776,7 @@ def test_enlarging_is_half_pixel_bilinear(count: int, height: int, width: int, u
     maps = np.random.default_rng(seed).normal(size=(count, height, width)).astype(np.float32)
     size = (height + 4 * up[0], width + 4 * up[1])
     expected = tf.image.resize(maps[..., None], size, "bilinear").numpy()[..., 0]
-    np.testing.assert_allclose(network.enlarge(tf.constant(maps), size), expected, atol=1e-5)
+    np.testing.assert_allclose(network.enlarge(tf.constant(maps), tf.zeros((1, *size, 3))), expected, atol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)
