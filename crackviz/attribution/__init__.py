@@ -25,11 +25,11 @@ from crackviz.attribution.gradients import (
     Baseline,
     baseline_images,
     gradient,
-    guided_backprop,
     input_x_gradient,
     integrated_gradients,
     smooth_grad,
 )
+from crackviz.attribution.guided import guided_backprop
 from crackviz.attribution.methods import METHODS, completeness_error, methods_table
 from crackviz.attribution.network import CHUNK, Layer, Target, bias, check_images, default_layer, logits, target_index
 from crackviz.attribution.occlusion import occlusion, rise

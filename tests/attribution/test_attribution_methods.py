@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import keras
@@ -131,6 +132,14 @@ def test_passes_are_as_many_as_said(name: str) -> None:
 def test_the_table_of_methods(deep: keras.Model) -> None:
     table = attribution.methods_table(deep, random_images())
     assert list(table.index) == list(METHODS)
+    order = """cam grad_cam grad_cam_plus_plus hires_cam layer_cam xgrad_cam score_cam eigen_cam thin_cam gradient
+        input_x_gradient smooth_grad integrated_gradients guided_backprop occlusion rise
+        random darkness local_darkness edges"""
+    assert list(METHODS) == order.split()
+    for name, method in METHODS.items():
+        assert getattr(attribution, name) is method.function and method.function.__name__ == name
+        assert list(signature(method.function).parameters)[:5] == ["model", "images", "target", "layer", "upsample"]
+        assert method.function.__doc__
     assert tuple(table.loc["score_cam", ["forward", "backward"]]) == (65, 0)
     assert tuple(table.loc["occlusion", ["forward", "backward"]]) == (10, 0)
     assert METHODS["score_cam"].passes(deep, random_images(), layer="conv1") == (17, 0)
@@ -565,7 +574,7 @@ def test_rise_finds_what_matters() -> None:
 
 
 def test_guided_backprop_wherever_the_relu_is() -> None:
-    """In the layer, after it, in an Activation, in a nested model: the same map, which is not the gradient."""
+    """In the layer, after it, in an Activation, in a nested model, of whatever kind: the same map, not the gradient."""
     images = random_images(2, 16)
 
     def network(relu: Callable[[int], list[Any]]) -> keras.Model:
@@ -577,17 +586,41 @@ def test_guided_backprop_wherever_the_relu_is() -> None:
         lambda n: [layers.Conv2D(n, 3, activation="relu")],
         lambda n: [layers.Conv2D(n, 3), layers.ReLU()],
         lambda n: [layers.Conv2D(n, 3), layers.Activation("relu")],
+        lambda n: [layers.Conv2D(n, 3, activation=tf.nn.relu)],
+        lambda n: [layers.Conv2D(n, 3, activation=keras.ops.relu)],
+        lambda n: [layers.Conv2D(n, 3, activation=layers.ReLU())],
+        lambda n: [layers.Conv2D(n, 3, activation=lambda x: tf.maximum(x, 0.0))],
+        lambda n: [layers.Conv2D(n, 3, activation="relu" if n == 4 else tf.nn.relu)],
     ]
     inside = network(kinds[0])
     nested = keras.Sequential([keras.Input((16, 16, 3)), keras.Sequential(inside.layers[:2]), *inside.layers[2:]])
     first = attribution.guided_backprop(inside, images)
     assert first.any() and not np.allclose(first, attribution.gradient(inside, images), rtol=0.1)
-    for other in (*map(network, kinds[1:]), nested):
+    x = layers.Conv2D(4, 3)(start := keras.Input((16, 16, 3)))
+    x = keras.activations.relu(layers.Conv2D(6, 3)(keras.ops.relu(x)))
+    operations = keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
+    for other in (*map(network, kinds[1:]), nested, operations):
         other.set_weights(inside.get_weights())
         np.testing.assert_allclose(attribution.guided_backprop(other, images), first, atol=1e-6)
     plain = network(lambda n: [layers.Conv2D(n, 3, activation="tanh")])
     with pytest.raises(CrackvizError, match="no ReLU"):
         attribution.guided_backprop(plain, images)
+    assert inside.layers[0].output is not None, "calling the layer again has made it ambiguous"
+
+
+def test_guided_backprop_is_not_half_guided() -> None:
+    class Block(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="block")
+            self.inner = layers.Conv2D(4, 3, activation="relu", name="inner")
+
+        def call(self, x: Any) -> Any:
+            return 2 * self.inner(x)
+
+    stack = [Block(), layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(1)]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *stack])
+    with pytest.raises(CrackvizError, match="Block 'block' has a ReLU inside, 'inner'"):
+        attribution.guided_backprop(model, random_images(1, 16))
 
 
 def test_guided_backprop_by_hand() -> None:
