@@ -1,4 +1,4 @@
-"""A run repeated, and the two compared: claims, numbers, figures."""
+"""Two runs compared: claims, numbers, figures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crackviz import CrackvizError
 from crackviz.files import read_json, write_json
-from crackviz.series.hashes import Hashes
-from crackviz.series.records import changes, existing_config
+from crackviz.series.records import existing_config
 from crackviz.series.report import figures_of
-from crackviz.series.run import Listener, NotebookFailed, execute_run
 from crackviz.series.table import is_time
 
 _MISSING = "missing"
@@ -31,69 +28,6 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}: {self.first} before, {self.second} now"
-
-
-def rerun(
-    run: str | Path,
-    *,
-    out: str | Path = "",
-    timeout: float = 4 * 3600,
-    listener: Listener | None = None,
-) -> tuple[Path, list[str]]:
-    """Repeat a run: the same notebooks with the same parameters, data and threads, into another folder.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-    out : str or Path, default ""
-        Where the second run goes; "" is beside the first, with ``-again`` behind its name. What lies there of an
-        earlier repetition is run anew.
-    timeout, listener
-        As for :func:`run_series`.
-
-    Returns
-    -------
-    (Path, list of str)
-        The second run's folder, and what has changed since the first was made.
-
-    Raises
-    ------
-    NotebookFailed
-        If a notebook fails that did not before.
-    CrackvizError
-        If there is no such run, its notebooks or data are gone, or the data are others now.
-    """
-    first = Path(run).expanduser().resolve()
-    config = existing_config(first)
-    second = Path(out).expanduser().resolve() if str(out) else first.with_name(f"{first.name}-again")
-    if second == first:
-        raise CrackvizError(f"{first} cannot be repeated into itself: choose another --out.")
-    records = config["notebooks"]
-    hashes = Hashes(config["manifests"])
-    noted: list[str] = []
-    wanted: dict[Path, dict[str, Any]] = {}
-    for stem, record in records.items():
-        for change in changes(record, hashes):
-            if change.startswith("the data"):
-                raise CrackvizError(
-                    f"{first} cannot be repeated: {change} since. Expected {record['parameters'].get('data')} with the "
-                    f"hash {record['sources']['data']}."
-                )
-            noted.append(f"{stem}: {change}")
-        path = Path(record["path"])
-        if not path.exists():
-            raise CrackvizError(f"{first} cannot be repeated: its notebook {path} is gone.")
-        wanted[path] = record["parameters"]  # execute_run puts the other folder in
-    threads = config["hardware"].get("threads") or 0
-    try:
-        execute_run(
-            wanted, second, timeout=timeout, threads=threads, again=("failed", "stale", "done"), listener=listener
-        )
-    except NotebookFailed:
-        if all(record["status"] == "done" for record in records.values()):
-            raise
-    return second, noted
 
 
 def compare(
@@ -148,10 +82,10 @@ def compare(
     return found
 
 
-def write_comparison(found: list[Difference], first: Path, second: Path, noted: list[str]) -> None:
+def write_comparison(found: list[Difference], first: Path, second: Path) -> None:
     """Write ``comparison.json`` into the second run."""
     entries = [{"kind": d.kind, "name": d.name, "first": d.first, "second": d.second} for d in found]
-    write_json(second / "comparison.json", {"with": str(first), "changed since": noted, "differences": entries})
+    write_json(second / "comparison.json", {"with": str(first), "differences": entries})
 
 
 def _differing(kind: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from crackviz.files import read_json
 from crackviz.series.hashes import Hashes
-from crackviz.series.records import existing_config, look, stale
-from crackviz.series.terminal import duration
+from crackviz.series.records import duration, existing_config, look, stale
 
 
 def describe_run(folder: str | Path) -> str:
