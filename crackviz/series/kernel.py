@@ -189,12 +189,11 @@ def describe(error: BaseException) -> dict[str, str]:
             "where": f" in cell [{error.exec_count}]",
             "traceback": _plain("\n".join(error.traceback)),
         }
-    name = type(error).__name__
+    name = "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else type(error).__name__
     message = {
         "CellTimeoutError": "it took longer than the time limit",
         "DeadKernelError": "its Python process ended by itself, which mostly means that memory ran out",
         "KeyboardInterrupt": "interrupted",
-        "Stopped": "interrupted",
     }.get(name, f"{name}: {error}")
     return {"name": name, "message": message, "where": "", "traceback": message}
 

@@ -237,6 +237,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def outcome(status: str, seconds: float, claims: tuple[int, int]) -> str:
+    """Return an outcome in words, such as ``"FAILED after 12 s, 3 of 4 claims hold"``."""
+    text = duration(seconds) if status == "done" else f"{status.upper()} after {duration(seconds)}"
+    return text + (f", {claims[0]} of {claims[1]} claims hold" if claims[1] else "")
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 

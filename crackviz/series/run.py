@@ -20,7 +20,7 @@ from crackviz.files import read_json, write_json
 from crackviz.series.hashes import Hashes
 from crackviz.series.lesson import open_run
 from crackviz.series.notebooks import RESERVED, assign, find_notebooks, parameters_of
-from crackviz.series.records import duration, locked, plan, provenance, read_config
+from crackviz.series.records import locked, outcome, plan, provenance, read_config
 from crackviz.series.report import figures_of, report
 
 Tell = Callable[..., None]
@@ -228,18 +228,19 @@ def _execute_all(
     tell: Tell,
 ) -> BaseException | None:
     """Execute notebooks one after the other and record how each ends; return what stopped it before the last."""
-    from crackviz.series.kernel import Execution, describe
+    from crackviz.series.kernel import Execution, Stopped, describe, is_stopped
 
     watched = not ticket and sys.stderr.isatty()  # then a bar names the notebook, until it has ended
     for number, (path, values) in enumerate(chosen.items(), start=1):
+        if is_stopped(ticket):
+            return Stopped()
         record = config["notebooks"][path.stem]
         record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
         write_json(run / "config.json", config)
         name = f"[{number}/{len(chosen)}] {path.stem} …"
         if not watched:
             tell(name, end=" ")
-        limits = (options.timeout, options.threads, ticket, watched)
-        execution = Execution(path, run, _injected(path, values), *limits)
+        execution = Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, watched)
         began = time.monotonic()
         stopped: BaseException | None = None
         try:
@@ -261,12 +262,6 @@ def _execute_all(
 
 
 # --- what is said ------------------------------------------------------------------------------------------------
-
-
-def outcome(status: str, seconds: float, claims: tuple[int, int]) -> str:
-    """Return an outcome in words, such as ``"FAILED after 12 s, 3 of 4 claims hold"``."""
-    text = duration(seconds) if status == "done" else f"{status.upper()} after {duration(seconds)}"
-    return text + (f", {claims[0]} of {claims[1]} claims hold" if claims[1] else "")
 
 
 def _tell_plan(tell: Tell, values: Iterable[str], reasons: Mapping[str, str]) -> None:

@@ -26,12 +26,13 @@ from crackviz.series.records import (
     duration,
     locked,
     look,
+    outcome,
     plan,
     provenance,
     read_config,
     stale,
 )
-from crackviz.series.run import Options, Setting, Tell, checked, outcome, run_folder, say
+from crackviz.series.run import Options, Setting, Tell, checked, run_folder, say
 
 _DEFAULTS = Options(again=())  # whatever has run to an end is left alone
 _SMALL = ("config.json", "results.json", "claims.json")  # what a table needs of a run

@@ -151,7 +151,7 @@ class Pool:
 
     def close(self) -> None:
         """Wait for what still runs here; let go of a cluster, and end one that was started here."""
-        self.executor.shutdown(wait=self.client is None, cancel_futures=self.client is None)
+        self.executor.shutdown(wait=self.client is None)
         if self.client is not None:
             self.client.close()
         if self.cluster is not None:
