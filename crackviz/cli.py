@@ -25,15 +25,13 @@ Examples:
   crackviz run 03 -p network runs/seed1           ask the network of another run
   crackviz run --dry-run                          what would be run, and why
 """
-_EXAMPLES = (
-    "".join(
-        line for line in _RUN.splitlines(True) if "synthetic" not in line and "03 -p" not in line and "dry" not in line
-    )
-    + """\
+_EXAMPLES = """\b
+Examples:
+  crackviz run                                    the whole series, into runs/series
+  crackviz run 02 03 --out runs/seed1 -p seed 1   two notebooks with another seed
   crackviz sweep grid.toml --jobs 2               a run for each point of a grid, and one table
   crackviz list                                   what has been run
 """
-)
 _SWEEP = f"""\b
 Example, a file grid.toml:
 {textwrap.indent((ROOT / "templates" / "grid.toml").read_text("utf-8").rstrip(), "  ")}
@@ -67,18 +65,15 @@ def main() -> None:
 
 
 def _running(command: Any) -> Any:
-    """Give a command the options that run and sweep share, as one argument `options` but for those that choose runs."""
-    for option in reversed(
-        (
-            click.option(
-                "--timeout", default=240.0, show_default=True, metavar="MINUTES", help="Limit for a notebook; 0: none."
-            ),
-            click.option("--threads", default=0, metavar="N", help="Threads of a run; 0: its share of the cores."),
-            click.option("--force", is_flag=True, help="Run again what is finished, too."),
-            click.option("--fail-fast", is_flag=True, help="Stop at the first notebook that fails."),
-            click.option("--dry-run", is_flag=True, help="Say what would be run and why; run nothing."),
-        )
-    ):
+    """Give a command the options that run and sweep share; all but --dry-run go to :func:`_options`."""
+    shared = (
+        click.option("--timeout", default=240.0, show_default=True, metavar="MINUTES", help="For a notebook; 0: none."),
+        click.option("--threads", default=0, metavar="N", help="Threads of a run; 0: its share of the cores."),
+        click.option("--force", is_flag=True, help="Run again what is finished, too."),
+        click.option("--fail-fast", is_flag=True, help="Stop at the first notebook that fails."),
+        click.option("--dry-run", is_flag=True, help="Say what would be run and why; run nothing."),
+    )
+    for option in reversed(shared):
         command = option(command)
     return command
 
@@ -255,10 +250,11 @@ def _stopping(out: str = "") -> Iterator[None]:
     try:
         yield
     except CrackvizError as error:
-        failed = isinstance(error, NotebookFailed | SweepFailed)
+        code = 2
         if isinstance(error, NotebookFailed | SweepFailed):
+            code = 1
             _say_where(error.index)
-        raise _fail(f"{error} (--{error.argument})" if error.argument else str(error), 1 if failed else 2) from None
+        raise _fail(f"{error} (--{error.argument})" if error.argument else str(error), code) from None
     except KeyboardInterrupt:
         if out and (Path(out) / "index.html").exists():
             _say_where((Path(out) / "index.html").resolve())
