@@ -32,9 +32,10 @@ Examples:
   crackviz sweep grid.toml --jobs 2               a run for each point of a grid, and one table
   crackviz list                                   what has been run
 """
+_GRID = textwrap.indent((ROOT / "templates" / "grid.toml").read_text("utf-8"), "  ").replace("\n\n", "\n\n\b\n")
 _SWEEP = f"""\b
 Example, a file grid.toml:
-{textwrap.indent((ROOT / "templates" / "grid.toml").read_text("utf-8").rstrip(), "  ")}
+{_GRID}
 \b
   crackviz sweep grid.toml --dry-run
   crackviz sweep grid.toml --out runs/seeds --jobs 2
