@@ -239,8 +239,8 @@ def test_a_sweep_that_was_broken_off_goes_on(place: Path, number: signal.Signals
 
 @pytest.mark.slow
 def test_a_kernel_that_heeds_no_interruption_is_killed_and_nothing_new_is_begun(place: Path) -> None:
-    deaf = "import signal\n_ = signal.signal(signal.SIGINT, signal.SIG_IGN)"
-    write_notebook(place / "tiny.ipynb", [*TINY[:3], deaf, *TINY[3:]])
+    deaf = "import signal\n_ = signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # ipykernel heeds it again in each cell
+    write_notebook(place / "tiny.ipynb", [*TINY[:4], deaf + TINY[4], *TINY[5:]])
     write_notebook(place / "zz.ipynb", TINY)
     grid(place, "seed = [0, 1, 2]")
     text = (place / "grid.toml").read_text()
@@ -249,6 +249,7 @@ def test_a_kernel_that_heeds_no_interruption_is_killed_and_nothing_new_is_begun(
     process = crackviz("sweep", "grid.toml", "--out", "sw", "--jobs", "2")
     until(lambda: all((place / f"kernel-{seed}").exists() for seed in (0, 1)))
     kernels = [int((place / f"kernel-{seed}").read_text()) for seed in (0, 1)]
+    time.sleep(1)  # until both are in the cell that waits
     process.send_signal(signal.SIGINT)
     time.sleep(1)
     process.send_signal(signal.SIGINT)  # who asks twice doesn't wait
