@@ -14,7 +14,7 @@ from crackviz import ROOT, CrackvizError
 from crackviz.files import read_json, replacing
 from crackviz.series.hashes import Hashes
 from crackviz.series.pages import page_of
-from crackviz.series.records import Run, existing_config, look, read_config, stale
+from crackviz.series.records import Run, duration, existing_config, look, read_config, stale
 from crackviz.series.table import (
     HEADLINES,
     REPLICATE,
@@ -26,7 +26,6 @@ from crackviz.series.table import (
     table_of,
     write_table,
 )
-from crackviz.series.terminal import duration
 
 if TYPE_CHECKING:
     import jinja2

@@ -250,9 +250,10 @@ def test_values_of_another_kind_are_refused(default: Any, given: Any) -> None:
     [
         ({"parameters": {"sed": "1"}}, "parameter 'sed'.*Did you mean seed.*Known: seed, rate, deep"),
         ({"parameters": {"seed": "one"}}, "seed cannot be 'one': expected int"),
-        ({"parameters": {"run": "x"}}, "--out"),
-        ({"parameters": {"data": "x"}}, "--data"),
+        ({"parameters": {"run": "x"}}, "Give run by out"),
+        ({"parameters": {"data": "x"}}, "Give data by data"),
         ({"data": "missing"}, "missing: expected a folder of pictures"),
+        ({"out": "s3://bucket/run"}, "s3://bucket/run is an address.*a single run needs a folder"),
         ({"notebooks": ["00", "9"]}, "no notebook '9'"),
         ({"notebooks": ["01"], "data": "."}, "takes pictures"),
         ({"notebooks": ["01"], "parameters": {"deep": "yes"}}, "No chosen notebook has a parameter 'deep'"),
@@ -260,7 +261,7 @@ def test_values_of_another_kind_are_refused(default: Any, given: Any) -> None:
 )
 def test_wrong_use_is_refused_before_anything_runs(clone: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(CrackvizError, match=message) as caught:
-        series.run_series(out="out", **arguments)
+        series.run_series(**{"out": "out", **arguments})
     assert not isinstance(caught.value, series.NotebookFailed)
     assert not (clone / "out").exists()
 
@@ -502,7 +503,7 @@ def test_a_failing_notebook_is_marked_and_the_others_go_on(
     with pytest.raises(
         series.NotebookFailed, match=r"02_failing failed in cell \[4\]: AssertionError: T2\.2"
     ) as caught:
-        series.run_series(["1", "2", "3"], out=out, fail_fast=fail_fast)
+        series.run_series(["1", "2", "3"], out=out, options=series.Options(fail_fast=fail_fast))
     said = capsys.readouterr().out
     assert "1 of 1 claims hold" in said
     assert "FAILED" in said
@@ -543,7 +544,7 @@ def test_other_ends_of_a_notebook_are_failures_too(tmp_path: Path, code: str, me
     path = write_notebook(tmp_path / "odd.ipynb", [code, "print('after')"])
     began = time.monotonic()
     with pytest.raises(series.NotebookFailed, match=message):
-        series.run_series([path], out=tmp_path / "run", timeout=3)
+        series.run_series([path], out=tmp_path / "run", options=series.Options(timeout=3))
     assert time.monotonic() - began < 30
     assert message in (tmp_path / "run" / "notebooks" / "odd.html").read_text(encoding="utf-8")
     assert message in (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
