@@ -22,17 +22,15 @@ from crackviz.attribution.network import (
     Layer,
     Network,
     Target,
-    blend,
-    cells,
     check_images,
     compiled,
     direction,
-    enlarge,
     feeds_the_end,
     in_chunks,
     layer_names,
     map_layers,
 )
+from crackviz.attribution.pictures import blend, cells, enlarge
 from crackviz.attribution.registry import Passes, method
 
 Layers = Layer | Sequence[Layer] | None

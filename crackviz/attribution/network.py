@@ -15,12 +15,14 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz import CrackvizError, contracts
+from crackviz.attribution.pictures import cells
 from crackviz.contracts import CLASS_NAMES
 
 Target = str | int
 Layer = str | int
 CHUNK = 16
 """Images that go through the network at once: their activations stay in the processor's cache."""
+VECTOR = tf.TensorSpec((None,), tf.float32)
 
 _CACHE: weakref.WeakKeyDictionary[keras.Model, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 
@@ -257,8 +259,7 @@ class Network:
         maps, steps, end = map_layers(model), walk(model), tail(model)
         pools = [pooling_after(model, name) for name in layers]
         self.dense = end.layer
-        self.pooled = [pool is not None for pool in pools]
-        self.linear = [feeds_the_end(model, name) for name in layers]
+        self.linear = all(feeds_the_end(model, name) for name in layers)
         self.signature = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
         # The gradient behind a global average is the same in every cell, so it is taken where it is still small.
         sources = [maps[name] if pool is None else pool for name, pool in zip(layers, pools, strict=True)]
@@ -288,22 +289,18 @@ class Network:
         Where the gradient is the same in every cell it is (N, 1, 1, C), else (N, h, w, C). Where nothing but the
         average and the last layer follows, it is made of that layer's weights, the same for all images: (1, 1, 1, C).
         """
-        if all(self.linear):
-            maps, _, _ = self.network(images, training=False)
-            weights = tf.tensordot(tf.cast(self.dense.kernel, tf.float32), direction, 1)
-            gradients = [weights[tf.newaxis]] * len(maps)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            maps, sources, features = self.network(images, training=False)
+            score = tf.tensordot(self.logits(features), direction, 1)
+        if self.linear:  # the tape isn't asked, so nothing goes back
+            gradients = [tf.tensordot(tf.cast(self.dense.kernel, tf.float32), direction, 1)[tf.newaxis]] * len(maps)
         else:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                maps, sources, features = self.network(images, training=False)
-                score = tf.tensordot(self.logits(features), direction, 1)
             gradients = tape.gradient(score, sources, unconnected_gradients="zero")
         pairs = []
-        for A, G, pooled in zip(maps, gradients, self.pooled, strict=True):
+        for A, G in zip(maps, gradients, strict=True):
             A, G = tf.cast(A, tf.float32), tf.cast(G, tf.float32)
-            if pooled:
-                G = G[:, tf.newaxis, tf.newaxis] / cells(A)
-            pairs.append((A, G))
+            pairs.append((A, G[:, tf.newaxis, tf.newaxis] / cells(A) if len(G.shape) == 2 else G))  # behind the average
         return pairs
 
     def gradient(self, images: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:
@@ -331,9 +328,6 @@ def compiled(model: keras.Model, build: Callable[..., Any], layers: Sequence[str
     return made[key]
 
 
-VECTOR = tf.TensorSpec((None,), tf.float32)
-
-
 def build_logits(network: Network) -> Any:
     """Return images -> logits (N, k)."""
     return tf.function(network, input_signature=[network.signature])
@@ -353,29 +347,3 @@ def in_chunks(explain: Callable[..., Any], images: np.ndarray) -> np.ndarray:
             values = np.empty((len(images), *part.shape[1:]), part.dtype)
         values[some] = part
     return values
-
-
-def cells(maps: tf.Tensor) -> tf.Tensor:
-    """Return how many cells each of some maps (N, h, w, …) has, as a float."""
-    return tf.cast(tf.reduce_prod(tf.shape(maps)[1:3]), tf.float32)
-
-
-def enlarge(maps: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Enlarge maps (N, h, w) to the size of `images` (N, H, W, 3): bilinear, half-pixel centres, so nothing shifts."""
-    return tf.image.resize(maps[..., tf.newaxis], tf.shape(images)[1:3])[..., 0]
-
-
-def blend(base: tf.Tensor, images: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-    """Return ``base + masks * (images - base)`` (n, s, H, W, 3), for n images and s masks, of each or of all.
-
-    Parameters
-    ----------
-    base, images : (n, H, W, 3), or 0.0 for a black base
-    masks : (n, s, H, W) or (1, s, H, W)
-    """
-    shape, s = tf.shape(images), tf.shape(masks)[1]
-    # One mask for three colours: this product is twice as fast as to broadcast, or to choose by tf.where.
-    flat = tf.reshape(tf.matmul(tf.reshape(masks, (-1, 1)), tf.ones((1, 3))), (tf.shape(masks)[0], s, -1))
-    way = tf.reshape(images - base, (shape[0], 1, -1))
-    mixed = flat * way if isinstance(base, float) else flat * way + tf.reshape(base, (shape[0], 1, -1))
-    return tf.reshape(mixed, (shape[0], s, shape[1], shape[2], 3))

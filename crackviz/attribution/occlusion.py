@@ -14,12 +14,12 @@ from crackviz.attribution.network import (
     VECTOR,
     Network,
     Target,
-    blend,
     build_logits,
     chunks,
     compiled,
     direction,
 )
+from crackviz.attribution.pictures import blend
 from crackviz.attribution.registry import Passes, method
 
 

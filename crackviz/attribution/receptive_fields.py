@@ -171,7 +171,7 @@ def ladder(model: keras.Model) -> pd.DataFrame:
     *Computing receptive fields of convolutional neural networks*, Distill 2019. ``THEORY.md`` T6.
     """
     seen: dict[str, np.ndarray] = {}  # stride and receptive field, along both axes
-    rows = []
+    rows = {}
     height = model.inputs[0].shape[1]
     for name, (layer, inputs, output) in walk(model).items():
         if not inputs:
@@ -181,23 +181,11 @@ def ladder(model: keras.Model) -> pd.DataFrame:
         views = [_view(layer, axis, None) or (np.nan, np.nan) for axis in (0, 1)]
         kernel, step = (np.array([float(view[i]) for view in views]) for i in (0, 1))
         seen[name] = np.array([stride * step, field + (kernel - 1) * stride])
-        shape = output.shape
-        if len(shape) != 4:
-            continue
-        rows.append(
-            {
-                "layer": name,
-                "kind": type(layer).__name__,
-                "height": shape[1],
-                "width": shape[2],
-                "channels": shape[3],
-                "stride": float(seen[name][0].max()),
-                "receptive_field": float(seen[name][1].max()),
-                "cell": height / shape[1] if height and shape[1] else np.nan,
-            }
-        )
-    columns = ["layer", "kind", "height", "width", "channels", "stride", "receptive_field", "cell"]
-    return pd.DataFrame(rows, columns=columns).set_index("layer")
+        if len(shape := output.shape) == 4:
+            cell = height / shape[1] if height and shape[1] else np.nan
+            rows[name] = (type(layer).__name__, *shape[1:], *seen[name].max(axis=1), cell)
+    columns = ["kind", "height", "width", "channels", "stride", "receptive_field", "cell"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("layer")
 
 
 def measured_field(

@@ -13,14 +13,13 @@ from crackviz.attribution.network import (
     VECTOR,
     Network,
     Target,
-    cells,
     check_images,
     compiled,
     direction,
-    enlarge,
     in_chunks,
     layer_names,
 )
+from crackviz.attribution.pictures import cells, enlarge
 from crackviz.attribution.receptive_fields import ladder
 from crackviz.attribution.registry import method
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from crackviz import CrackvizError, attribution, models
-from crackviz.attribution import METHODS, network
+from crackviz.attribution import METHODS, network, pictures
 from crackviz.attribution.occlusion import _masks, occlusion_windows
 
 FEW: dict[str, dict[str, Any]] = {
@@ -809,7 +809,7 @@ def test_enlarging_is_half_pixel_bilinear(count: int, height: int, width: int, u
     maps = np.random.default_rng(seed).normal(size=(count, height, width)).astype(np.float32)
     size = (height + 4 * up[0], width + 4 * up[1])
     expected = tf.image.resize(maps[..., None], size, "bilinear").numpy()[..., 0]
-    np.testing.assert_allclose(network.enlarge(tf.constant(maps), tf.zeros((1, *size, 3))), expected, atol=1e-5)
+    np.testing.assert_allclose(pictures.enlarge(tf.constant(maps), tf.zeros((1, *size, 3))), expected, atol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)
