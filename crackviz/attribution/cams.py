@@ -187,12 +187,14 @@ def grad_cam_plus_plus(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
 
     Notes
     -----
-    Chattopadhay et al.: *Grad-CAM++*, WACV 2018; :math:`\alpha` is normalised as in the authors' code. Departure: the
-    paper explains :math:`e^z`, which multiplies the whole map by :math:`e^z` and overflows for a sure network; that
-    factor is left out. tf-keras-vis keeps it: its map is this one times :math:`e^z`. ``THEORY.md`` T7.
+    Chattopadhay et al.: *Grad-CAM++*, WACV 2018; :math:`\alpha` is normalised as in the authors' code, over cells of
+    positive gradient: over all cells it may turn negative, and the map with it, at layers before the last. Departure:
+    the paper explains :math:`e^z`, which multiplies the whole map by :math:`e^z` and overflows for a sure network; that
+    factor is left out. tf-keras-vis keeps it, and an older rule for :math:`\alpha`: at the last layer its map is this
+    one times :math:`e^z`. ``THEORY.md`` T7.
     """
     # G^2 / (2 G^2 + sum(A) G^3), without the powers, which float32 would lose
-    alpha = tf.where(G == 0, 0.0, tf.math.divide_no_nan(1.0, 2.0 + over_cells(A) * G))
+    alpha = tf.where(G > 0, tf.math.divide_no_nan(1.0, 2.0 + over_cells(A) * G), 0.0)
     alpha = tf.math.divide_no_nan(alpha, over_cells(alpha))
     return weigh(A, over_cells(alpha * tf.nn.relu(G)))
 

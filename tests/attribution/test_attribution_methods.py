@@ -687,7 +687,6 @@ def three_networks(stride: int) -> list[keras.Model]:
 @pytest.mark.parametrize("number", range(3))
 def test_as_tf_keras_vis(number: int) -> None:
     from tf_keras_vis.gradcam import Gradcam
-    from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
     from tf_keras_vis.layercam import Layercam
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.scores import CategoricalScore
@@ -695,7 +694,6 @@ def test_as_tf_keras_vis(number: int) -> None:
     model = three_networks(stride=2)[number]
     images = random_images(3, 16)
     score = CategoricalScore([1] * 3)
-    z = attribution.logits(model, images)[:, 1]
     raw = {
         "penultimate_layer": "last",
         "seek_penultimate_conv_layer": False,
@@ -703,21 +701,47 @@ def test_as_tf_keras_vis(number: int) -> None:
         "expand_cam": False,
         "activation_modifier": None,
     }
-    for name, theirs, scale in (
-        ("grad_cam", Gradcam(model), 1),
-        ("layer_cam", Layercam(model), 1),
-        ("grad_cam_plus_plus", GradcamPlusPlus(model), np.exp(-z)[:, None, None]),
-    ):
-        options = raw
-        if name == "grad_cam_plus_plus":  # None there would let negative gradients through, against the paper
-            options = raw | {"activation_modifier": tf.nn.relu}
-        expected = np.asarray(theirs(score, images, **options)) * scale
+    for name, theirs in (("grad_cam", Gradcam(model)), ("layer_cam", Layercam(model))):
+        expected = np.asarray(theirs(score, images, **raw))
         got = METHODS[name](model, images, target=1, layer="last", upsample=False)
         assert np.abs(expected).max() > 1e-3
         np.testing.assert_allclose(got, expected, atol=1e-4 * max(1, np.abs(expected).max()), err_msg=name)
     expected = np.asarray(Saliency(model)(score, images, normalize_map=False))
     got = attribution.gradient(model, images, target=1, channels="max")
     np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3", "conv4"])
+def test_grad_cam_plus_plus_as_its_authors_write_it(layer: str, deep: keras.Model) -> None:
+    """Their numerators, denominators and threshold, in float64; tf-keras-vis keeps an older rule at earlier layers."""
+    images = random_images(4)
+    A = keras.Model(deep.inputs, deep.get_layer(layer).output)(images)
+    with tf.GradientTape() as tape:
+        tape.watch(A)
+        z = deep_from(deep, layer)(A)
+    G = np.asarray(tape.gradient(z, A), np.float64)
+    A = np.asarray(A, np.float64)
+    sums = A.sum(axis=(1, 2), keepdims=True)
+    denominators = 2 * G**2 + sums * G**3
+    alphas = G**2 / np.where(denominators != 0, denominators, 1)
+    alphas = np.where(np.maximum(G, 0) != 0, alphas, 0)
+    constants = alphas.sum(axis=(1, 2), keepdims=True)
+    alphas /= np.where(constants != 0, constants, 1)
+    expected = (A * (np.maximum(G, 0) * alphas).sum(axis=(1, 2), keepdims=True)).sum(axis=-1)
+    got = attribution.grad_cam_plus_plus(deep, images, layer=layer, upsample=False)
+    assert (got >= 0).all() and expected.max() > 0
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4 * expected.max())
+
+
+def deep_from(model: keras.Model, layer: str) -> keras.Model:
+    """What follows a layer, as a network of its own: the network is a plain chain."""
+    names = [one.name for one in model.layers]
+    rest = model.layers[names.index(layer) + 1 : names.index("logit") + 1]
+    inputs = keras.Input(model.get_layer(layer).output.shape[1:])
+    x = inputs
+    for one in rest:
+        x = one(x)
+    return keras.Model(inputs, x)
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -164,7 +164,7 @@ def test_runs_are_compared_on_a_page(tmp_path: Path) -> None:
         series.summarise_runs(runs, metrics=["x"])
     with pytest.raises(CrackvizError, match="is no run folder"):
         series.summarise_runs([*runs, tmp_path])
-    with pytest.raises(CrackvizError, match="would overwrite the report of the run"):
+    with pytest.raises(CrackvizError, match="would overwrite the report of"):
         series.summarise_runs(runs, out=runs[0])
 
 
