@@ -132,7 +132,7 @@ claim(
 # %% [markdown]
 # Look at the sound patches again, in the lines above. Evidence against a crack can be booked in two places. In the cells: there are
 # hundreds or thousands of them, and what is too pale to see in each adds up to several logits. Or in the bias, the network's
-# opening bid, which is the same for every picture. Which is it here?
+# starting value, which is the same for every picture. Which is it here?
 #
 # The line above, with its tick, is a *claim*: a statement of [THEORY.md](../THEORY.md) that this notebook has just checked on
 # its own numbers. If it were false, the notebook would stop here.

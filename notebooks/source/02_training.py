@@ -73,7 +73,7 @@ claim("T2.1", "gap_cnn has 5,121 weights, counted by hand", small.count_params()
 #
 # One *epoch* shows each training picture once, each time changed a little (notebook 01). After each epoch the network
 # is tried on the validation pictures, unchanged. If the loss there has found no new minimum for three epochs, training ends and
-# the best weights are put back. The steps get smaller with time: large ones find the way, small ones the spot.
+# the best weights are put back. The steps get smaller with time: large ones get near the minimum fast, small ones come closer to it.
 #
 # If this cell is interrupted, run it again: it goes on after the last whole epoch and comes to the same end. When it has ended, it
 # isn't trained twice; delete the run folder, or name another one, to start anew.
@@ -160,7 +160,7 @@ display = cv.plots.HistoryDisplay.from_history(history)
 _ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_deep_history")
 
 # %% [markdown]
-# And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are the first, an early and the last one.
+# And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are the first, the one after the first epoch, and the last.
 
 # %%
 kept = EventAccumulator(str(run / "logs" / "gap_cnn_deep" / "samples"), {"tensors": 0}).Reload().Tensors("samples")
@@ -173,8 +173,9 @@ for axis, (title, event) in zip(axes, shown.items(), strict=True):
 _ = cv.series.save_figure(run, figure, "02_samples")
 
 # %% [markdown]
-# Each row has a colour bar of its own: mind the numbers. The untrained network's maps are faint and follow anything that has edges. Where a crack is
-# dark and long, the map finds it within the first epochs; the rest of the training goes into the hard cases.
+# Each row has a colour bar of its own: mind the numbers. The untrained network's maps hold next to nothing, and most of that is a frame: the padding
+# beyond the border, which is nothing that a photograph shows. After one epoch of averaged weights the cracks are still not found, and the logits lie close together. In the last row the evidence is a
+# hundred times as strong; look where it lies, on the crack or on something else that is dark. TensorBoard's slider has the epochs between.
 #
 # ## Did it stop where it should?
 

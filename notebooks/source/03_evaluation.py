@@ -188,8 +188,8 @@ else:
 #
 # ## Are the probabilities right?
 #
-# If the network says 80 % to a hundred patches, eighty of them should be cracked. Networks are often too sure: in training it pays to push the
-# pictures that are already right ever further out, and nobody stops it from overdoing that. The simplest cure divides all logits by one number, the
+# If the network says 80 % to a hundred patches, eighty of them should be cracked. Large networks are often too sure: in training it pays to push the
+# pictures that are already right ever further out, and nobody stops it from overdoing that. A small one that was stopped early, with averaged weights, may not be sure enough. The simplest cure divides all logits by one number, the
 # *temperature*, before the sigmoid. Above 1 it draws the probabilities towards one half, below 1 away from it.
 #
 # It is a weight like any other, so it must not be fitted on the test pictures. The validation pictures do it, as far as they are new to the network.
@@ -203,6 +203,8 @@ validation_logits = cv.evaluation.log_odds(cv.evaluation.predict(model, validati
 fitted = cv.evaluation.fit_temperature(validation_labels, validation_logits)
 print(f"{len(validation)} validation pictures: log loss {fitted.before:.4f} at temperature 1")
 print(f"{fitted.after:.4f} at temperature {fitted.value:.2f}. {fitted.note}")
+if not fitted.note:
+    print("This network was", "too sure" if fitted.value > 1 else "not sure enough", "of its answers.")
 
 # %%
 tried = np.geomspace(*cv.evaluation.TEMPERATURES, 300)
@@ -293,7 +295,9 @@ axis.plot(on_test["threshold"].clip(upper=1), on_test["cost"], color="black", li
 axis.axvline(threshold, color="C0", linestyle="--")
 axis.axvline(by_formula, color="C2", linestyle="-.")
 axis.axvline(tried_out, color="C1", linestyle=":", linewidth=2.5)
-axis.set(ylim=(0, 2 * on_test["cost"].median() + 0.1))  # the dear end of the curve would flatten the rest
+axis.set(
+    xscale="log", xlim=(1e-3, 1), ylim=(0, 2 * on_test["cost"].median() + 0.1)
+)  # the dear end of the curve would flatten the rest
 axis.set_xlabel("threshold", fontsize=12)
 axis.set_ylabel("cost a patch [false alarms]", fontsize=12)
 lines = ["validation", "test", f"habit: {threshold:.2f}", f"formula: {by_formula:.3f}", f"tried out: {tried_out:.3f}"]
@@ -301,7 +305,7 @@ figure.legend(axis.lines, lines, loc="outside upper center", ncols=5, fontsize=1
 _ = cv.series.save_figure(run, figure, "03_cost")
 
 # %% [markdown]
-# Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
+# The axis is logarithmic, since what is interesting lies below 0.1; the dear end of the curve is cut off at the top. Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
 # probabilities aren't right, or that there were few pictures to try on.
 #
 # Often nobody can name a price, but there is a duty: so many of the cracks must be found. Then the highest threshold that does it on the
@@ -396,10 +400,14 @@ for name, t in rules.items():
     wall[name] = [t, *counts, cost_of_missing * counts[1] + counts[2]]
 columns = ["threshold", "cracks found", "cracks missed", "false alarms", "cost of 1000 patches"]
 wall = pd.DataFrame.from_dict(wall, orient="index", columns=columns)
+price = wall["cost of 1000 patches"]
+dearer = price["formula, for the wall"] > price["habit"]
+print(f"on these pictures the formula for the wall is {'dearer' if dearer else 'no dearer'} than the habit")
 wall.round({"threshold": 3} | dict.fromkeys(columns[1:], 1))
 
 # %% [markdown]
-# A rule that costs more than never looking is no rule for a wall. Where rare cracks make every alarm doubtful, there are three ways out: a better network,
+# Compare the habit with the formula for the wall. The formula is the best rule only if the probabilities are right, and one that a few dozen pictures repaired are not right in their last per cents, which a
+# wall asks for. A few alarms more or less among these test pictures would turn the order round, too. A rule that costs more than never looking is no rule for a wall. Where rare cracks make every alarm doubtful, there are three ways out: a better network,
 # a second look at each alarm (a person, a closer photograph), or asking about the *wall* instead of the patch: a crack runs through many patches, a false
 # alarm through one.
 #
@@ -433,9 +441,9 @@ display = cv.plots.ImagesDisplay.from_images(
 _ = cv.series.save_figure(run, display.figure_, "03_worst")
 
 # %% [markdown]
-# ## Is another model better?
+# ## Do you need a network?
 #
-# A network should be held against something simple. Here it is a logistic regression on six numbers a picture: how dark its darkest hundredth and twentieth are, its median, its spread,
+# Before a network is praised, hold it against something simple. Here it is a logistic regression on six numbers a picture: how dark its darkest hundredth and twentieth are, its median, its spread,
 # and how steep its steps are, in the mean and in the steepest hundredth. It learns from the training pictures, two thousand at most, in a second.
 
 
@@ -522,8 +530,14 @@ for name, c in compared.items():
         f"{model.name} less {name}: {difference['value']:+.3f}, from {difference['low']:+.3f} to {difference['high']:+.3f}"
     )
 print(f"{one['pictures']} pictures in {one['groups']} groups")
+gain = one["difference"]
+verdict = "no more than chance may give" if gain["low"] <= 0 <= gain["high"] else "more than chance gives"
+print(f"a network in place of six numbers: {100 * gain['value']:+.1f} points of accuracy, {verdict}")
 
 # %% [markdown]
+# Read the last line twice. If it says that the network's lead over six grey numbers may be chance, then on *these* pictures nobody has shown that a network is needed, however good its accuracy looked at the
+# top of this notebook. What a network may still be worth is another question: more pictures, harder walls, and a map that says where, which six numbers of a whole picture can't give.
+#
 # And a difference that isn't chance may still not matter. The test says *whether*, the difference says *how much*; only the second is a reason to change a network.
 #
 # ## Exercises
@@ -537,7 +551,7 @@ print(f"{one['pictures']} pictures in {one['groups']} groups")
 #
 # **Solutions.** 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their
 # fate. 3: "no mistake in 40; the error rate may be as high as 3/40 = 7.5 % (rule of three)". 4: divided by 0.1 they crowd at 0 and 1 and the points lie flatter than the
-# diagonal: too sure. Accuracy is the same for both; the log loss punishes the sure mistakes. 5: $2\,(1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't,
+# diagonal: too sure. Accuracy is the same for both; the log loss punishes the sure mistakes. 5: $2 (1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't,
 # by far. 6: $f$ must be below $\pi / (1 - \pi) \approx 1/99$; by the rule of three that takes $3 \cdot 99 \approx 300$.
 
 # %%

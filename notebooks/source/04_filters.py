@@ -65,8 +65,8 @@ display = cv.plots.KernelsDisplay.from_kernels(colours, limits)
 _ = cv.series.save_figure(run, display.figure_, "04_kernels")
 
 # %% [markdown]
-# If you have seen the first layer of a large network, you'd expect clean edges and colour blobs. This is confetti. Nothing obliged the filters to be pretty: concrete is nearly
-# grey, so what a filter does with the *differences* between the colours hardly ever matters, and training has left much of the random start where it was.
+# If you have seen the first layer of a large network, you'd expect clean edges and colour blobs. This is confetti, and after a short training it is little
+# else than the random start: in the network that notebook 02 trains, the kernels before and after correlate with r = 0.99. The later layers have learnt to read what this one happened to offer.
 #
 # What matters on a grey surface is the mean over the three colours. Here it is, on a scale of its own:
 
@@ -76,8 +76,8 @@ display = cv.plots.KernelsDisplay.from_kernels(*cv.features.kernel_images(grey))
 _ = cv.series.save_figure(run, display.figure_, "04_kernels_grey")
 
 # %% [markdown]
-# Look for filters with a bright and a dark side (they answer to an edge in that direction), for those with a dark stripe (a line), and for those of one tone (brightness, or its lack). Many are
-# none of these.
+# A filter with a bright and a dark side answers to an edge in that direction, one with a dark stripe to a line, one of one tone to brightness, or its lack. You will find some of each, and that is the trap: random numbers contain them
+# as well (here the grey part correlates with its start by 0.98). What a filter *does* can be read off its weights; that it was *learnt* can't.
 #
 # That a filter is no more than this sum can be checked. We take one place, multiply and add by hand, and compare with the network's own map.
 
@@ -198,7 +198,7 @@ claim(
 )
 
 # %% [markdown]
-# Now turn it round. Suppose you had seen the left column only. Would you have said "wide dark cracks", "thin ones", "plain surface"? The found patches say what the filter does for its living; the synthesised ones say what it would do in a dream. Neither alone is safe: patches show
+# Now turn it round. Suppose you had seen the left column only. Would you have said "wide dark cracks", "thin ones", "plain surface"? The found patches say what the filter answers to among real pictures; the synthesised ones say what it would answer to most, real or not. Neither alone is safe: patches show
 # what *goes along* with the excitation (which of all that is in them was it?), the synthesised picture shows what *causes* it (but does it ever occur?).
 #
 # ## What the class wants
@@ -239,7 +239,8 @@ claim(
 )
 
 # %% [markdown]
-# Do you see strokes all over the place? Then, for this network, a crack is a *texture*. It averages its last maps, so two strokes are twice the evidence, and where they lie and whether they join is all the same to it. A person's most typical crack would be one line, from border to border.
+# Where do the strokes lie? If they crowd along the border and leave the middle grey, you see *padding* at work: beyond the border the convolutions meet zeros, and filters that see the edge of the picture can be driven further there than anywhere on concrete. If they are all over the place (the shipped
+# network draws it so), a crack is a *texture* to the network: it averages its last maps, so two strokes are twice the evidence, wherever they lie. A person's most typical crack would be one line, from border to border.
 # That is a fact about the network which no heat map of one decision would have shown.
 #
 # ## What a synthesised picture doesn't mean

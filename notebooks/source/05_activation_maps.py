@@ -77,7 +77,7 @@ for name in convolutions:
 # %% [markdown]
 # Each map is drawn on its own scale, which is written above it, and cell by cell: nothing is smoothed. Read the rows from top to bottom.
 #
-# - **The first layer** still looks like the patch: edges of one direction, brightness, its lack. Pores and stains are there as well as the crack.
+# - **The first layer** still looks like the patch: edges of one direction, brightness, its lack. Whatever else lies on the surface is there as well as the crack.
 # - **In the middle** most of the surface has gone dark. What remains are stretches of line.
 # - **The last layer** is coarse, and nearly silent away from the crack. Some channels do the reverse: they answer to plain surface, and speak *against* a crack.
 #
@@ -108,7 +108,7 @@ for name, step in steps.items():
     )
 
 # %% [markdown]
-# A channel that is silent on one patch may speak on another. One that is silent on all of them is *dead*: its ReLU never opens, so no gradient reaches it, and training can't bring it back.
+# A channel that is silent on one patch may speak on another. One that is silent on all of them is *dead*: its ReLU never opens, so no gradient reaches it, and if it lies in the first layer, training can't bring it back. (A deeper one may come back, when the layers before it move.)
 #
 # ## What one cell sees
 #
@@ -194,7 +194,8 @@ display = cv.plots.ActivationMapsDisplay.from_maps(
 _ = cv.series.save_figure(run, display.figure_, "05_compared")
 
 # %% [markdown]
-# Columns whose numbers change with the patch are those that tell cracked from sound. Some channels say nearly the same about every patch: they work like a second bias.
+# These are the channels with the largest contributions, not those that tell cracked from sound best. Compare the signs in a column: where they are all alike, the channel answers to plain surface and speaks against a crack on every patch, a little less where a crack takes surface away. It
+# works like a second bias. What tells the patches apart is how much the numbers of a column *change*, and many weaker channels that aren't drawn.
 #
 # ## The average, and the logit
 #
@@ -227,7 +228,7 @@ axis.legend(fontsize=11, loc="upper left")
 _ = cv.series.save_figure(run, figure, "05_sum")
 
 # %% [markdown]
-# All the lines start at the bias and end at their patch's logit. No channel decides alone: many push a little, and most of them in the same direction.
+# All the lines start at the bias and end at their patch's logit. No channel decides alone. A few strong ones come first, and they say nearly the same about every patch; where the lines then part, many weaker ones do it, each by a little.
 #
 # Is a contribution more than book-keeping? If it is what the channel does, silencing the channel must cost exactly that much. We set the weight of the strongest channel to zero.
 

@@ -47,7 +47,7 @@ print(net.origin)
 # The last convolution gives a stack of maps, $A_{ijc}$: one for each of its channels, each with a value in every cell. Each map is averaged; the
 # averages are weighed and summed. That is the logit,
 #
-# $$z = \sum_c w_c \, \frac{1}{hw} \sum_{i,j} A_{ijc} + b .$$
+# $$z = \sum_c w_c \frac{1}{hw} \sum_{i,j} A_{ijc} + b .$$
 
 # %%
 layer = cv.attribution.default_layer(model)

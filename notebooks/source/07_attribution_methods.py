@@ -138,7 +138,7 @@ _ = cv.series.save_figure(run, display.figure_, "07_early_layer")
 
 # %% [markdown]
 # Read the colour bars before the colours. Grad-CAM's values are the smallest by far, and most of what it has to say is a veil over the plain surface, too thin to be seen,
-# which weighs more than the crack when it is added up. That is how a sum gets the wrong sign for a picture that the network is sure of. Nothing is wrong with
+# which weighs more than the crack when it is added up. That is how a sum falls far short, or gets the wrong sign: compare the table above, picture by picture. Nothing is wrong with
 # the network: one averaged gradient can't stand for many cells that disagree.
 #
 # ## A map for thin things
@@ -291,7 +291,7 @@ display = cv.plots.ImagesDisplay.from_images(strips, titles=titles, columns=5)
 _ = cv.series.save_figure(run, display.figure_, "07_guided")
 
 # %% [markdown]
-# White is the strength of a pixel, either sign; each map is stretched so that its hundredth part is full white, so brightness can't be compared between maps.
+# White is the strength of a pixel, either sign; each map is stretched until one pixel in a hundred is fully white, so brightness can't be compared between maps.
 #
 # With one logit, what speaks for one answer speaks against the other, so an honest map of "no crack" is that of "crack" with the sign turned. (Without
 # the sign, as above, the gradient's two maps are the same.) The guided maps aren't opposites: the lines that it draws as evidence for one answer, it draws as evidence for the other, too.
@@ -427,7 +427,8 @@ _ = cv.series.save_figure(run, figure, "07_agreement")
 
 # %% [markdown]
 # Some agree with each other, because they are made of the same parts. Some agree with plain darkness or with edges as well as with each other, which should make you
-# think. And two that both add up, to the last logit, needn't agree at all: an account can be closed in more than one way.
+# think. Guided backpropagation sides with the CAM family here, after this blurring: where it is bright, the network does find something; what its lines *say* is another matter. (Ranks are over all pixels, so the plain background, most of
+# the picture, decides: that is why local darkness agrees with nobody.) And two that both add up, to the last logit, needn't agree at all: an account can be closed in more than one way.
 
 # %%
 closed = agree.loc["thin_cam", "integrated_gradients"]

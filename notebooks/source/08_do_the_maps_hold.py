@@ -81,8 +81,11 @@ rng = np.random.default_rng(seed)
 noise = pd.DataFrame([faith.localisation_scores(rng.random(drawn.shape), drawn)[0].mean() for _ in range(40)])
 levels = pd.Series(faith.chance_levels(drawn))
 shared = [name for name in noise if name in levels]
-off = ((noise[shared].mean() - levels[shared]) / noise[shared].std()).abs()
-claim("T8.2", "random maps score at the chance level", bool((off < 3).all()))
+large = ("average_precision", "precision_2px", "coverage_1px")  # levels of large pictures: a tenth off on small ones
+error = (noise[shared].mean() - levels[shared]).abs()
+spread = noise[shared].std() / np.sqrt(len(noise))  # of the mean of the draws, not of one
+limits = 4 * spread + 0.1 * levels[shared].where([name in large for name in shared], 0)
+claim("T8.2", "random maps score at the chance level", bool((error < limits).all()))
 
 # %% [markdown]
 # ## The rivals
@@ -231,7 +234,8 @@ fills.round(3)
 claim("T8.6", "what fills the holes changes the score", bool((np.ptp(fills.to_numpy(), axis=1) > 0.01).any()))
 
 # %% [markdown]
-# Those differences are as large as those between methods. So a deletion score is given together with its fill, and compared only under the same one.
+# Read along the rows. Fills that look like a wall (blur, mean, a surface grown in) give nearly one score. Black is another matter: it draws a crack of its own, so the network is sure of one to the end. The choice among
+# sensible fills matters little here, a senseless one decides everything. So a deletion score is given together with its fill, and compared only under the same one.
 #
 # ### Adding up isn't enough
 #
@@ -285,12 +289,13 @@ claim(
 )
 
 # %% [markdown]
-# Guided backpropagation still draws its sharp lines although nothing above them means anything. It fails as the edges do, and for their reason: it shows the picture, not the decision. (The bands are three draws of
+# Guided backpropagation still draws its sharp lines although nothing above them means anything. It hardly notices the *upper* layers: its lines
+# are drawn by the first ones and the picture. But look to the right end of its curve: with all layers fresh it falls, too, unlike the edges, which know no network at all. (The bands are three draws of
 # fresh weights: a random last layer often turns a map's sign, and often doesn't, so one draw won't do.)
 #
 # Passing is no medal. It says that the map depends on the weights, and nothing more.
 #
-# The choice of likeness matters. By SSIM, which compares pictures that are mostly near zero, everything looks more alike:
+# The choice of likeness matters. SSIM asks for the look and not for the order of the pixels. Compare with the curves above, method by method: it may find two maps more alike than the ranks do, or less:
 
 # %%
 test.pivot_table(index="method", columns="step", values="ssim").round(2)
@@ -300,7 +305,7 @@ test.pivot_table(index="method", columns="step", values="ssim").round(2)
 
 # %%
 single = faith.randomisation_test(
-    model, few, {name: explain.METHODS[name] for name in tested}, mode="independent", draws=1, seed=seed
+    model, few, {name: explain.METHODS[name] for name in tested}, mode="independent", draws=3, seed=seed
 )
 single.pivot_table(index="method", columns="layer", values="rank", sort=False).round(2)
 
@@ -326,7 +331,7 @@ alike = {}
 for name in ("grad_cam", "guided_backprop"):
     pair = [explain.METHODS[name](twin, little) for twin in twins.values()]
     alike[name] = float(faith.rank_correlation(*pair).mean())
-print({name: round(value, 2) for name, value in alike.items()})
+print({name: round(value, 2) for name, value in alike.items()})  # 1: the same map whatever was taught
 
 # %%
 if len(set(labels)) == 2:  # of one class alone, shuffled labels are the true ones
