@@ -58,8 +58,8 @@ def notebook(path: Path, *cells: str) -> None:
 
 def grid(path: Path, name: str, runs: int, **parameters: Any) -> None:
     """Write a grid of so many seeds."""
-    fixed = json.dumps(parameters)
-    path.write_text(f"notebooks: [{name}]\nparameters: {fixed}\ngrid: {{seed: {list(range(runs))}}}\n", "utf-8")
+    fixed = "".join(f"parameters.{key} = {value}\n" for key, value in parameters.items())
+    path.write_text(f"notebooks = ['{name}']\n{fixed}grid.seed = {list(range(runs))}\n", "utf-8")
 
 
 def overhead(place: Path) -> dict[str, Any]:
@@ -82,12 +82,12 @@ def jobs(place: Path, runs: int = 8, busy: float = 15.0) -> dict[str, Any]:
     """Compare a sweep of single-threaded runs two at a time with one after the other, in turns."""
     work = "import time\nend = time.process_time() + busy\nwhile time.process_time() < end:\n    sum(range(10000))"
     notebook(place / "busy.ipynb", work)
-    grid(place / "busy.yaml", "busy.ipynb", runs, busy=busy)
+    grid(place / "busy.toml", "busy.ipynb", runs, busy=busy)
     times: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(2):
         for at_once in (1, 2):
             out = place / f"busy-{turn}-{at_once}"
-            seconds, _ = crackviz("sweep", "busy.yaml", "--out", out, "--jobs", at_once, "--threads", 1, cwd=place)
+            seconds, _ = crackviz("sweep", "busy.toml", "--out", out, "--jobs", at_once, "--threads", 1, cwd=place)
             times[at_once].append(seconds)
     serial, parallel = (statistics.median(times[at_once]) for at_once in (1, 2))
     return {
@@ -103,9 +103,9 @@ def jobs(place: Path, runs: int = 8, busy: float = 15.0) -> dict[str, Any]:
 def many(place: Path, runs: int = 200) -> dict[str, Any]:
     """Follow the memory of the leading process through many trivial runs."""
     notebook(place / "trivial.ipynb", "series.write_results(folder, 'trivial', {'x': seed})")
-    grid(place / "trivial.yaml", "trivial.ipynb", runs)
+    grid(place / "trivial.toml", "trivial.ipynb", runs)
     out = place / "trivial"
-    seconds, memory = crackviz("sweep", "trivial.yaml", "--out", out, "--jobs", 2, cwd=place, sample=0.5)
+    seconds, memory = crackviz("sweep", "trivial.toml", "--out", out, "--jobs", 2, cwd=place, sample=0.5)
     running = memory[: int(len(memory) * 0.97)]  # the table and the page at the end are made once
     quarter = len(running) // 4
     first, last = statistics.median(running[quarter : 2 * quarter]), statistics.median(running[-quarter:])

@@ -82,8 +82,7 @@ def table(model: keras.Model) -> dict[str, Any]:
         masks,
         methods=METHODS,
         untrained=["grad_cam", "thin_cam", "gradient", "guided_backprop"],
-        options=OPTIONS,
-        perturbed=8,
+        options=faithfulness.Options(OPTIONS, perturbed=8),
     )
     return {"seconds": round(time.perf_counter() - began, 1), "rows": len(found), "pictures": found.attrs["images"]}
 
@@ -104,7 +103,7 @@ def localisation(model: keras.Model, folder: str, size: int, count: int) -> dict
         methods=methods,
         scores=scores,
         untrained=["grad_cam", "thin_cam"],
-        options={"integrated_gradients": {"n_samples": 16}},
+        options=faithfulness.Options({"integrated_gradients": {"n_samples": 16}}),
     )
     with pd.option_context("display.width", 200):
         print(found.xs("value", axis=1, level=1).round(3).to_string())

@@ -18,7 +18,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from crackviz import data, models
+from crackviz import data, models, training
 
 BATCH = 32
 
@@ -51,15 +51,15 @@ def main() -> None:
     import tensorflow as tf
 
     table = data.index(options.folder, max_images=options.images)
-    steps = -(-len(table) // BATCH)
     images = data.load_images(table["path"], options.size)
     labels = table["label"].to_numpy("float32")[:, None]
     start = time.perf_counter()
-    feed = data.pipeline(table, options.size, batch_size=BATCH, seed=0, epochs=options.epochs * options.repeats)
+    feed = data.pipeline(table, options.size, batch_size=BATCH, seed=0)
     decoding = time.perf_counter() - start
     start = time.perf_counter()
-    batches = sum(1 for _ in feed)
-    drained = batches * BATCH / (time.perf_counter() - start)
+    for epoch in range(options.epochs * options.repeats):
+        feed.begin(epoch)
+        drained = sum(len(x) for x, _ in feed) * (epoch + 1) / (time.perf_counter() - start)
 
     figures: dict[str, Any] = {}
     for name in ("gap_cnn", "gap_cnn_deep"):
@@ -71,15 +71,8 @@ def main() -> None:
             model.fit(images, labels, batch_size=BATCH, epochs=options.epochs, verbose=0, callbacks=[clock.callback])
             arrays.seconds += clock.seconds if turn else []
             clock = Clock()
-            stream = data.pipeline(table, options.size, batch_size=BATCH, seed=turn, epochs=options.epochs)
-            model.fit(
-                stream,
-                epochs=options.epochs,
-                steps_per_epoch=steps,
-                shuffle=False,
-                verbose=0,
-                callbacks=[clock.callback],
-            )
+            callbacks = [clock.callback, training.EpochSeeds(turn, feed)]
+            model.fit(feed, epochs=options.epochs, shuffle=False, verbose=0, callbacks=callbacks)
             pipeline.seconds += clock.seconds if turn else []
         speeds = {
             key: len(table) / statistics.median(c.seconds) for key, c in (("arrays", arrays), ("pipeline", pipeline))

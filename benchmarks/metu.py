@@ -42,10 +42,9 @@ def main() -> None:
                 model,
                 table,
                 run / name,
+                training.Recipe(learning_rate=learning_rate),
                 image_size=options.image_size,
-                learning_rate=learning_rate,
                 seed=options.seed,
-                progress=False,
             )
             probabilities = evaluation.predict(model, test, options.image_size)
             figures[name] = {
@@ -53,7 +52,7 @@ def main() -> None:
                 "epochs": len(history),
                 "validation_accuracy": float(history.loc[history["val_loss"].idxmin(), "val_accuracy"]),
                 "training_minutes": round((time.perf_counter() - start) / 60, 1),
-                **evaluation.evaluate(test["label"], probabilities, groups=test["group"]),
+                **evaluation.evaluate(test["label"], probabilities, bootstrap=evaluation.Bootstrap(test["group"])),
             }
             print(name, figures[name]["epochs"], "epochs,", figures[name]["scores"]["accuracy"], flush=True)
         results = Path(__file__).parent / "results"

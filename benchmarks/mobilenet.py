@@ -57,12 +57,13 @@ def main() -> None:
                 model,
                 table,
                 run / stage["name"],
+                training.Recipe(
+                    epochs=min(stage["epochs"], options.epochs or stage["epochs"]),
+                    learning_rate=stage["learning_rate"],
+                    decay=stage["decay"],
+                ),
                 image_size=options.image_size,
-                epochs=min(stage["epochs"], options.epochs or stage["epochs"]),
-                learning_rate=stage["learning_rate"],
-                decay=stage["decay"],
                 seed=options.seed,
-                progress=False,
             )
             best = history.loc[history["val_loss"].idxmin()]
             probabilities = evaluation.predict(model, test, options.image_size)
@@ -71,7 +72,7 @@ def main() -> None:
                 "epochs": len(history),
                 "training_accuracy": float(best["accuracy"]),
                 "validation_accuracy": float(best["val_accuracy"]),
-                **evaluation.evaluate(test["label"], probabilities, groups=test["group"]),
+                **evaluation.evaluate(test["label"], probabilities, bootstrap=evaluation.Bootstrap(test["group"])),
             }
             print(stage["name"], len(history), figures[stage["name"]]["scores"]["accuracy"], flush=True)
         results = Path(__file__).parent / "results"

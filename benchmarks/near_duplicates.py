@@ -44,7 +44,7 @@ def main() -> None:
     truth = pairs_within(manifest[names].reset_index(drop=True))
     by_distance: dict[str, Any] = {}
     for distance in (0, 4, 8, 12, 16, 20, 24):
-        table["group"] = duplicates._merge_groups(
+        table["group"] = duplicates.merge_groups(
             single["group"], data.near_duplicate_pairs(table["hash"].tolist(), distance)
         )
         found = pairs_within(table["group"])

@@ -17,6 +17,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +49,18 @@ def pictures(options: argparse.Namespace) -> pd.DataFrame:
 
 
 def trained(name: str, table: pd.DataFrame, folder: Path, seed: int, options: argparse.Namespace) -> keras.Model:
-    shared: dict[str, Any] = {
-        "image_size": options.image_size,
-        "patience": 3,
-        "batch_size": 32,
-        "decay": 0.85,
-        "seed": seed,
-        "progress": False,
-    }
+    recipe = training.Recipe(epochs=options.epochs, decay=0.85)
+    shared = {"image_size": options.image_size, "seed": seed}
     if name != "mobilenet_v2":
         model = models.build(name, options.image_size, seed=seed)
-        training.train(model, table, folder / name, epochs=options.epochs, learning_rate=3e-3, **shared)
+        training.train(model, table, folder / name, recipe, **shared)
         return model
     model = models.build(name, options.image_size, seed=seed, weights=options.weights)
     head = max(1, options.epochs // 4)
-    training.train(model, table, folder / "head", epochs=head, learning_rate=3e-3, **shared)
+    training.train(model, table, folder / "head", replace(recipe, epochs=head), **shared)
     models.set_trainable(model, TUNED_FROM)
-    rest = max(1, options.epochs - head)
-    training.train(model, table, folder / name, epochs=rest, learning_rate=1e-3, **shared)
+    rest = replace(recipe, epochs=max(1, options.epochs - head), learning_rate=1e-3)
+    training.train(model, table, folder / name, rest, **shared)
     return model
 
 
@@ -86,7 +81,7 @@ def milliseconds(model: keras.Model, size: int) -> float:
 
 def classified(model: keras.Model, table: pd.DataFrame, size: int) -> dict[str, float]:
     p = evaluation.predict(model, table, size)
-    scores = evaluation.evaluate(table["label"], p, resamples=0)["scores"]
+    scores = evaluation.evaluate(table["label"], p, bootstrap=evaluation.Bootstrap(resamples=0))["scores"]
     names = {"accuracy": "accuracy", "F1": "f1/crack", "calibration error": "calibration_error", "ROC-AUC": "roc_auc"}
     return {title: scores[name]["value"] for title, name in names.items()}
 

@@ -48,7 +48,7 @@ AUGMENT = {
     "blur": 0.3,
     "noise": 0.01,
 }
-RECIPE: dict[str, Any] = {"epochs": 16, "patience": 4, "learning_rate": 2e-3, "decay": 0.8, "mixed_precision": True}
+RECIPE = training.Recipe(epochs=16, patience=4, learning_rate=2e-3, decay=0.8, augment=AUGMENT, mixed_precision=True)
 FOUND = 0.95  # share of the cracks of the synthetic validation part that the threshold must find
 MAPS = ("grad_cam", "darkness", "local_darkness", "edges")
 LARGE = 256  # DeepCrack's own size, and SDNET2018's
@@ -97,8 +97,9 @@ def probabilities(model: keras.Model, table: pd.DataFrame, size: int = SIZE) -> 
 def on_labels(model: keras.Model, table: pd.DataFrame, size: int = SIZE) -> dict[str, Any]:
     threshold = models.metadata(model).threshold
     said = probabilities(model, table, size)
-    result = evaluation.evaluate(table["label"], said, groups=table["group"], threshold=threshold)
-    at_half = evaluation.evaluate(table["label"], said, groups=table["group"])
+    photographs = evaluation.Bootstrap(table["group"])
+    result = evaluation.evaluate(table["label"], said, threshold=threshold, bootstrap=photographs)
+    at_half = evaluation.evaluate(table["label"], said, bootstrap=photographs)
     label = table["label"].to_numpy()
     sound = binomtest(int((said < threshold)[label == 0].sum()), int((label == 0).sum()))
     low, high = sound.proportion_ci(method="wilson")
@@ -200,9 +201,7 @@ def main() -> None:
             model = models.load(options.model)
         else:
             model = models.build(NAME, SIZE, seed=0)
-            history = training.train(
-                model, table, run, image_size=SIZE, augment=AUGMENT, seed=0, progress=False, **RECIPE
-            )
+            history = training.train(model, table, run, RECIPE, image_size=SIZE)
             settle(model, table[table["split"] == "validation"])
             print(history.round(4).to_string(), f"\n{(time.perf_counter() - began) / 60:.1f} minutes", flush=True)
             if options.write:

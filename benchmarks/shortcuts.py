@@ -37,7 +37,7 @@ def trained(settings: synthetic.Settings, seed: int) -> tuple[keras.Model, dict[
     model = models.build("gap_cnn_deep", settings.image_size, seed=seed)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        training.train(model, table, folder, image_size=settings.image_size, seed=seed, progress=False, **RECIPE)
+        training.train(model, table, folder, training.Recipe(**RECIPE), image_size=settings.image_size, seed=seed)
     test = table[table["split"] == "test"]
     right = (evaluation.predict(model, test, settings.image_size) >= 0.5) == test["label"]
     return model, {"accuracy": float(right.mean()), "training s": round(time.perf_counter() - began, 1)}
@@ -55,10 +55,13 @@ def asked(model: keras.Model, pairs: dict[bool, list[synthetic.Patch]], mark: st
     found: dict[str, Any] = {}
     for name in METHODS:
         maps = attribution.METHODS[name](model, images[True][cracked])
-        share = faithfulness.shortcut_share(maps, crack[cracked], marked[cracked], groups=photo[cracked])
+        share = faithfulness.shortcut_share(
+            maps, crack[cracked], marked[cracked], bootstrap=evaluation.Bootstrap(photo[cracked])
+        )
         found[name] = share["pooled"] | {key: share[key] for key in ("chance", "elsewhere", "images", "excluded")}
     for what, these in (("cracked", cracked), ("sound", ~cracked)):
-        change = faithfulness.counterfactual(model, images[True][these], images[False][these], groups=photo[these])
+        both = images[True][these], images[False][these]
+        change = faithfulness.counterfactual(model, *both, bootstrap=evaluation.Bootstrap(photo[these]))
         found[what] = {key: change[key]["value"] for key in ("logit", "to_target", "from_target")}
     return found
 

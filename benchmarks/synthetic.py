@@ -73,7 +73,9 @@ def scores(table: pd.DataFrame, probabilities: np.ndarray, threshold: float) -> 
     from crackviz import evaluation
 
     groups = table["group"].to_numpy()
-    result = evaluation.evaluate(table["label"], probabilities, groups=groups, threshold=threshold)
+    result = evaluation.evaluate(
+        table["label"], probabilities, threshold=threshold, bootstrap=evaluation.Bootstrap(groups)
+    )
     kept = ("accuracy", "precision/crack", "recall/crack", "roc_auc", "calibration_error")
     rounded = {name: {key: round(value, 4) for key, value in result["scores"][name].items()} for name in kept}
     return {"threshold": round(threshold, 4), "confusion_matrix": result["confusion_matrix"], "scores": rounded}
@@ -103,7 +105,7 @@ def carry(options: argparse.Namespace) -> None:
     model = models.build("gap_cnn_deep", SIZE, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        history = training.train(model, table, options.run or folder, image_size=SIZE, seed=0, progress=False)
+        history = training.train(model, table, options.run or folder, image_size=SIZE)
         minutes = (time.perf_counter() - began) / 60
     parts = {name: table[table["split"] == name] for name in ("validation", "test")}
     validation = evaluation.predict(model, parts["validation"], SIZE)
@@ -139,7 +141,7 @@ def back(options: argparse.Namespace) -> None:
         real = data.split(data.scan(data.index(options.folder / "metu")), seed=0)
         model = models.build("gap_cnn_deep", SIZE, seed=0)
         with tempfile.TemporaryDirectory() as folder:
-            training.train(model, real, folder, image_size=SIZE, seed=0, progress=False)
+            training.train(model, real, folder, image_size=SIZE)
     else:
         model = models.load_pretrained("gap_cnn_deep")
     table = data.scan(data.index("synthetic"))

@@ -26,30 +26,22 @@ from crackviz import data, evaluation, models, series, training
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02_training.ipynb"
 
 
-class Clock:
-    """Stands where sample pictures are drawn, and notes the time at the end of each epoch."""
-
-    def __init__(self) -> None:
-        self.moments: list[float] = []
-
-    def __call__(self, model: keras.Model, images: np.ndarray) -> np.ndarray:
-        """Note the time; draw nothing."""
-        self.moments.append(time.perf_counter())
-        return np.zeros((1, 1, 3), np.uint8)
-
-
 def timed(name: str, table: pd.DataFrame, given: dict[str, Any], **options: Any) -> tuple[keras.Model, dict[str, Any]]:
     """Train one network; return it, with its times."""
-    clock = Clock()
+    moments: list[float] = []
+    clock = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: moments.append(time.perf_counter()),
+        on_epoch_end=lambda epoch, logs: moments.append(time.perf_counter()),
+    )
     model = models.build(name, given["image_size"], seed=given["seed"])
-    black = np.zeros((1, given["image_size"], given["image_size"], 3), np.float32)
-    names = ("image_size", "epochs", "patience", "batch_size", "learning_rate", "decay", "seed")
-    chosen = {key: given[key] for key in names} | options
+    names = ("epochs", "patience", "batch_size", "learning_rate", "decay")
+    recipe = training.Recipe(**{key: given[key] for key in names} | options)
+    shared = {"image_size": given["image_size"], "seed": given["seed"]}
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        history = training.train(model, table, folder, samples=black, draw=clock, progress=False, **chosen)
+        history = training.train(model, table, folder, recipe, callbacks=[clock], **shared)
         seconds = time.perf_counter() - began
-    each = np.diff(clock.moments)
+    each = np.diff(moments)
     return model, {
         "epochs": len(history),
         "seconds": round(seconds, 1),

@@ -35,7 +35,14 @@ __all__ = ["CrackvizError", *_SUBMODULES]
 
 
 class CrackvizError(Exception):
-    """A mistake that the caller can mend: the message says what was found, what was expected, what to do."""
+    """A mistake that the caller can mend: the message says what was found, what was expected, what to do.
+
+    ``argument`` names the argument that is to blame, for the command to add its flag; "" for none in particular.
+    """
+
+    def __init__(self, message: str = "", argument: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument
 
     def _render_traceback_(self) -> list[str]:
         """Return what a notebook shows: the message, without the lines of ours that led to it."""

@@ -1,26 +1,119 @@
-"""Drawing pictures anew, by whole groups (``THEORY.md`` T3)."""
+"""Drawing pictures anew, by whole groups, and the intervals that come of it (``THEORY.md`` T3)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from crackviz import CrackvizError
+from crackviz.contracts import check_number
 
-def resamples_of(groups: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield, for each resample, how often each picture is drawn: float (N,), alike within a group."""
-    members = np.unique(groups, return_inverse=True)[1].ravel()
-    count = members.max() + 1
+LEAST_GROUPS = 5
+"""Fewer groups have no interval: drawn anew they give the same few values again and again, and a width near 0."""
+
+
+def weights(groups: np.ndarray | Sequence[Any], n: int, seed: int) -> np.ndarray:
+    """Return how often each picture is drawn, whole groups at a time, with replacement.
+
+    Parameters
+    ----------
+    groups : sequence (N,)
+        Group of each picture.
+    n : int
+        Resamples.
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray
+        int16 (1 + n, N), alike within a group. The first row are the pictures as they are: ones. It is the only one
+        where there are fewer groups than `LEAST_GROUPS`.
+    """
+    members = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+    count = int(members.max()) + 1
     rng = np.random.default_rng(seed)
-    for _ in range(resamples):
-        yield np.bincount(rng.integers(count, size=count), minlength=count).astype(float)[members]
+    times = np.ones((1 + n if count >= LEAST_GROUPS else 1, len(members)), np.int16)  # of 8 bytes they'd fill gigabytes
+    for row in times[1:]:
+        row[:] = np.bincount(rng.integers(count, size=count), minlength=count)[members]
+    return times
 
 
-def percentiles(values: Sequence[float] | np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the bounds that leave out equal tails; NaN where there are no values but NaN."""
-    known: Any = np.asarray(values, float)
-    known = known[~np.isnan(known)]
+def interval(draws: np.ndarray | Sequence[float], confidence: float) -> dict[str, float]:
+    """Return a score with the percentile interval that leaves out equal tails.
+
+    Parameters
+    ----------
+    draws : float (1 + n,)
+        The score at each row of :func:`weights`; NaN where it is undefined, which is left out.
+    confidence : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    dict
+        ``value``, ``low``, ``high``; the bounds are NaN where no resample is left.
+    """
+    value, *drawn = np.asarray(draws, float)
+    known = np.asarray(drawn)[~np.isnan(drawn)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
-    return float(low), float(high)
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How scores get their intervals: what is drawn anew together, how often, and how wide the interval is.
+
+    Pictures of one photograph are no independent witnesses, so whole groups are drawn (Field, Welsh 2007).
+
+    Attributes
+    ----------
+    groups : sequence (N,), optional
+        Group of each picture, such as ``table["group"]``; by default each is one. Fewer than 5 have no interval.
+    resamples : int
+        How often is drawn; 0 leaves the intervals out.
+    confidence : float
+        Coverage of the intervals, in (0, 1).
+    seed : int
+
+    Raises
+    ------
+    CrackvizError
+        Where a number is out of its range; where it is used, if there isn't one group a picture.
+
+    Notes
+    -----
+    Efron, Tibshirani: *An Introduction to the Bootstrap*, 1993, ch. 13. ``THEORY.md`` T3.
+    """
+
+    groups: Sequence[Any] | np.ndarray | None = None
+    resamples: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_number("resamples", self.resamples, 0, whole=True)
+        check_number("confidence", self.confidence, 0, 1, inclusive=False)
+        check_number("seed", self.seed, 0, whole=True)
+
+    def members(self, count: int) -> np.ndarray:
+        """Return the group of each of `count` pictures."""
+        groups = np.arange(count) if self.groups is None else np.asarray(self.groups)
+        if groups.shape != (count,):
+            raise CrackvizError(f"{groups.size} groups for {count} pictures; expected one each.")
+        return groups
+
+    def weights(self, count: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the :func:`weights` of some `rows` of `count` pictures, all by default."""
+        return weights(self.members(count)[rows], self.resamples, self.seed)
+
+    def interval(self, draws: np.ndarray | Sequence[float]) -> dict[str, float]:
+        """Return the :func:`interval` of a score's draws."""
+        return interval(draws, self.confidence)
+
+
+PICTURES = Bootstrap()
+"""Each picture is drawn by itself: what the scores do where nothing is said."""

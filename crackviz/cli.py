@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from crackviz import ROOT, CrackvizError, __version__
 
-_EXAMPLES = """\b
-Examples:
-  crackviz run                                    the whole series, into runs/series
-  crackviz run --data path/to/pictures            on your own pictures
-  crackviz run 02 03 --out runs/seed1 -p seed 1   two notebooks with another seed
-  crackviz sweep grid.yaml --jobs 2               a run for each point of a grid, and one table
-  crackviz list                                   what has been run
-"""
 _RUN = """\b
 Examples:
   crackviz run                                    the whole series, into runs/series
@@ -33,35 +25,38 @@ Examples:
   crackviz run 03 -p network runs/seed1           ask the network of another run
   crackviz run --dry-run                          what would be run, and why
 """
+_EXAMPLES = """\b
+Examples:
+  crackviz run                                    the whole series, into runs/series
+  crackviz run 02 03 --out runs/seed1 -p seed 1   two notebooks with another seed
+  crackviz sweep grid.toml --jobs 2               a run for each point of a grid, and one table
+  crackviz list                                   what has been run
+"""
+_GRID = textwrap.indent((ROOT / "templates" / "grid.toml").read_text("utf-8"), "  ").replace("\n\n", "\n\n\b\n")
 _SWEEP = f"""\b
-Example, a file grid.yaml:
-{textwrap.indent((ROOT / "templates" / "grid.yaml").read_text("utf-8").rstrip(), "  ")}
+Example, a file grid.toml:
+{_GRID}
 \b
-  crackviz sweep grid.yaml --dry-run
-  crackviz sweep grid.yaml --out runs/seeds --jobs 2
-  crackviz sweep grid.yaml --out runs/seeds --retry-failed
-  crackviz sweep grid.yaml --out s3://bucket/seeds --scheduler tcp://10.0.0.5:8786
+  crackviz sweep grid.toml --dry-run
+  crackviz sweep grid.toml --out runs/seeds --jobs 2
+  crackviz sweep grid.toml --out runs/seeds --retry-failed
+  crackviz sweep grid.toml --out s3://bucket/seeds --scheduler tcp://10.0.0.5:8786
 """
 _LIST = """\b
 Examples:
   crackviz list
-  crackviz list runs/seeds
-"""
-_SHOW = """\b
-Example:
-  crackviz show runs/series
+  crackviz list runs/seeds                        the runs of a sweep
+  crackviz list runs/series                       all about one run
 """
 _REPORT = """\b
 Examples:
   crackviz report runs/seed1                      write its index.html anew
   crackviz report runs/seeds                      the table and the page of a sweep anew
-  crackviz report runs/a runs/b --out runs/both --metric '03_evaluation.*'
+  crackviz report runs/a runs/b                   compare two runs
+  crackviz report runs/a runs/b --rtol 0.05       made on two machines: trainings differ a little
+  crackviz report runs/* --out runs/all --metric '03_evaluation.*'
 """
-_RERUN = """\b
-Examples:
-  crackviz rerun runs/series
-  crackviz rerun runs/series --rtol 0.05          made on another machine: trainings differ a little
-"""
+_AGAIN = {"done": "--force", "failed": "--retry-failed", "stale": "--stale"}
 
 
 @click.group(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,25 +65,18 @@ def main() -> None:
     """Explain concrete-crack classifiers, and test the explanations."""
 
 
-def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_timeout = click.option(
-    "--timeout", default=240.0, show_default=True, metavar="MINUTES", help="Limit for a notebook; 0: none."
-)
-_running = _options(
-    _timeout,
-    click.option("--threads", default=0, metavar="N", help="Threads of a run; 0: its share of the cores."),
-    click.option("--force", is_flag=True, help="Run again what is finished, too."),
-    click.option("--fail-fast", is_flag=True, help="Stop at the first notebook that fails."),
-    click.option("--dry-run", is_flag=True, help="Say what would be run and why; run nothing."),
-)
+def _running(command: Any) -> Any:
+    """Give a command the options that run and sweep share; all but --dry-run go to :func:`_options`."""
+    shared = (
+        click.option("--timeout", default=240.0, show_default=True, metavar="MINUTES", help="For a notebook; 0: none."),
+        click.option("--threads", default=0, metavar="N", help="Threads of a run; 0: its share of the cores."),
+        click.option("--force", is_flag=True, help="Run again what is finished, too."),
+        click.option("--fail-fast", is_flag=True, help="Stop at the first notebook that fails."),
+        click.option("--dry-run", is_flag=True, help="Say what would be run and why; run nothing."),
+    )
+    for option in reversed(shared):
+        command = option(command)
+    return command
 
 
 @main.command(epilog=_RUN, short_help="Execute notebooks in order.")
@@ -98,24 +86,12 @@ _running = _options(
     "--out", default="runs/series", show_default=True, metavar="FOLDER", help="Run folder, made if it is missing."
 )
 @click.option(
-    "-p",
-    "parameters",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
+    "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
     help="A value for the notebooks' parameters cell; repeatable.",
-)
+)  # fmt: skip
 @_running
 def run(
-    notebooks: tuple[str, ...],
-    data: str,
-    out: str,
-    parameters: tuple[tuple[str, str], ...],
-    timeout: float,
-    threads: int,
-    force: bool,
-    fail_fast: bool,
-    dry_run: bool,
+    notebooks: tuple[str, ...], data: str, out: str, parameters: tuple[tuple[str, str], ...], dry_run: bool, **how: Any
 ) -> None:
     """Execute notebooks in order, and write a report.
 
@@ -125,26 +101,22 @@ def run(
     """
     from crackviz import series
 
-    given = dict(parameters)
-    if len(given) < len(parameters):
-        twice = next(name for name in given if sum(name == other for other, _ in parameters) > 1)
-        raise _fail(f"Parameter {twice} is given twice.", 2)
-    again = ("failed", "stale", "done") if force else ("failed", "stale")
-    chosen: dict[str, Any] = {"data": data, "out": out, "parameters": given, "again": again}
-    with _stopping(Path(out) / "index.html"):
-        if dry_run:
-            _say_plan(series.plan_run(notebooks, **chosen))
+    with _stopping(out):
+        given = dict(parameters)
+        if len(given) < len(parameters):
+            twice = next(name for name in given if sum(name == other for other, _ in parameters) > 1)
+            raise CrackvizError(f"Parameter {twice} is given twice.")
+        chosen: dict[str, Any] = {"data": data, "out": out, "parameters": given}
+        chosen["options"] = _options(("failed", "stale"), **how)
+        if not dry_run:
+            _say_where(series.run_series(notebooks, **chosen, tell=_tell))
             return
-        limits: dict[str, Any] = {
-            "timeout": _seconds(timeout),
-            "threads": _count("--threads", threads, 0),
-            "fail_fast": fail_fast,
-        }
-        _say_where(series.run_series(notebooks, **chosen, **limits))
+        for stem, why in series.plan_run(notebooks, **chosen).items():
+            _tell(f"{stem}: {f'would be run ({why})' if why else 'up to date'}")
 
 
 @main.command(epilog=_SWEEP, short_help="Execute a grid of runs.")
-@click.argument("grid", metavar="GRID.yaml")
+@click.argument("grid", metavar="GRID.toml")
 @click.option(
     "--out", default="runs/sweep", show_default=True, metavar="FOLDER", help="Folder or address of the sweep."
 )
@@ -156,17 +128,7 @@ def run(
 @click.option("--stale", is_flag=True, help="Run again what was made from other code, parameters or data.")
 @_running
 def sweep(
-    grid: str,
-    out: str,
-    jobs: int,
-    scheduler: str,
-    retry_failed: bool,
-    stale: bool,
-    timeout: float,
-    threads: int,
-    force: bool,
-    fail_fast: bool,
-    dry_run: bool,
+    grid: str, out: str, jobs: int, scheduler: str, retry_failed: bool, stale: bool, dry_run: bool, **how: Any
 ) -> None:
     """Execute notebooks for every point of a grid, and compare the runs.
 
@@ -176,37 +138,45 @@ def sweep(
     """
     from crackviz import series
 
-    flags = {"failed": retry_failed or force, "stale": stale or force, "done": force}
-    again = tuple(name for name, chosen in flags.items() if chosen)
-    index = Path("none") if "://" in out else Path(out) / "index.html"
-    with _stopping(index):
-        _count("--jobs", jobs, 1)
-        if dry_run:
-            _say_sweep(series.plan_sweep(grid, out=out, again=again))
+    with _stopping(out):
+        options = _options(("failed",) * retry_failed + ("stale",) * stale, **how)
+        if not dry_run:
+            _say_where(series.run_sweep(grid, out=out, jobs=jobs, scheduler=scheduler, options=options, tell=_tell))
             return
-        limits: dict[str, Any] = {
-            "timeout": _seconds(timeout),
-            "threads": _count("--threads", threads, 0),
-            "fail_fast": fail_fast,
-        }
-        _say_where(series.run_sweep(grid, out=out, jobs=jobs, scheduler=scheduler, again=again, **limits))
+        runs = series.plan_sweep(grid, out=out, again=options.again)
+        for name, planned in runs.items():
+            if reasons := planned["notebooks"]:
+                why = ", ".join(dict.fromkeys(why for why in reasons.values() if not why.startswith("comes after")))
+                _tell(f"{name}: {_many(len(reasons))} would be run ({why})")
+            elif planned["stale"]:
+                _tell(f"{name}: left as it is, stale ({planned['stale']})", again="stale")
+            else:
+                _tell(f"{name}: left as it is, {planned['status']}", again="failed" * (planned["status"] == "failed"))
+        todo = [planned["notebooks"] for planned in runs.values() if planned["notebooks"]]
+        _tell(f"{len(todo)} of {len(runs)} runs, {_many(sum(map(len, todo)))}")
 
 
-@main.command("list", epilog=_LIST, short_help="List runs, and what has become of them.")
+@main.command("list", epilog=_LIST, short_help="List runs, or tell what one holds.")
 @click.argument("folder", default="runs", metavar="[FOLDER]")
 def list_(folder: str) -> None:
-    """List the runs at and below FOLDER (default: runs), and what has become of them.
+    """List the runs at and below FOLDER (default: runs), and what has become of them; of one run, tell all.
 
-    A run is stale when its notebooks, its data or crackviz have changed since.
+    A run is stale when its notebooks, its data or crackviz have changed since. Of a single run are told its outcomes,
+    claims, parameters, and what it was made with.
     """
     from crackviz import series
     from crackviz.series.hashes import Hashes
-    from crackviz.series.terminal import duration
+    from crackviz.series.records import duration
 
     top = Path(folder)
     with _stopping():
         if not top.is_dir():
             raise CrackvizError(f"There is no folder {folder}: expected one with runs, as `crackviz run` makes them.")
+        if (top / "config.json").exists():
+            from crackviz.series.report import describe_run
+
+            _tell(describe_run(top))
+            return
         hashes = Hashes()
         rows = [("run", "outcome", "notebooks", "claims", "time", "begun", "")]
         for found in series.find_runs(top):
@@ -225,122 +195,87 @@ def list_(folder: str) -> None:
                 )
             )
         if len(rows) == 1:
-            click.echo(f"No runs in {folder}.")
+            _tell(f"No runs in {folder}.")
             return
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-@main.command(epilog=_SHOW, short_help="Tell what a run folder holds.")
-@click.argument("run", metavar="RUN")
-def show(run: str) -> None:
-    """Tell what the run folder RUN holds: outcomes, claims, parameters, and what it was made with."""
-    with _stopping():
-        from crackviz.series.show import describe_run
-
-        click.echo(describe_run(run))
+            _tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @main.command(epilog=_REPORT, short_help="Write a report, or compare runs.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", default="", metavar="FOLDER", help="Where the comparison goes; default: where the runs lie.")
 @click.option("--metric", "metrics", multiple=True, metavar="PATTERN", help="Results to be compared; repeatable.")
-def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...]) -> None:
-    """Write the report of a run anew, or a page and a table that compare several, from what lies there."""
-    from crackviz import series
+@click.option("--rtol", default=1e-3, show_default=True, help="Of two runs: relative tolerance of numbers.")
+@click.option("--atol", default=1e-6, show_default=True, help="Of two runs: absolute tolerance of numbers.")
+@click.option(
+    "--figures", default=3.0, show_default=True, help="Of two runs: mean difference of figures, of 255 greys."
+)
+def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...], rtol: float, atol: float, figures: float) -> None:
+    """Write the report of a run anew, or a page and a table that compare several, from what lies there.
 
-    with _stopping():
-        many = len(runs) > 1 or (Path(runs[0]) / "sweep.json").exists()
-        _say_where(series.summarise_runs(runs, out=out, metrics=metrics) if many else series.report(runs[0]))
-
-
-@main.command(epilog=_RERUN, short_help="Repeat a run and compare the two.")
-@click.argument("run", metavar="RUN")
-@click.option("--out", default="", metavar="FOLDER", help="The second run's folder; default: RUN-again.")
-@click.option("--rtol", default=1e-3, show_default=True, help="Relative tolerance of numbers.")
-@click.option("--atol", default=1e-6, show_default=True, help="Absolute tolerance of numbers.")
-@click.option("--figures", default=3.0, show_default=True, help="Mean difference of figures, in grey levels of 255.")
-@_timeout
-def rerun(run: str, out: str, rtol: float, atol: float, figures: float, timeout: float) -> None:
-    """Repeat the run in the folder RUN, and compare claims, numbers and figures.
-
-    The exit code is 0 if the second run is like the first, 1 if it differs, 2 if it cannot be repeated.
+    Of two runs claims, numbers and figures are compared as well: in what they differ is told, and kept in
+    comparison.json of the second. The exit code is then 0 if they are alike, 1 if they differ.
     """
     from crackviz import series
 
     with _stopping():
-        second, noted = series.rerun(run, out=out, timeout=_seconds(timeout))
-        for change in noted:
-            click.echo(f"changed since: {change}")
-        found = series.compare(run, second, rtol=rtol, atol=atol, figure_tolerance=figures)
-        series.write_comparison(found, Path(run).resolve(), second, noted)
+        if len(runs) == 1 and not (Path(runs[0]) / "sweep.json").exists():
+            _say_where(series.report(runs[0]))
+            return
+        _say_where(series.summarise_runs(runs, out=out, metrics=metrics))
+        if len(runs) != 2:
+            return
+        first, second = (Path(folder).resolve() for folder in runs)
+        found = series.compare(first, second, rtol=rtol, atol=atol, figure_tolerance=figures)
+        series.write_comparison(found, first, second)
         for difference in found:
-            click.echo(str(difference))
-        _say_where(second / "index.html")
+            _tell(str(difference))
         if found:
-            raise _fail(f"{len(found)} differences from {run}; they are in {_near(second / 'comparison.json')}.", 1)
-        click.echo(f"Like {run}: outcomes, claims, numbers and figures.")
+            raise _fail(f"{len(found)} differences; they are in {_near(second / 'comparison.json')}.", 1)
+        _tell("Alike: outcomes, claims, numbers and figures.")
 
 
 # --- what the commands share ----------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _stopping(index: Path | None = None) -> Iterator[None]:
+def _stopping(out: str = "") -> Iterator[None]:
     """Turn what can go wrong into one line on stderr and an exit code; say where the report is, if there is one."""
-    from crackviz.series.kernel import spare_grammars
-    from crackviz.series.run import NotebookFailed
-    from crackviz.series.sweep import SweepFailed
+    # jsonschema, which nbformat imports, compiles grammars for IRIs where it can, which takes a second and no notebook
+    # asks for: importing it fails, as where it isn't installed.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stop the kernels, keep what there is
+    from crackviz.series import NotebookFailed, SweepFailed
 
-    spare_grammars()
-    signal.signal(signal.SIGTERM, _terminate)  # as for Ctrl-C: stop the kernel, keep what there is
     try:
         yield
-    except (NotebookFailed, SweepFailed) as failure:
-        _say_where(failure.index)
-        raise _fail(str(failure), 1) from None
     except CrackvizError as error:
-        raise _fail(str(error), 2) from None
+        code = 2
+        if isinstance(error, NotebookFailed | SweepFailed):
+            code = 1
+            _say_where(error.index)
+        raise _fail(f"{error} (--{error.argument})" if error.argument else str(error), code) from None
     except KeyboardInterrupt:
-        if index is not None and index.exists():
-            _say_where(index.resolve())
+        if out and (Path(out) / "index.html").exists():
+            _say_where((Path(out) / "index.html").resolve())
         raise _fail("Interrupted. Called again, it goes on where it was.", 130) from None
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _options(again: tuple[str, ...], *, timeout: float, threads: int, force: bool, fail_fast: bool) -> Any:
+    """Return the options of a run, or of the runs of a sweep."""
+    from crackviz.series import Options
+
+    if not 0 <= timeout < math.inf:
+        raise CrackvizError(f"{timeout} is no time: expected minutes, or 0 for no limit.", "timeout")
+    return Options(timeout * 60, threads, ("failed", "stale", "done") if force else again, fail_fast)
 
 
-def _seconds(minutes: float) -> float:
-    if not 0 <= minutes < float("inf"):
-        raise CrackvizError(f"--timeout {minutes} is no time: expected minutes, or 0 for no limit.")
-    return minutes * 60
+def _tell(text: str, end: str = "\n", again: str = "") -> None:
+    """Print a line, with the flag that runs again what it tells of."""
+    from crackviz.series.run import say
 
-
-def _count(option: str, value: int, least: int) -> int:
-    if value < least:
-        raise CrackvizError(f"{option} {value}: expected {least} or more.")
-    return value
-
-
-def _say_plan(reasons: dict[str, str]) -> None:
-    for stem, why in reasons.items():
-        click.echo(f"{stem}: {f'would be run ({why})' if why else 'up to date'}")
-
-
-def _say_sweep(runs: dict[str, dict[str, Any]]) -> None:
-    for name, run in runs.items():
-        if reasons := run["notebooks"]:
-            why = ", ".join(dict.fromkeys(why for why in reasons.values() if not why.startswith("comes after")))
-            click.echo(f"{name}: {_many(len(reasons))} would be run ({why})")
-        elif run["stale"]:
-            click.echo(f"{name}: left as it is, stale ({run['stale']}); --stale runs it again")
-        else:
-            again = "; --retry-failed runs it again" if run["status"] == "failed" else ""
-            click.echo(f"{name}: left as it is, {run['status']}{again}")
-    todo = [run["notebooks"] for run in runs.values() if run["notebooks"]]
-    click.echo(f"{len(todo)} of {len(runs)} runs, {_many(sum(map(len, todo)))}")
+    say(f"{text}; run again by {_AGAIN[again]}" if again else text, end)
 
 
 def _many(count: int) -> str:
@@ -353,9 +288,9 @@ def _near(path: Path) -> str:
 
 def _say_where(index: Path | str) -> None:
     if isinstance(index, str) and "://" in index:
-        click.echo(f"Report: {index}")
+        _tell(f"Report: {index}")
     elif str(index) and Path(index).exists():
-        click.echo(f"Report: {_near(Path(index))}")
+        _tell(f"Report: {_near(Path(index))}")
 
 
 def _fail(message: str, code: int) -> SystemExit:

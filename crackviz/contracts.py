@@ -8,11 +8,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sized
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from scipy import ndimage
-from skimage.morphology import skeletonize
 
 from crackviz import CrackvizError
 
@@ -87,23 +85,32 @@ def check_lengths(**values: Sized | None) -> None:
         raise CrackvizError(f"{found}; expected as many of each, one an image.")
 
 
-class Truth(NamedTuple):
-    """Masks, with what the scores need of them, computed once."""
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Return `images` as an array, if it is float32 (N, H, W, 3) in [0, 1].
 
-    masks: np.ndarray
-    """bool (N, H, W)"""
-    distance: np.ndarray
-    """float32 (N, H, W): of each pixel to the nearest crack pixel, in px; infinite without a crack."""
-    lines: np.ndarray
-    """bool (N, H, W): the cracks' centre lines."""
-    counted: np.ndarray
-    """bool (N,): whether there is a crack."""
+    Raises
+    ------
+    CrackvizError
+        Otherwise. Nothing is converted silently: a map of images that the network never saw the like of looks
+        as convincing as any.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
+        advice = " Add the batch axis: images[np.newaxis]." if images.ndim == 3 else ""
+        raise CrackvizError(f"Images have shape {images.shape}; expected (N, H, W, 3), N > 0.{advice}")
+    if images.dtype != np.float32:
+        advice = "images.astype('float32') / 255" if images.dtype == np.uint8 else "images.astype('float32')"
+        raise CrackvizError(f"Images are {images.dtype}; expected float32 in [0, 1]. Use {advice}.")
+    # Read as whole numbers, the floats from 0 to 1 are those up to 1.0's; negative ones and NaN are larger. One pass.
+    within = images.view(np.uint32).max() <= np.float32(1).view(np.uint32)
+    if not within and not (images.min() >= 0 and images.max() <= 1):  # -0.0 alone gets here and passes
+        low, high = float(images.min()), float(images.max())
+        advice = " Divide by 255." if high > 2 else ""
+        raise CrackvizError(f"Images reach from {low:g} to {high:g}; expected [0, 1] without NaN.{advice}")
+    return images
 
 
-Masks = np.ndarray | Truth
-
-
-def as_masks(masks: np.ndarray, threshold: float | None = None) -> np.ndarray:
+def as_masks(masks: np.ndarray, threshold: float | None = None, name: str = "Masks") -> np.ndarray:
     """Return `masks` as bool (N, H, W), and refuse to guess.
 
     Parameters
@@ -111,6 +118,8 @@ def as_masks(masks: np.ndarray, threshold: float | None = None) -> np.ndarray:
     masks : bool (N, H, W), or numbers together with `threshold`
     threshold : float, optional
         A pixel is crack above it: 127 for anti-aliased greys up to 255.
+    name : str
+        What messages call them.
 
     Raises
     ------
@@ -119,59 +128,22 @@ def as_masks(masks: np.ndarray, threshold: float | None = None) -> np.ndarray:
     """
     masks = np.asarray(masks)
     if masks.ndim != 3 or not masks.size:
-        advice = " Add the batch axis: masks[np.newaxis]." if masks.ndim == 2 else ""
-        raise CrackvizError(f"Masks have shape {masks.shape}; expected (N, H, W), N > 0.{advice}")
+        advice = f" Add the batch axis: {name.lower()}[np.newaxis]." if masks.ndim == 2 else ""
+        raise CrackvizError(f"{name} have shape {masks.shape}; expected (N, H, W), N > 0.{advice}")
     if masks.dtype == bool:
         return masks
     if threshold is not None:
         if np.isnan(threshold) or np.isnan(masks.astype(np.float64)).any():
-            raise CrackvizError("Masks or their threshold hold NaN; expected numbers.")
+            raise CrackvizError(f"{name} or their threshold hold NaN; expected numbers.")
         return masks > threshold
     values = np.unique(masks)
     found = ", ".join(f"{value:g}" for value in values[:4]) + (", …" if len(values) > 4 else "")
-    advice = f"masks > {float(values[-1]) / 2:g}" if len(values) <= 2 else f"masks > {127 if values[-1] > 1 else 0.5}"
+    level = float(values[-1]) / 2 if len(values) <= 2 else 127 if values[-1] > 1 else 0.5
     kind = "" if len(values) <= 2 else " They are greys, as edges drawn softly are: say from which one on it is crack."
     raise CrackvizError(
-        f"Masks are {masks.dtype} with {len(values)} values ({found}); expected bool.{kind} Give a threshold, such as "
-        f"{advice}."
+        f"{name} are {masks.dtype} with {len(values)} values ({found}); expected bool.{kind} Give a threshold, such as "
+        f"{name.lower()} > {level:g}."
     )
-
-
-def truth(masks: Masks, centrelines: np.ndarray | None = None) -> Truth:
-    """Compute once what the scores need of masks.
-
-    Parameters
-    ----------
-    masks : bool (N, H, W)
-    centrelines : bool (N, H, W), optional
-        Known middles of the cracks (:func:`crackviz.synthetic.details`); else the masks' skeletons.
-
-    Raises
-    ------
-    CrackvizError
-        Where they don't fit, or no mask shows a crack.
-    """
-    if isinstance(masks, Truth):
-        return masks
-    masks = as_masks(masks)
-    counted = masks.any(axis=(1, 2))
-    if not counted.any():
-        raise CrackvizError(
-            f"None of the {len(masks)} masks shows a crack, so nothing can be found or missed. Choose pictures with "
-            "label 1, and look whether the masks belong to these pictures."
-        )
-    if centrelines is None:
-        centrelines = np.stack([skeletonize(mask) for mask in masks])
-    elif np.shape(centrelines) != masks.shape or np.asarray(centrelines).dtype != bool:
-        raise CrackvizError(
-            f"Centre lines are {np.asarray(centrelines).dtype} {np.shape(centrelines)}; expected bool {masks.shape}."
-        )
-    elif not np.asarray(centrelines)[counted].any(axis=(1, 2)).all():
-        raise CrackvizError("A mask with a crack has an empty centre line; expected at least one pixel in each.")
-    distance = np.full(masks.shape, np.inf, np.float32)
-    for n in np.flatnonzero(counted):
-        distance[n] = ndimage.distance_transform_edt(~masks[n])
-    return Truth(masks, distance, np.asarray(centrelines), np.asarray(counted))
 
 
 def check_maps(maps: np.ndarray, shape: tuple[int, ...], name: str = "Maps") -> np.ndarray:

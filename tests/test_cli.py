@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner, Result
 
-from crackviz import CrackvizError, __version__, series
+from crackviz import CrackvizError, __version__, cli, series
 from crackviz.cli import main
 
 
@@ -53,10 +53,8 @@ def test_the_arguments_reach_the_series(calls: list[dict[str, Any]], tmp_path: P
             "data": "d",
             "out": "o",
             "parameters": {"seed": "1", "deep": "-5"},
-            "timeout": 240 * 60,
-            "threads": 0,
-            "again": ("failed", "stale"),
-            "fail_fast": False,
+            "options": series.Options(240 * 60, 0, ("failed", "stale"), False),
+            "tell": cli._tell,
         }
     ]
 

@@ -20,7 +20,7 @@ import papermill
 import pytest
 
 from crackviz import series
-from crackviz.series.report import _page
+from crackviz.series.pages import page_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
@@ -157,7 +157,7 @@ def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
 def test_the_report_can_show_all_the_mathematics(source: Path, tmp_path: Path) -> None:
     path = tmp_path / f"{source.stem}.ipynb"
     nbformat.write(build.from_source(source), path)
-    title, body = _page(path)
+    title, body = page_of(path)
     assert title
     assert 'class="latex"' not in body, "a command that latex2mathml does not know"
     text = re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", body)

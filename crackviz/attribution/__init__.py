@@ -25,15 +25,16 @@ from crackviz.attribution.gradients import (
     Baseline,
     baseline_images,
     gradient,
-    guided_backprop,
     input_x_gradient,
     integrated_gradients,
     smooth_grad,
 )
-from crackviz.attribution.methods import METHODS, Method, completeness_error, methods_table
+from crackviz.attribution.guided import guided_backprop
+from crackviz.attribution.methods import METHODS, completeness_error, methods_table
 from crackviz.attribution.network import CHUNK, Layer, Target, bias, check_images, default_layer, logits, target_index
 from crackviz.attribution.occlusion import occlusion, rise
 from crackviz.attribution.receptive_fields import ladder, measured_field
+from crackviz.attribution.registry import Method
 from crackviz.attribution.thin_cam import thin_cam
 
 __all__ = [

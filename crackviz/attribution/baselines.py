@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +11,9 @@ from scipy import ndimage
 
 from crackviz.attribution.gradients import prepare
 from crackviz.attribution.network import Target, direction
+from crackviz.attribution.registry import method
+
+FACTS: dict[str, Any] = {"paper": "a baseline", "by_class": False, "cost": (0, 0)}
 
 
 def _grey(model: keras.Model, images: np.ndarray, target: Target, layer: object) -> np.ndarray:
@@ -18,6 +22,7 @@ def _grey(model: keras.Model, images: np.ndarray, target: Target, layer: object)
     return images.mean(axis=-1)
 
 
+@method("baseline", "random", **FACTS)
 def random(
     model: keras.Model,
     images: np.ndarray,
@@ -38,6 +43,7 @@ def random(
     return np.stack([rng.random(images.shape[1:3], np.float32) for rng in draws])
 
 
+@method("baseline", "darkness", **FACTS)
 def darkness(
     model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: None = None, upsample: bool = True
 ) -> np.ndarray:
@@ -48,6 +54,7 @@ def darkness(
     return 1 - _grey(model, images, target, layer)
 
 
+@method("baseline", "local darkness", signed=True, **FACTS)
 def local_darkness(
     model: keras.Model,
     images: np.ndarray,
@@ -66,6 +73,7 @@ def local_darkness(
     return ndimage.gaussian_filter(grey, (0, sigma, sigma), mode="nearest") - grey
 
 
+@method("baseline", "edges", **FACTS)
 def edges(
     model: keras.Model,
     images: np.ndarray,

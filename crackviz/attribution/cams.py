@@ -1,12 +1,13 @@
 """Class activation maps: each method weighs a layer's activations A by the gradients G in its own way.
 
-A method's few lines take A (N, h, w, C) and G, which is
-(N, h, w, C), or (N, 1, 1, C) where the gradient is the same in every cell, or (1, 1, 1, C) where it is so in every
-image, too, and give maps (N, h, w).
+A method's few lines take A (N, h, w, C) and G, which is (N, h, w, C), or (N, 1, 1, C) where the gradient is the same in
+every cell, or (1, 1, 1, C) where it is so in every image, too, and give maps (N, h, w). :func:`cam_method` makes of
+them the public function, and enters it among the methods.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,21 +22,43 @@ from crackviz.attribution.network import (
     Layer,
     Network,
     Target,
-    blend,
     check_images,
-    chunks,
     compiled,
     direction,
-    enlarge,
+    feeds_the_end,
     in_chunks,
     layer_names,
-    pooling_after,
-    sides,
-    tail_input,
+    map_layers,
 )
+from crackviz.attribution.pictures import blend, cells, enlarge
+from crackviz.attribution.registry import Passes, method
 
 Layers = Layer | Sequence[Layer] | None
 Combine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def cam_method(title: str, paper: str, **facts: Any) -> Callable[[Combine], Callable[..., np.ndarray]]:
+    """Make ``(A, G) -> maps`` a method of its name and docstring, with the signature that all have.
+
+    `facts` are attributes of :class:`crackviz.attribution.Method`.
+    """
+
+    def decorate(combine: Combine) -> Callable[..., np.ndarray]:
+        def explain(
+            model: keras.Model,
+            images: np.ndarray,
+            *,
+            target: Target = "crack",
+            layer: Layers = None,
+            upsample: bool = True,
+        ) -> np.ndarray:
+            return _explain(combine, model, images, target, layer, upsample)
+
+        named: Any = functools.update_wrapper(explain, combine, ("__module__", "__name__", "__qualname__", "__doc__"))
+        del named.__wrapped__  # help() shows what the function takes, not A and G
+        return method("cam", title, paper, **facts)(named)
+
+    return decorate
 
 
 def _explain(
@@ -56,20 +79,17 @@ def _build(network: Network, combine: Combine, upsample: bool) -> Any:
     @tf.function(input_signature=[network.signature, VECTOR])
     def explain(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
         maps = [combine(A, G) for A, G in network.evidence(images, along)]
-        if not upsample:
-            return maps[0]
-        size = sides(images, 1)
         if len(maps) == 1:
-            return enlarge(maps[0], size)
+            return enlarge(maps[0], images) if upsample else maps[0]
         # In logits per cell of the coarsest layer: a finer map shares the same evidence among more cells.
-        cells = [tf.cast(tf.reduce_prod(tf.shape(one)[1:]), tf.float32) for one in maps]
-        fewest = tf.reduce_min(tf.stack(cells))
-        return tf.add_n([enlarge(one * (n / fewest), size) for one, n in zip(maps, cells, strict=True)]) / len(maps)
+        counts = [cells(one) for one in maps]
+        fewest = tf.reduce_min(tf.stack(counts))
+        return tf.add_n([enlarge(one * (n / fewest), images) for one, n in zip(maps, counts, strict=True)]) / len(maps)
 
     return explain
 
 
-def _weigh(A: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+def weigh(A: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Sum A over the channels, weighed in every cell (N, h, w, C), or alike in all of them, and of all images."""
     if weights.shape[:3] == (1, 1, 1):
         return tf.tensordot(A, weights[0, 0, 0], 1)
@@ -78,54 +98,36 @@ def _weigh(A: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(A * weights, axis=-1)
 
 
-def _over_cells(values: tf.Tensor, reduce: Callable[..., tf.Tensor] = tf.reduce_sum) -> tf.Tensor:
+def over_cells(values: tf.Tensor, reduce: Callable[..., tf.Tensor] = tf.reduce_sum) -> tf.Tensor:
+    """Reduce (N, h, w, C) to (N, 1, 1, C)."""
     return reduce(values, axis=(1, 2), keepdims=True)
 
 
-def combine_grad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
-    """Weigh each channel by the mean of its gradient."""
-    return _weigh(A, _over_cells(G, tf.reduce_mean))
-
-
-def combine_hires_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
-    """Weigh each cell by its own gradient."""
-    return _weigh(A, G)
-
-
-def combine_layer_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
-    """Weigh each cell by its own positive gradient."""
-    return _weigh(A, tf.nn.relu(G))
-
-
-def combine_xgrad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
-    """Weigh each channel by its gradient, averaged by the channel's own activations."""
-    if G.shape[1:3] == (1, 1):
-        return _weigh(A, G)  # the mean of what is the same everywhere, whatever it is weighed by
-    return _weigh(A, tf.math.divide_no_nan(_over_cells(A * G), _over_cells(A)))
-
-
-def combine_grad_cam_plus_plus(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
-    """Weigh each channel by its positive gradient, averaged by the weights of the paper."""
-    # G^2 / (2 G^2 + sum(A) G^3), without the powers, which float32 would lose
-    alpha = tf.where(G == 0, 0.0, tf.math.divide_no_nan(1.0, 2.0 + _over_cells(A) * G))
-    alpha = tf.math.divide_no_nan(alpha, _over_cells(alpha))
-    return _weigh(A, _over_cells(alpha * tf.nn.relu(G)))
-
-
-def combine_eigen_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
-    """Project the channels on their first principal direction."""
-    shape = tf.shape(A)
-    rows = tf.reshape(A, (shape[0], shape[1] * shape[2], shape[3]))
-    # The first right singular vector of a tall matrix is the last eigenvector of its small Gram matrix.
-    _, vectors = tf.linalg.eigh(tf.matmul(rows, rows, transpose_a=True))
-    maps = _weigh(A, vectors[:, tf.newaxis, tf.newaxis, :, -1])
-    maps *= tf.sign(tf.reduce_sum(maps, axis=(1, 2), keepdims=True))  # a singular vector has no sign of its own
-    return tf.where(tf.reduce_any(A != 0, axis=(1, 2, 3))[:, tf.newaxis, tf.newaxis], maps, 0.0)
-
-
-def grad_cam(
+@method("cam", "CAM", "Zhou et al. 2016", signed=True, complete=True, cost=(1, 0))
+def cam(
     model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
 ) -> np.ndarray:
+    r"""Explain a decision by the last layer's weights alone, :math:`L_{ij} = \sum_c w_c A_{ijc} / HW`.
+
+    Arguments, result and errors are those of :func:`grad_cam`; refused besides are networks whose `layer` doesn't
+    feed a global average pooling, followed by Dense.
+
+    Notes
+    -----
+    Zhou et al.: *Learning Deep Features for Discriminative Localization*, CVPR 2016. Departure: divided by the number
+    of cells, so that the map sums to the logit less the bias. ``THEORY.md`` T6.
+    """
+    images, names = check_images(model, images), layer_names(model, layer)
+    if len(names) > 1 or not feeds_the_end(model, names[0]):
+        raise CrackvizError(
+            f"CAM reads the weights behind a global average: layer {', '.join(names)} must feed "
+            "GlobalAveragePooling2D alone, and that the last Dense. Leave layer out, or take grad_cam."
+        )
+    return _explain(weigh, model, images, target, names, upsample)  # there, G is these weights
+
+
+@cam_method("Grad-CAM", "Selvaraju et al. 2017", signed=True, complete=True)
+def grad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     r"""Explain a decision by Grad-CAM: signed, unscaled, of the logit.
 
     With the activations :math:`A_{ijc}` of `layer` and the target's logit :math:`z`,
@@ -170,96 +172,11 @@ def grad_cam(
     of k logits, whereas one logit and its negative stand for two classes here. tf-keras-vis gives the positive part of
     the same map; enlarged, its map is shifted by up to half a cell, since it lays corner on corner. ``THEORY.md`` T6.
     """
-    return _explain(combine_grad_cam, model, images, target, layer, upsample)
+    return weigh(A, over_cells(G, tf.reduce_mean))
 
 
-def cam(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
-) -> np.ndarray:
-    r"""Explain a decision by the last layer's weights alone, :math:`L_{ij} = \sum_c w_c A_{ijc} / HW`.
-
-    Arguments, result and errors are those of :func:`grad_cam`; refused besides are networks whose `layer` doesn't
-    feed a global average pooling, followed by Dense.
-
-    Notes
-    -----
-    Zhou et al.: *Learning Deep Features for Discriminative Localization*, CVPR 2016. Departure: divided by the number
-    of cells, so that the map sums to the logit less the bias. ``THEORY.md`` T6.
-    """
-    images, along = check_images(model, images), direction(model, target)
-    names = layer_names(model, layer)
-    if len(names) > 1 or pooling_after(model, names[0]) is not tail_input(model):
-        raise CrackvizError(
-            f"CAM reads the weights behind a global average: layer {', '.join(names)} must feed "
-            "GlobalAveragePooling2D alone, and that the last Dense. Leave layer out, or take grad_cam."
-        )
-    explain = compiled(model, _build_cam, names, bool(upsample))
-    return in_chunks(lambda some: explain(some, along), images)
-
-
-def _build_cam(network: Network, upsample: bool) -> Any:
-    @tf.function(input_signature=[network.signature, VECTOR])
-    def explain(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
-        (A,) = network.activations(images)
-        weights = tf.tensordot(network.dense.kernel, along, 1) / tf.cast(tf.reduce_prod(tf.shape(A)[1:3]), tf.float32)
-        maps = tf.tensordot(A, weights, 1)
-        return enlarge(maps, sides(images, 1)) if upsample else maps
-
-    return explain
-
-
-def hires_cam(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
-) -> np.ndarray:
-    r"""Weigh every activation by its own gradient, :math:`L_{ij} = \sum_c A_{ijc}\, \partial z / \partial A_{ijc}`.
-
-    Grad-CAM without the mean over the cells: what a cell gets is what it itself does to the logit, also at an earlier
-    layer. Arguments, result and errors are those of :func:`grad_cam`.
-
-    Notes
-    -----
-    Draelos, Carin: *Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks*, 2020,
-    arXiv:2011.08891. Departure: the negative part stays. ``THEORY.md`` T7.
-    """
-    return _explain(combine_hires_cam, model, images, target, layer, upsample)
-
-
-def layer_cam(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
-) -> np.ndarray:
-    r"""Weigh every activation by the positive part of its gradient, :math:`L_{ij} = \sum_c A_{ijc} \max(0, G_{ijc})`.
-
-    Not signed: what speaks against the target is left out before the sum, so the map doesn't add up to anything; ask
-    for the other target to see it. Arguments, result and errors are those of :func:`grad_cam`.
-
-    Notes
-    -----
-    Jiang et al.: *LayerCAM: Exploring Hierarchical Class Activation Maps for Localization*, IEEE Transactions on Image
-    Processing 30, 2021. Departure: no ReLU after the sum; it would change nothing where activations are positive. The
-    paper scales the maps of early layers by tanh before it merges them; here several layers give the mean, see
-    :func:`grad_cam`. ``THEORY.md`` T7.
-    """
-    return _explain(combine_layer_cam, model, images, target, layer, upsample)
-
-
-def xgrad_cam(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
-) -> np.ndarray:
-    r"""Average the gradients by activation, :math:`\alpha_c = \sum_{ij} A_{ijc} G_{ijc} / \sum_{ij} A_{ijc}`.
-
-    So the map sums to :math:`\sum A G`, as HiResCAM's does. A channel that is zero has the weight 0. Arguments, result
-    and errors are those of :func:`grad_cam`.
-
-    Notes
-    -----
-    Fu et al.: *Axiom-based Grad-CAM*, BMVC 2020. Departure: the negative part stays. ``THEORY.md`` T7.
-    """
-    return _explain(combine_xgrad_cam, model, images, target, layer, upsample)
-
-
-def grad_cam_plus_plus(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
-) -> np.ndarray:
+@cam_method("Grad-CAM++", "Chattopadhay et al. 2018")
+def grad_cam_plus_plus(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     r"""Weigh channels by their positive gradients, each cell by how much of the channel it makes up for.
 
     .. math:: \alpha_{ijc} \propto \frac{G_{ijc}^2}{2 G_{ijc}^2 + G_{ijc}^3 \sum_{ab} A_{abc}}, \quad
@@ -274,12 +191,122 @@ def grad_cam_plus_plus(
     paper explains :math:`e^z`, which multiplies the whole map by :math:`e^z` and overflows for a sure network; that
     factor is left out. tf-keras-vis keeps it: its map is this one times :math:`e^z`. ``THEORY.md`` T7.
     """
-    return _explain(combine_grad_cam_plus_plus, model, images, target, layer, upsample)
+    # G^2 / (2 G^2 + sum(A) G^3), without the powers, which float32 would lose
+    alpha = tf.where(G == 0, 0.0, tf.math.divide_no_nan(1.0, 2.0 + over_cells(A) * G))
+    alpha = tf.math.divide_no_nan(alpha, over_cells(alpha))
+    return weigh(A, over_cells(alpha * tf.nn.relu(G)))
 
 
-def eigen_cam(
+@cam_method("HiResCAM", "Draelos, Carin 2020", signed=True, complete=True)
+def hires_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+    r"""Weigh every activation by its own gradient, :math:`L_{ij} = \sum_c A_{ijc}\, \partial z / \partial A_{ijc}`.
+
+    Grad-CAM without the mean over the cells: what a cell gets is what it itself does to the logit, also at an earlier
+    layer. Arguments, result and errors are those of :func:`grad_cam`.
+
+    Notes
+    -----
+    Draelos, Carin: *Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks*, 2020,
+    arXiv:2011.08891. Departure: the negative part stays. ``THEORY.md`` T7.
+    """
+    return weigh(A, G)
+
+
+@cam_method("LayerCAM", "Jiang et al. 2021")
+def layer_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+    r"""Weigh every activation by the positive part of its gradient, :math:`L_{ij} = \sum_c A_{ijc} \max(0, G_{ijc})`.
+
+    Not signed: what speaks against the target is left out before the sum, so the map doesn't add up to anything; ask
+    for the other target to see it. Arguments, result and errors are those of :func:`grad_cam`.
+
+    Notes
+    -----
+    Jiang et al.: *LayerCAM: Exploring Hierarchical Class Activation Maps for Localization*, IEEE Transactions on Image
+    Processing 30, 2021. Departure: no ReLU after the sum; it would change nothing where activations are positive. The
+    paper scales the maps of early layers by tanh before it merges them; here several layers give the mean, see
+    :func:`grad_cam`. ``THEORY.md`` T7.
+    """
+    return weigh(A, tf.nn.relu(G))
+
+
+@cam_method("XGrad-CAM", "Fu et al. 2020", signed=True, complete=True)
+def xgrad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
+    r"""Average the gradients by activation, :math:`\alpha_c = \sum_{ij} A_{ijc} G_{ijc} / \sum_{ij} A_{ijc}`.
+
+    So the map sums to :math:`\sum A G`, as HiResCAM's does. A channel that is zero has the weight 0. Arguments, result
+    and errors are those of :func:`grad_cam`.
+
+    Notes
+    -----
+    Fu et al.: *Axiom-based Grad-CAM*, BMVC 2020. Departure: the negative part stays. ``THEORY.md`` T7.
+    """
+    if G.shape[1:3] == (1, 1):
+        return weigh(A, G)  # the mean of what is the same everywhere, whatever it is weighed by
+    return weigh(A, tf.math.divide_no_nan(over_cells(A * G), over_cells(A)))
+
+
+def _one_a_channel(model: keras.Model, images: np.ndarray, options: dict[str, Any]) -> Passes:
+    return 1 + int(map_layers(model)[layer_names(model, options["layer"])[0]].shape[-1]), 0
+
+
+@method("cam", "Score-CAM", "Wang et al. 2020", cost=_one_a_channel)
+def score_cam(
     model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
 ) -> np.ndarray:
+    """Weigh each channel by the score of the image seen through it; no gradient.
+
+    Each channel's map, enlarged and scaled to [0, 1], dims the image; the network is asked once for each channel. The
+    weights are the softmax, over the channels, of the target's logits. Not signed. Arguments and errors are those of
+    :func:`grad_cam`, for one layer.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (N, H, W) or (N, h, w), in units of activation.
+
+    Notes
+    -----
+    Wang et al.: *Score-CAM*, CVPR Workshops 2020; its baseline cancels out in the softmax. The authors' code and
+    tf-keras-vis weigh by probabilities, so that channels of a sure network all weigh alike; and tf-keras-vis takes a
+    softmax over classes of what the model gives: for one sigmoid unit each of its weights is 1. ``THEORY.md`` T7.
+    """
+    images, along = check_images(model, images), direction(model, target)
+    names = layer_names(model, layer)
+    if len(names) > 1:
+        raise CrackvizError(f"score_cam takes one layer, got {len(names)}: {', '.join(names)}.")
+    activations = compiled(model, _build_activations, names)
+    masked = compiled(model, _build_masked)
+
+    def explain(some: np.ndarray) -> tf.Tensor:
+        x = tf.constant(some)
+        A = activations(x)
+        step = max(1, CHUNK // len(some))
+        scores = [masked(x, A[..., c : c + step], along) for c in range(0, A.shape[-1], step)]
+        maps = tf.nn.relu(tf.einsum("nhwc,nc->nhw", A, tf.nn.softmax(tf.concat(scores, axis=1), axis=1)))
+        return enlarge(maps, x) if upsample else maps
+
+    return in_chunks(explain, images)
+
+
+def _build_activations(network: Network) -> Any:
+    return tf.function(lambda images: network.activations(images)[0], input_signature=[network.signature])
+
+
+def _build_masked(network: Network) -> Any:
+    @tf.function(input_signature=[network.signature, tf.TensorSpec((None, None, None, None), tf.float32), VECTOR])
+    def scores(images: tf.Tensor, maps: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
+        masks = tf.transpose(tf.image.resize(maps, tf.shape(images)[1:3]), (0, 3, 1, 2))
+        low, high = (reduce(masks, axis=(2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+        span = high - low
+        # A channel that is the same everywhere shows nothing; its rounding errors must not be stretched to a mask.
+        masks = tf.math.divide_no_nan(masks - low, tf.where(span > 1e-5 * tf.abs(high), span, 0.0))
+        return tf.tensordot(network.many(blend(0.0, images, masks)), along, 1)
+
+    return scores
+
+
+@cam_method("Eigen-CAM", "Bany Muhammad, Yeasin 2020", by_class=False, cost=(1, 0))
+def eigen_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     """Project the activations on their first singular vector: what the layer says loudest, whatever it means.
 
     No class enters: `target` is checked, and changes nothing. Otherwise arguments and errors are those of
@@ -296,84 +323,10 @@ def eigen_cam(
     Bany Muhammad, Yeasin: *Eigen-CAM*, IJCNN 2020. As in the paper, the activations are not centred first, so the
     vector follows the mean activation where that is large. ``THEORY.md`` T7.
     """
-    return _explain(combine_eigen_cam, model, images, target, layer, upsample)
-
-
-def score_cam(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: Layers = None,
-    upsample: bool = True,
-    weights: str = "softmax",
-) -> np.ndarray:
-    """Weigh each channel by the score of the image seen through it; no gradient.
-
-    Each channel's map, enlarged and scaled to [0, 1], dims the image; the network is asked once for each channel. Not
-    signed. Arguments and errors are those of :func:`grad_cam`, for one layer.
-
-    Parameters
-    ----------
-    weights : "softmax" or "probability"
-        "softmax" of the masked images' logits over the channels, as in the paper; or the target's "probability" of
-        each, as in the authors' code and tf-keras-vis, where channels of a sure network all weigh alike.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W) or (N, h, w), in units of activation.
-
-    Notes
-    -----
-    Wang et al.: *Score-CAM*, CVPR Workshops 2020; its baseline cancels out in the softmax. tf-keras-vis takes a
-    softmax over classes of what the model gives, so for one sigmoid unit each of its weights is 1; it agrees, with
-    "probability", for a model of k linear outputs whose layer is as large as the image (it enlarges the masks corner on
-    corner). ``THEORY.md`` T7.
-    """
-    if weights not in ("softmax", "probability"):
-        raise CrackvizError(f"weights is {weights!r}; expected 'softmax' or 'probability'.")
-    images, along = check_images(model, images), direction(model, target)
-    names = layer_names(model, layer)
-    if len(names) > 1:
-        raise CrackvizError(f"score_cam takes one layer, got {len(names)}: {', '.join(names)}.")
-    activations = compiled(model, _build_activations, names)
-    masked = compiled(model, _build_masked)
-    parts = []
-    for some in chunks(images):
-        x = tf.constant(images[some])
-        A = activations(x)
-        step = max(1, CHUNK // len(x))
-        logits = tf.concat([masked(x, A[..., c : c + step]) for c in range(0, A.shape[-1], step)], axis=1)
-        parts.append(_scored(A, logits, along, weights == "softmax"))
-    maps = tf.concat(parts, axis=0)
-    return np.array(enlarge(maps, images.shape[1:3]) if upsample else maps)
-
-
-def _scored(A: tf.Tensor, logits: tf.Tensor, along: np.ndarray, over_channels: bool) -> tf.Tensor:
-    """Weigh A (n, h, w, C) by the logits (n, C, k) of the images seen through its channels."""
-    score = tf.tensordot(logits, along, 1)
-    if over_channels:
-        weights = tf.nn.softmax(score, axis=1)
-    elif len(along) == 1:
-        weights = tf.sigmoid(score)
-    else:
-        weights = tf.nn.softmax(logits, axis=2)[..., int(np.argmax(along))]
-    return tf.nn.relu(tf.einsum("nhwc,nc->nhw", A, weights))
-
-
-def _build_activations(network: Network) -> Any:
-    return tf.function(lambda images: network.activations(images)[0], input_signature=[network.signature])
-
-
-def _build_masked(network: Network) -> Any:
-    @tf.function(input_signature=[network.signature, tf.TensorSpec((None, None, None, None), tf.float32)])
-    def logits(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
-        masks = enlarge(tf.transpose(maps, (0, 3, 1, 2)), sides(images, 1))
-        low, high = (reduce(masks, axis=(2, 3), keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
-        span = high - low
-        # A channel that is the same everywhere shows nothing; its rounding errors must not be stretched to a mask.
-        masks = tf.math.divide_no_nan(masks - low, tf.where(span > 1e-5 * tf.abs(high), span, 0.0))
-        return network.many(blend(0.0, images, masks))
-
-    return logits
+    shape = tf.shape(A)
+    rows = tf.reshape(A, (shape[0], shape[1] * shape[2], shape[3]))
+    # The first right singular vector of a tall matrix is the last eigenvector of its small Gram matrix.
+    _, vectors = tf.linalg.eigh(tf.matmul(rows, rows, transpose_a=True))
+    maps = weigh(A, vectors[:, tf.newaxis, tf.newaxis, :, -1])
+    maps *= tf.sign(tf.reduce_sum(maps, axis=(1, 2), keepdims=True))  # a singular vector has no sign of its own
+    return tf.where(tf.reduce_any(A != 0, axis=(1, 2, 3))[:, tf.newaxis, tf.newaxis], maps, 0.0)

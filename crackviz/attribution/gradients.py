@@ -1,12 +1,12 @@
 """Attributions of pixels by gradients.
 
-Whatever takes several passes for an image sends CHUNK
-variants through the network at once: several of one image, or one each of several images.
+Whatever takes several passes for an image sends CHUNK variants through the network at once: several of one image, or
+one each of several images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -25,8 +25,9 @@ from crackviz.attribution.network import (
     compiled,
     direction,
     in_chunks,
-    walk,
 )
+from crackviz.attribution.registry import Passes, method
+from crackviz.contracts import check_number
 
 Baseline = str | float | np.ndarray
 
@@ -36,8 +37,7 @@ def prepare(model: keras.Model, images: np.ndarray, layer: object, **counts: int
     if layer is not None:
         raise CrackvizError(f"layer is {layer!r}, but this method explains pixels, no layer's cells: leave it out.")
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise CrackvizError(f"{name} is {value!r}; expected a whole number from 1 on.")
+        check_number(name, value, 1, whole=True)
     return check_images(model, images)
 
 
@@ -89,22 +89,22 @@ def baseline_images(images: np.ndarray, baseline: Baseline) -> np.ndarray:
     return values
 
 
-def _over_channels(values: np.ndarray, channels: str) -> np.ndarray:
-    return values.sum(axis=-1) if channels == "sum" else np.abs(values).max(axis=-1)
-
-
-def _check_channels(channels: str) -> None:
+def check_channels(channels: str) -> None:
+    """Raise a CrackvizError unless `channels` is "sum" or "max"."""
     if channels not in ("sum", "max"):
         raise CrackvizError(f"channels is {channels!r}; expected 'sum' or 'max'.")
 
 
-# --- gradients ----------------------------------------------------------------------------------------------------
+def over_channels(values: np.ndarray, channels: str) -> np.ndarray:
+    """Sum (N, H, W, 3) over the colours, or take their largest absolute value."""
+    return values.sum(axis=-1) if channels == "sum" else np.abs(values).max(axis=-1)
 
 
 def _build_gradient(network: Network) -> Any:
     return tf.function(network.gradient, input_signature=[network.signature, VECTOR])
 
 
+@method("pixels", "gradient", "Simonyan et al. 2014", signed=True)
 def gradient(
     model: keras.Model,
     images: np.ndarray,
@@ -147,11 +147,12 @@ def gradient(
     by default. With ``channels="max"`` it is tf-keras-vis' Saliency before its scaling. ``THEORY.md`` T7.
     """
     images = prepare(model, images, layer)
-    _check_channels(channels)
+    check_channels(channels)
     slope, along = compiled(model, _build_gradient), direction(model, target)
-    return in_chunks(lambda some: _over_channels(slope(some, along).numpy(), channels), images)
+    return in_chunks(lambda some: over_channels(slope(some, along).numpy(), channels), images)
 
 
+@method("pixels", "input × gradient", "Shrikumar et al. 2016", signed=True)
 def input_x_gradient(
     model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: None = None, upsample: bool = True
 ) -> np.ndarray:
@@ -170,6 +171,11 @@ def input_x_gradient(
     return in_chunks(lambda some: (slope(some, along).numpy() * some).sum(axis=-1), images)
 
 
+def _samples(model: keras.Model, images: np.ndarray, options: dict[str, Any]) -> Passes:
+    return options["n_samples"], options["n_samples"]
+
+
+@method("pixels", "SmoothGrad", "Smilkov et al. 2017", signed=True, cost=_samples)
 def smooth_grad(
     model: keras.Model,
     images: np.ndarray,
@@ -202,15 +208,14 @@ def smooth_grad(
     and is less noisy. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
     """
     images = prepare(model, images, layer, n_samples=n_samples)
-    _check_channels(channels)
-    if not noise >= 0:
-        raise CrackvizError(f"noise is {noise!r}; expected 0 or more.")
+    check_channels(channels)
+    check_number("noise", noise, 0)
     slope, along = compiled(model, _build_noisy), direction(model, target)
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):
         x = tf.constant(images[some])
         total = sum(slope(x, along, steps, seed, noise) for steps in lots(n_samples, len(x)))
-        maps[some] = _over_channels(total.numpy() / n_samples, channels)
+        maps[some] = over_channels(total.numpy() / n_samples, channels)
     return maps
 
 
@@ -235,6 +240,7 @@ def _build_noisy(network: Network) -> Any:
     return slopes
 
 
+@method("pixels", "integrated gradients", "Sundararajan et al. 2017", signed=True, complete=True, cost=_samples)
 def integrated_gradients(
     model: keras.Model,
     images: np.ndarray,
@@ -292,71 +298,3 @@ def _build_path(network: Network) -> Any:
         return tf.reduce_sum(network.many_gradients(path, along), axis=1)
 
     return slopes
-
-
-def guided_backprop(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    channels: str = "sum",
-) -> np.ndarray:
-    """Differentiate the logit, but drop every negative gradient at every ReLU: sharp, and hardly about the decision.
-
-    A cautionary example. It restores edges of the image from what the first layers let through, and looks much the same
-    for another class or for other weights behind them. Arguments, result and errors are those of :func:`gradient`;
-    refused besides are networks without a ReLU, which it would leave as they are.
-
-    Notes
-    -----
-    Springenberg et al.: *Striving for Simplicity*, ICLR Workshop 2015; the caution: Adebayo et al.: *Sanity Checks for
-    Saliency Maps*, NeurIPS 2018. Works where the ReLU is a layer, where it is an argument of another layer, and in
-    nested models; tf-keras-vis changes arguments only, and does nothing for a ReLU that is a layer. ``THEORY.md`` T7.
-    """
-    images = prepare(model, images, layer)
-    _check_channels(channels)
-    if not any(_has_relu(step.layer) for step in walk(model).values()):
-        raise CrackvizError(f"The model {model.name!r} has no ReLU: guided backpropagation is its plain gradient.")
-    slope, along = compiled(model, _build_guided), direction(model, target)
-    return in_chunks(lambda some: _over_channels(slope(some, along).numpy(), channels), images)
-
-
-@tf.custom_gradient
-def _positive(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Let values pass forwards, and positive gradients only backwards."""
-    return tf.identity(values), tf.nn.relu
-
-
-def _has_relu(operation: Any) -> bool:
-    if isinstance(operation, keras.Model):
-        return any(_has_relu(layer) for layer in operation.layers)
-    function = getattr(operation, "activation", None)
-    return isinstance(operation, keras.layers.ReLU) or function in (keras.activations.relu, keras.activations.relu6)
-
-
-def _guided(operation: Any) -> Callable[..., Any]:
-    """Return the operation with the guard behind its ReLU, if it has one."""
-    if isinstance(operation, keras.Sequential):
-        operation = keras.Model(operation.inputs, operation.outputs)
-    if isinstance(operation, keras.Model):
-        return lambda inputs, **_: operation._run_through_graph(inputs, _guided)
-    run = (lambda *a, **k: operation(*a, **{**k, "training": False})) if _trains(operation) else operation
-    return (lambda *a, **k: _positive(run(*a, **k))) if _has_relu(operation) else run
-
-
-def _trains(operation: Any) -> bool:
-    return bool(getattr(operation, "_call_has_training_arg", False))
-
-
-def _build_guided(network: Network) -> Any:
-    @tf.function(input_signature=[network.signature, VECTOR])
-    def slope(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            features = network.network._run_through_graph(images, _guided)[2]
-            score = tf.tensordot(network.logits(features), along, 1)
-        return tape.gradient(score, images, unconnected_gradients="zero")
-
-    return slope

@@ -1,13 +1,12 @@
 """What every attribution method needs of a network: its logit, its layers, and a compiled way to both.
 
-Everything that is traced is kept by model in `_CACHE`, takes
-any number of images, and reads the weights as they are when it is called.
+Everything that is traced is kept by model in `_CACHE`, takes any number of images, and reads the weights as they are
+when it is called.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,19 +14,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crackviz import CrackvizError
+from crackviz import CrackvizError, contracts
+from crackviz.attribution.pictures import cells
 from crackviz.contracts import CLASS_NAMES
 
 Target = str | int
 Layer = str | int
 CHUNK = 16
 """Images that go through the network at once: their activations stay in the processor's cache."""
-
+VECTOR = tf.TensorSpec((None,), tf.float32)
 
 _CACHE: weakref.WeakKeyDictionary[keras.Model, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One use of a layer, on the way from a model's input to its output."""
 
     layer: Any
@@ -47,45 +47,36 @@ def _input(model: keras.Model) -> Any:
     return model.inputs[0]
 
 
-def walk(model: keras.Model) -> dict[str, _Step]:
+def walk(model: keras.Model) -> dict[str, Step]:
     """List the layers between the model's input and output, by name, in the order of computation; walked once.
 
     ``layer.output`` would not do: it is ambiguous for a layer that several models share, and for a nested model
-    it is the inner tensor, which the outer graph doesn't know.
+    it is the inner tensor, which the outer graph doesn't know. A layer that is used again is called relu, relu:2, ...
     """
     start = _input(model)
     made = _CACHE.setdefault(model, {})
     if "graph" in made:
         return made["graph"]
-    found: dict[tuple[int, int], tuple[Any, list[Any], Any]] = {}
+    steps: dict[str, Step] = {}
+    names: dict[Any, str] = {}  # of the steps, by their layer and which of its uses it is
     waiting = [model.outputs[0]]
     while waiting:
-        tensor = waiting[-1]
-        operation, node_index = tensor._keras_history[:2]
-        key = (id(operation), node_index)
-        inputs = [] if tensor is start else list(operation._inbound_nodes[node_index].input_tensors)
-        missing = [before for before in inputs if _key(before) not in found]
-        waiting = waiting + missing if missing else waiting[:-1]
-        if not missing:
-            found[key] = (operation, inputs, tensor)
-    names: dict[tuple[int, int], str] = {}
-    uses: Counter[int] = Counter()
-    for key, (operation, _, _) in found.items():  # a layer that is used again is called relu, relu:2, ...
-        uses[key[0]] += 1
-        names[key] = operation.name if uses[key[0]] == 1 else f"{operation.name}:{uses[key[0]]}"
-    made["graph"] = {
-        names[key]: _Step(operation, [names[_key(before)] for before in inputs], tensor)
-        for key, (operation, inputs, tensor) in found.items()
-    }
-    return made["graph"]
+        layer, use = key = waiting[-1]._keras_history[:2]
+        before = [] if waiting[-1] is start else list(layer._inbound_nodes[use].input_tensors)
+        missing = [tensor for tensor in before if tensor._keras_history[:2] not in names]
+        if missing:
+            waiting += missing
+            continue
+        output = waiting.pop()
+        if key not in names:
+            uses = 1 + sum(step.layer is layer for step in steps.values())
+            names[key] = layer.name if uses == 1 else f"{layer.name}:{uses}"
+            steps[names[key]] = Step(layer, [names[tensor._keras_history[:2]] for tensor in before], output)
+    made["graph"] = steps
+    return steps
 
 
-def _key(tensor: Any) -> tuple[int, int]:
-    operation, node_index = tensor._keras_history[:2]
-    return id(operation), node_index
-
-
-def _tail(model: keras.Model) -> _Step:
+def tail(model: keras.Model) -> Step:
     """Find the layer that makes the logits: the last Dense, followed by nothing but an activation."""
     steps = walk(model)
     step = list(steps.values())[-1]
@@ -131,7 +122,7 @@ def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 def bias(model: keras.Model) -> np.ndarray:
     """Return the bias of the logits: (1,) or (k,) float32, the part that no pixel accounts for."""
-    dense = _tail(model).layer
+    dense = tail(model).layer
     return dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
 
 
@@ -141,23 +132,9 @@ def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
     Raises
     ------
     CrackvizError
-        Otherwise. Nothing is converted silently: a map of images that the network never saw the like of looks
-        as convincing as any.
+        Otherwise; see :func:`crackviz.contracts.check_images`.
     """
-    if not isinstance(images, np.ndarray):
-        images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
-        advice = " Add the batch axis: images[np.newaxis]." if images.ndim == 3 else ""
-        raise CrackvizError(f"Images have shape {images.shape}; expected (N, H, W, 3), N > 0.{advice}")
-    if images.dtype != np.float32:
-        advice = "images.astype('float32') / 255" if images.dtype == np.uint8 else "images.astype('float32')"
-        raise CrackvizError(f"Images are {images.dtype}; expected float32 in [0, 1]. Use {advice}.")
-    # Read as whole numbers, the floats from 0 to 1 are those up to 1.0's; negative ones and NaN are larger. One pass.
-    within = images.view(np.uint32).max() <= np.float32(1).view(np.uint32)
-    if not within and not (images.min() >= 0 and images.max() <= 1):  # -0.0 alone gets here and passes
-        low, high = float(images.min()), float(images.max())
-        advice = " Divide by 255." if high > 2 else ""
-        raise CrackvizError(f"Images reach from {low:g} to {high:g}; expected [0, 1] without NaN.{advice}")
+    images = contracts.check_images(images)
     wanted = tuple(_input(model).shape[1:3])
     if any(side is not None and side != got for side, got in zip(wanted, images.shape[1:3], strict=True)):
         raise CrackvizError(
@@ -187,7 +164,7 @@ def target_index(model: keras.Model, target: Target) -> tuple[int, float]:
     CrackvizError
         Where there is no such class.
     """
-    units = _tail(model).layer.units
+    units = tail(model).layer.units
     classes = max(units, 2)
     if isinstance(target, str):
         if classes != 2 or target not in CLASS_NAMES:
@@ -202,12 +179,9 @@ def target_index(model: keras.Model, target: Target) -> tuple[int, float]:
 def direction(model: keras.Model, target: Target) -> np.ndarray:
     """Return the (k,) float32 vector that turns the logits into the target's: its column, with its sign."""
     index, sign = target_index(model, target)
-    vector = np.zeros(_tail(model).layer.units, np.float32)
+    vector = np.zeros(tail(model).layer.units, np.float32)
     vector[index] = sign
     return vector
-
-
-# --- layers -------------------------------------------------------------------------------------------------------
 
 
 def map_layers(model: keras.Model) -> dict[str, Any]:
@@ -235,9 +209,8 @@ def layer_names(model: keras.Model, layer: Layer | Sequence[Layer] | None) -> tu
     """
     if layer is None:
         return (default_layer(model),)
-    if isinstance(layer, str | int | np.integer):
-        return (_layer_name(model, layer),)
-    names = tuple(_layer_name(model, one) for one in layer)
+    several = [layer] if isinstance(layer, str | int | np.integer) else layer
+    names = tuple(_layer_name(model, one) for one in several)
     if not names or len(set(names)) < len(names):
         raise CrackvizError(f"layer is {layer!r}; expected at least one layer, and each once.")
     return names
@@ -253,9 +226,8 @@ def _layer_name(model: keras.Model, layer: Layer) -> str:
     if layer in maps:
         return str(layer)
     if layer in steps:
-        raise CrackvizError(
-            f"Layer {layer!r} gives {tuple(steps[str(layer)].output.shape)}, no map of it; choose one of {choices}."
-        )
+        shape = tuple(steps[str(layer)].output.shape)
+        raise CrackvizError(f"Layer {layer!r} gives {shape}, no map of it; choose one of {choices}.")
     for outer, step in steps.items():
         if isinstance(step.layer, keras.Model) and any(inner.name == layer for inner in step.layer.layers):
             raise CrackvizError(
@@ -265,11 +237,6 @@ def _layer_name(model: keras.Model, layer: Layer) -> str:
     raise CrackvizError(f"There is no layer {layer!r}; choose one of {choices}.")
 
 
-def tail_input(model: keras.Model) -> Any:
-    """Return the symbolic tensor that the last Dense layer reads."""
-    return walk(model)[_tail(model).inputs[0]].output
-
-
 def pooling_after(model: keras.Model, name: str) -> Any | None:
     """Return the output of the global average that alone reads layer `name`; None where something else does."""
     readers = [step for step in walk(model).values() if name in step.inputs]
@@ -277,7 +244,9 @@ def pooling_after(model: keras.Model, name: str) -> Any | None:
     return pools[0] if len(readers) == 1 and pools and len(pools[0].shape) == 2 else None
 
 
-# --- what is compiled ---------------------------------------------------------------------------------------------
+def feeds_the_end(model: keras.Model, name: str) -> bool:
+    """Tell whether layer `name` feeds a global average alone, and that the last Dense."""
+    return pooling_after(model, name) is walk(model)[tail(model).inputs[0]].output
 
 
 class Network:
@@ -287,16 +256,14 @@ class Network:
     """
 
     def __init__(self, model: keras.Model, layers: Sequence[str] = ()) -> None:
-        tail = _tail(model)
-        maps = map_layers(model)
+        maps, steps, end = map_layers(model), walk(model), tail(model)
         pools = [pooling_after(model, name) for name in layers]
-        features = tail_input(model)
-        self.dense = tail.layer
-        self.pooled = [pool is not None for pool in pools]
-        self.linear = [pool is features for pool in pools]
+        self.dense = end.layer
+        self.linear = all(feeds_the_end(model, name) for name in layers)
         self.signature = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
         # The gradient behind a global average is the same in every cell, so it is taken where it is still small.
         sources = [maps[name] if pool is None else pool for name, pool in zip(layers, pools, strict=True)]
+        features = steps[end.inputs[0]].output
         self.network = keras.Model(model.inputs[0], [[maps[name] for name in layers], sources, features])
 
     def logits(self, features: tf.Tensor) -> tf.Tensor:
@@ -310,9 +277,7 @@ class Network:
 
     def many(self, variants: tf.Tensor) -> tf.Tensor:
         """Return the logits (n, s, k) of s variants (n, s, H, W, 3) of each of n images."""
-        shape = tf.shape(variants)
-        flat = tf.ensure_shape(tf.reshape(variants, (-1, shape[2], shape[3], 3)), self.signature.shape)
-        return tf.reshape(self(flat), (shape[0], shape[1], self.dense.units))
+        return tf.reshape(self(self._flat(variants)), (*tf.unstack(tf.shape(variants)[:2]), self.dense.units))
 
     def activations(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Return the maps (N, h, w, C) of each layer, float32."""
@@ -324,23 +289,18 @@ class Network:
         Where the gradient is the same in every cell it is (N, 1, 1, C), else (N, h, w, C). Where nothing but the
         average and the last layer follows, it is made of that layer's weights, the same for all images: (1, 1, 1, C).
         """
-        if all(self.linear):
-            maps, _, _ = self.network(images, training=False)
-            weights = tf.tensordot(tf.cast(self.dense.kernel, tf.float32), direction, 1)
-            gradients = [weights[tf.newaxis]] * len(maps)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            maps, sources, features = self.network(images, training=False)
+            score = tf.tensordot(self.logits(features), direction, 1)
+        if self.linear:  # the tape isn't asked, so nothing goes back
+            gradients = [tf.tensordot(tf.cast(self.dense.kernel, tf.float32), direction, 1)[tf.newaxis]] * len(maps)
         else:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                maps, sources, features = self.network(images, training=False)
-                score = tf.tensordot(self.logits(features), direction, 1)
             gradients = tape.gradient(score, sources, unconnected_gradients="zero")
         pairs = []
-        for A, G, pooled in zip(maps, gradients, self.pooled, strict=True):
+        for A, G in zip(maps, gradients, strict=True):
             A, G = tf.cast(A, tf.float32), tf.cast(G, tf.float32)
-            if pooled:
-                height, width = sides(A, 1)
-                G = G[:, tf.newaxis, tf.newaxis] / tf.cast(height * width, tf.float32)
-            pairs.append((A, G))
+            pairs.append((A, G[:, tf.newaxis, tf.newaxis] / cells(A) if len(G.shape) == 2 else G))  # behind the average
         return pairs
 
     def gradient(self, images: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:
@@ -352,8 +312,11 @@ class Network:
 
     def many_gradients(self, variants: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:
         """Return the gradients (n, s, H, W, 3) for s variants of each of n images."""
-        flat = tf.ensure_shape(tf.reshape(variants, tf.concat([[-1], tf.shape(variants)[2:]], 0)), self.signature.shape)
-        return tf.reshape(self.gradient(flat, direction), tf.shape(variants))
+        return tf.reshape(self.gradient(self._flat(variants), direction), tf.shape(variants))
+
+    def _flat(self, variants: tf.Tensor) -> tf.Tensor:
+        flat = tf.reshape(variants, tf.concat([[-1], tf.shape(variants)[2:]], 0))
+        return tf.ensure_shape(flat, self.signature.shape)
 
 
 def compiled(model: keras.Model, build: Callable[..., Any], layers: Sequence[str] = (), *options: Hashable) -> Any:
@@ -363,9 +326,6 @@ def compiled(model: keras.Model, build: Callable[..., Any], layers: Sequence[str
     if key not in made:
         made[key] = build(Network(model, layers), *options)
     return made[key]
-
-
-VECTOR = tf.TensorSpec((None,), tf.float32)
 
 
 def build_logits(network: Network) -> Any:
@@ -379,64 +339,11 @@ def chunks(images: np.ndarray) -> Iterator[slice]:
 
 
 def in_chunks(explain: Callable[..., Any], images: np.ndarray) -> np.ndarray:
-    """Explain some images after the others, by ``explain(images)``."""
-    if len(images) <= CHUNK:
-        return np.array(explain(images))
-    values = None
+    """Explain some images after the others, by ``explain(images)``, into one array."""
+    values = np.empty(0)
     for some in chunks(images):
         part = np.asarray(explain(images[some]))
-        if values is None:
+        if not some.start:
             values = np.empty((len(images), *part.shape[1:]), part.dtype)
         values[some] = part
-    assert values is not None
     return values
-
-
-def bilinear(cells: Any, size: Any, shift: Any = 0.0, scale: Any = None) -> tf.Tensor:
-    """Return the (size, cells) weights by which `size` pixels are read off `cells` cells, half-pixel, as a tent.
-
-    Parameters
-    ----------
-    cells, size : int or tf.Tensor
-    shift : float or (n,) tf.Tensor
-        By how many pixels the cells are moved towards the start; (n,) gives (n, size, cells).
-    scale : float, optional
-        Pixels in a cell; ``size / cells`` where it isn't given.
-    """
-    size, cells = tf.cast(size, tf.float32), tf.cast(cells, tf.float32)
-    width = size / cells if scale is None else scale
-    place = (tf.range(size) + 0.5 + tf.convert_to_tensor(shift, tf.float32)[..., tf.newaxis]) / width - 0.5
-    place = tf.clip_by_value(place, 0.0, cells - 1.0)
-    return tf.maximum(1.0 - tf.abs(place[..., tf.newaxis] - tf.range(cells)), 0.0)
-
-
-def sides(values: tf.Tensor, first: int) -> tuple[Any, Any]:
-    """Return two neighbouring sides of a tensor, as numbers where they are known when it is traced."""
-    known, shape = values.shape[first : first + 2 or None], tf.shape(values)
-    return tuple(shape[first + i] if side is None else side for i, side in enumerate(known))
-
-
-def enlarge(maps: tf.Tensor, size: tuple[Any, Any]) -> tf.Tensor:
-    """Enlarge maps (…, h, w) to (…, H, W): what ``tf.image.resize`` does, by two products, in half the time."""
-    (height, width), before = sides(maps, -2), tf.shape(maps)[:-2]
-    flat = tf.matmul(tf.reshape(maps, (-1, width)), bilinear(width, size[1]), transpose_b=True)
-    flat = tf.reshape(flat, (-1, height, size[1]))
-    # Repeated, not broadcast: TensorFlow 2.21's product of stacks of matrices corrupts memory where it broadcasts.
-    rows = tf.tile(bilinear(height, size[0])[tf.newaxis], (tf.shape(flat)[0], 1, 1))
-    return tf.reshape(tf.matmul(rows, flat), tf.concat([before, size], axis=0))
-
-
-def blend(base: tf.Tensor, images: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-    """Return ``base + masks * (images - base)`` (n, s, H, W, 3), for n images and s masks, of each or of all.
-
-    Parameters
-    ----------
-    base, images : (n, H, W, 3), or 0.0 for a black base
-    masks : (n, s, H, W) or (1, s, H, W)
-    """
-    shape, s = tf.shape(images), tf.shape(masks)[1]
-    # One mask for three colours: this product is twice as fast as to broadcast, or to choose by tf.where.
-    flat = tf.reshape(tf.matmul(tf.reshape(masks, (-1, 1)), tf.ones((1, 3))), (tf.shape(masks)[0], s, -1))
-    way = tf.reshape(images - base, (shape[0], 1, -1))
-    mixed = flat * way if isinstance(base, float) else flat * way + tf.reshape(base, (shape[0], 1, -1))
-    return tf.reshape(mixed, (shape[0], s, shape[1], shape[2], 3))

@@ -14,15 +14,26 @@ from crackviz.attribution.network import (
     VECTOR,
     Network,
     Target,
-    bilinear,
-    blend,
     build_logits,
     chunks,
     compiled,
     direction,
 )
+from crackviz.attribution.pictures import blend
+from crackviz.attribution.registry import Passes, method
 
 
+def occlusion_windows(side: int, size: int, stride: int) -> np.ndarray:
+    """Return where the squares begin along one side; the last one ends at the border."""
+    return np.unique([*range(0, side - size, stride), side - size])
+
+
+def _one_a_square(model: keras.Model, images: np.ndarray, options: dict[str, Any]) -> Passes:
+    rows, columns = (len(occlusion_windows(side, options["size"], options["stride"])) for side in images.shape[1:3])
+    return 1 + rows * columns, 0
+
+
+@method("pixels", "occlusion", "Zeiler, Fergus 2014", signed=True, cost=_one_a_square)
 def occlusion(
     model: keras.Model,
     images: np.ndarray,
@@ -90,11 +101,6 @@ def occlusion(
     return rows.T @ grid @ columns
 
 
-def occlusion_windows(side: int, size: int, stride: int) -> np.ndarray:
-    """Return where the squares begin along one side; the last one ends at the border."""
-    return np.unique([*range(0, side - size, stride), side - size])
-
-
 def _build_covered(network: Network) -> Any:
     specs = [network.signature, network.signature, VECTOR]
 
@@ -111,6 +117,7 @@ def _build_covered(network: Network) -> Any:
     return logits
 
 
+@method("pixels", "RISE", "Petsiuk et al. 2018", signed=True, cost=lambda _, __, options: (options["n_samples"], 0))
 def rise(
     model: keras.Model,
     images: np.ndarray,
@@ -183,13 +190,17 @@ def rise(
 
 @tf.function(reduce_retracing=True)
 def _masks(grids: tf.Tensor, shifts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Return masks (s, H, W) from grids (s, c + 1, c + 1), moved by shifts (s, 2) in cells."""
+    """Return masks (s, H, W) from grids (s, c + 1, c + 1), moved by shifts (s, 2) in cells: enlarged, then cut."""
     cells = tf.cast(tf.shape(grids)[1] - 1, tf.float32)
-    sides = [tf.cast(size[axis], tf.float32) for axis in (0, 1)]
-    rows, columns = (
-        bilinear(cells + 1, side, shifts[:, axis] * side / cells, side / cells) for axis, side in enumerate(sides)
-    )
-    return tf.matmul(rows, tf.matmul(grids, columns, transpose_b=True))  # stack by stack: nothing is broadcast
+
+    def tents(axis: int) -> tf.Tensor:
+        """Return (s, pixels, c + 1): by how much each pixel reads each cell."""
+        side = tf.cast(size[axis], tf.float32)
+        moved = shifts[:, axis, tf.newaxis] * side / cells
+        place = tf.clip_by_value((tf.range(side) + 0.5 + moved) / (side / cells) - 0.5, 0.0, cells)
+        return tf.maximum(1.0 - tf.abs(place[..., tf.newaxis] - tf.range(cells + 1)), 0.0)
+
+    return tf.matmul(tents(0), tf.matmul(grids, tents(1), transpose_b=True))
 
 
 def _build_dimmed(network: Network) -> Any:

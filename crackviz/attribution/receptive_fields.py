@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Any
 
 import keras
@@ -13,6 +15,19 @@ from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Network, check_images, compiled, layer_names, walk
 
 Pair = tuple[int, int]
+SLIDING = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+)
+POINTWISE = (
+    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
+    *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
+    *(keras.layers.Concatenate, keras.layers.Normalization),
+    *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum),
+)
 
 
 def field_box(
@@ -60,7 +75,8 @@ def field_box(
     steps = walk(model)
     sides: dict[str, Pair] = {}  # height and width of each layer's map
     for one, (operation, inputs, _) in steps.items():
-        sides[one] = _sides(operation, sides[inputs[0]]) if inputs else (int(given[0]), int(given[1]))
+        before = sides[inputs[0]] if inputs else given
+        sides[one] = (_side(operation, 0, before[0]), _side(operation, 1, before[1])) if inputs else before
         if one == name:
             break
     if not all(0 <= place < count for place, count in zip(cell, sides[name], strict=True)):
@@ -87,52 +103,50 @@ def field_box(
     return top, left, bottom + 1, right + 1
 
 
-def _window(layer: Any, axis: int) -> tuple[int, int, bool]:
-    """Return kernel, step, and whether padding keeps the size, along one axis."""
-    size = getattr(layer, "kernel_size", None) or layer.pool_size
-    dilation = getattr(layer, "dilation_rate", (1, 1))
-    dilation = dilation if isinstance(dilation, tuple | list) else (dilation, dilation)
-    return (size[axis] - 1) * dilation[axis] + 1, layer.strides[axis], layer.padding == "same"
+def _view(layer: Any, axis: int, side: int | None) -> tuple[int, int | Fraction, int | Fraction, int | Fraction] | None:
+    """Return kernel, step, and padding before and behind, along an axis; None for a layer of which it isn't known.
 
-
-def _sides(layer: Any, before: Pair) -> Pair:
+    Cell i sees `kernel` cells of the `side` before the layer, from i · step - padding on.
+    """
     if isinstance(layer, keras.layers.ZeroPadding2D):
-        return (before[0] + sum(layer.padding[0]), before[1] + sum(layer.padding[1]))
+        return 1, 1, *layer.padding[axis]
     if isinstance(layer, keras.layers.Cropping2D):
-        return (before[0] - sum(layer.cropping[0]), before[1] - sum(layer.cropping[1]))
+        return 1, 1, -layer.cropping[axis][0], -layer.cropping[axis][1]
     if isinstance(layer, POINTWISE):
-        return before
-    if isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation in ENLARGING:
-        return before[0] * layer.size[0], before[1] * layer.size[1]
+        return 1, 1, 0, 0
+    if isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation in ("nearest", "bilinear"):
+        small = Fraction(1, layer.size[axis])
+        if layer.interpolation == "nearest":
+            return 1, small, 0, 1 - small
+        return 2, small, (1 - small) / 2, (3 - small) / 2  # between the middles of two cells
     if not isinstance(layer, SLIDING):
+        return None
+    size = getattr(layer, "kernel_size", None) or layer.pool_size
+    dilation = np.broadcast_to(getattr(layer, "dilation_rate", 1), 2)  # a dilated kernel's holes count
+    kernel, step = (size[axis] - 1) * int(dilation[axis]) + 1, layer.strides[axis]
+    padded = max((-(-side // step) - 1) * step + kernel - side, 0) if side and layer.padding == "same" else 0
+    return kernel, step, padded // 2, padded - padded // 2
+
+
+def _side(layer: Any, axis: int, side: int) -> int:
+    """Return how many cells a layer makes of `side` cells."""
+    view = _view(layer, axis, side)
+    if view is None:
         raise CrackvizError(
             f"What a cell sees through {type(layer).__name__} {layer.name!r} isn't known. "
             "Measure it: attribution.measured_field(model, images, layer)."
         )
-    sides = []
-    for axis, side in enumerate(before):
-        kernel, step, same = _window(layer, axis)
-        sides.append(-(-side // step) if same else (side - kernel) // step + 1)
-    return sides[0], sides[1]
+    kernel, step, before, behind = view
+    return int((side + before + behind - kernel) // step) + 1
 
 
 def _back(layer: Any, axis: int, span: Pair, side: int) -> Pair:
     """Return which cells before a layer, of `side`, those from `span[0]` to `span[1]` after it see."""
-    if isinstance(layer, keras.layers.ZeroPadding2D):
-        return span[0] - layer.padding[axis][0], span[1] - layer.padding[axis][0]
-    if isinstance(layer, keras.layers.Cropping2D):
-        return span[0] + layer.cropping[axis][0], span[1] + layer.cropping[axis][0]
-    if isinstance(layer, POINTWISE):
-        return span
-    if isinstance(layer, keras.layers.UpSampling2D):
-        times = layer.size[axis]
-        if ENLARGING[layer.interpolation] == 1:
-            return span[0] // times, span[1] // times
-        low, high = ((place + 0.5) / times - 0.5 for place in span)  # between the middles of two cells
-        return max(int(np.floor(low)), 0), min(int(np.ceil(high)), side - 1)
-    kernel, step, same = _window(layer, axis)
-    padded = max((int(np.ceil(side / step)) - 1) * step + kernel - side, 0) // 2 if same else 0
-    return span[0] * step - padded, span[1] * step - padded + kernel - 1
+    kernel, step, padding, _ = _view(layer, axis, side) or (0, 0, 0, 0)
+    low, high = (place * step - padding for place in span)
+    if isinstance(layer, keras.layers.UpSampling2D) and kernel == 2:  # beyond the last middle there is one cell alone
+        return max(math.floor(low), 0), min(math.ceil(high), side - 1)
+    return math.floor(low), math.floor(high) + kernel - 1
 
 
 def ladder(model: keras.Model) -> pd.DataFrame:
@@ -156,63 +170,22 @@ def ladder(model: keras.Model) -> pd.DataFrame:
     Computed from kernels and strides; :func:`measured_field` confirms it by the gradient. Araujo, Norris, Sim:
     *Computing receptive fields of convolutional neural networks*, Distill 2019. ``THEORY.md`` T6.
     """
-    seen: dict[str, np.ndarray] = {}  # of each axis: stride and receptive field
-    rows = []
-    steps = walk(model)
+    seen: dict[str, np.ndarray] = {}  # stride and receptive field, along both axes
+    rows = {}
     height = model.inputs[0].shape[1]
-    for name, (layer, inputs, output) in steps.items():
+    for name, (layer, inputs, output) in walk(model).items():
         if not inputs:
             seen[name] = np.ones((2, 2))
             continue
-        before = np.max([seen[earlier] for earlier in inputs], axis=0)
-        kernel, step = np.transpose([_kernel_and_stride(layer, axis) for axis in (0, 1)])
-        seen[name] = np.array([before[0] * step, before[1] + (kernel - 1) * before[0]])
-        shape = output.shape
-        if len(shape) != 4:
-            continue
-        rows.append(
-            {
-                "layer": name,
-                "kind": type(layer).__name__,
-                "height": shape[1],
-                "width": shape[2],
-                "channels": shape[3],
-                "stride": float(seen[name][0].max()),
-                "receptive_field": float(seen[name][1].max()),
-                "cell": height / shape[1] if height and shape[1] else np.nan,
-            }
-        )
-    columns = ["layer", "kind", "height", "width", "channels", "stride", "receptive_field", "cell"]
-    return pd.DataFrame(rows, columns=columns).set_index("layer")
-
-
-SLIDING = (
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.AveragePooling2D,
-)
-POINTWISE = (
-    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
-    *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
-    *(keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.Concatenate, keras.layers.Normalization),
-    *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum),
-)
-ENLARGING = {"nearest": 1, "bilinear": 2}
-"""Kinds of UpSampling2D, and how many cells a cell after it reads along one axis."""
-
-
-def _kernel_and_stride(layer: keras.layers.Layer, axis: int) -> tuple[float, float]:
-    """Return (kernel, stride) along an axis; NaN for layers of which it isn't known what a cell sees."""
-    if isinstance(layer, POINTWISE):
-        return 1, 1
-    if isinstance(layer, keras.layers.UpSampling2D):
-        return ENLARGING.get(layer.interpolation, np.nan), 1 / layer.size[axis]
-    if not isinstance(layer, SLIDING):
-        return np.nan, np.nan
-    size = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
-    return (size[axis] - 1) * getattr(layer, "dilation_rate", (1, 1))[axis] + 1, layer.strides[axis]
+        stride, field = np.max([seen[earlier] for earlier in inputs], axis=0)
+        views = [_view(layer, axis, None) or (np.nan, np.nan) for axis in (0, 1)]
+        kernel, step = (np.array([float(view[i]) for view in views]) for i in (0, 1))
+        seen[name] = np.array([stride * step, field + (kernel - 1) * stride])
+        if len(shape := output.shape) == 4:
+            cell = height / shape[1] if height and shape[1] else np.nan
+            rows[name] = (type(layer).__name__, *shape[1:], *seen[name].max(axis=1), cell)
+    columns = ["kind", "height", "width", "channels", "stride", "receptive_field", "cell"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("layer")
 
 
 def measured_field(

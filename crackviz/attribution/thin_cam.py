@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from crackviz.attribution.cams import Layers, combine_grad_cam, combine_hires_cam
+from crackviz.attribution.cams import Layers, over_cells, weigh
 from crackviz.attribution.network import (
     VECTOR,
     Network,
@@ -16,14 +16,15 @@ from crackviz.attribution.network import (
     check_images,
     compiled,
     direction,
-    enlarge,
     in_chunks,
     layer_names,
-    sides,
 )
+from crackviz.attribution.pictures import cells, enlarge
 from crackviz.attribution.receptive_fields import ladder
+from crackviz.attribution.registry import method
 
 
+@method("cam", "thin CAM", "crackviz", signed=True, complete=True)
 def thin_cam(
     model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: Layers = None, upsample: bool = True
 ) -> np.ndarray:
@@ -77,10 +78,10 @@ def thin_cam(
 
 
 def _build_thin(network: Network, reach: float, upsample: bool) -> Any:
-    def tents(cells: tf.Tensor, finer: tf.Tensor, reach: float) -> tf.Tensor:
-        cells, finer = tf.cast(cells, tf.float32), tf.cast(finer, tf.float32)
-        place = (tf.range(finer) + 0.5) * cells / finer - 0.5
-        return tf.nn.relu(1.0 - tf.abs(place[:, tf.newaxis] - tf.range(cells)) / reach)
+    def tents(few: tf.Tensor, many: tf.Tensor, reach: float) -> tf.Tensor:
+        few, many = tf.cast(few, tf.float32), tf.cast(many, tf.float32)
+        place = (tf.range(many) + 0.5) * few / many - 0.5
+        return tf.nn.relu(1.0 - tf.abs(place[:, tf.newaxis] - tf.range(few)) / reach)
 
     def hand_out(evidence: tf.Tensor, by: tf.Tensor, reach: float) -> tf.Tensor:
         few, many = tf.shape(evidence), tf.shape(by)
@@ -91,17 +92,12 @@ def _build_thin(network: Network, reach: float, upsample: bool) -> Any:
     @tf.function(input_signature=[network.signature, VECTOR])
     def explain(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
         *fine, (A, G) = network.evidence(images, along)
-        maps = what = combine_grad_cam(A, G)
+        maps = what = weigh(A, over_cells(G, tf.reduce_mean))  # as Grad-CAM does
         if fine:
-            size = sides(fine[0][0], 1)
-            where = 0.0
-            for one in fine:
-                cells = tf.cast(tf.reduce_prod(tf.shape(one[0])[1:3]), tf.float32)
-                where += enlarge(combine_hires_cam(*one) * cells, size)
-            where = tf.nn.relu(where)
+            where = tf.nn.relu(tf.add_n([enlarge(weigh(A, G) * cells(A), fine[0][0]) for A, G in fine]))  # HiResCAM
             where += 1e-3 * tf.reduce_mean(where, axis=(1, 2), keepdims=True)
             where = tf.math.divide_no_nan(where, tf.reduce_max(where, axis=(1, 2), keepdims=True)) + 1e-6
             maps = hand_out(tf.nn.relu(what), where, reach) - hand_out(tf.nn.relu(-what), tf.ones_like(where), 1.0)
-        return enlarge(maps, sides(images, 1)) if upsample else maps
+        return enlarge(maps, images) if upsample else maps
 
     return explain

@@ -9,8 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-# --- checking ---------------------------------------------------------------------------------------------
-
 
 def dhash(image: npt.NDArray[np.uint8]) -> bytes:
     """Difference hash of a picture (H, W, 3): 16 rows of 16 signs of steps in brightness, as 32 bytes.
@@ -42,7 +40,7 @@ def near_duplicate_pairs(hashes: Sequence[bytes], max_distance: int = 12) -> npt
     return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
-def _merge_groups(groups: pd.Series, pairs: npt.NDArray[np.int64]) -> list[str]:
+def merge_groups(groups: pd.Series, pairs: npt.NDArray[np.int64]) -> list[str]:
     """Join groups that pairs connect (connected components), each named by its first member in the alphabet."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,26 +11,16 @@ import numpy.typing as npt
 
 from crackviz import CrackvizError
 from crackviz.contracts import CLASS_NAMES
-from crackviz.data.images import _parallel, read_image
-from crackviz.data.splits import Table, _rng
-
-# --- feeding ----------------------------------------------------------------------------------------------
+from crackviz.data.images import parallel, read_image
+from crackviz.data.splits import Table, generator
 
 
-def pipeline(
-    table: Table,
-    size: int,
-    *,
-    batch_size: int = 32,
-    seed: int | None = None,
-    epochs: int = 1,
-    first_epoch: int = 0,
-) -> Any:
-    """Feed a training or an evaluation: a `tf.data.Dataset` of (images, labels).
+def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None = None, epoch: int = 0) -> Any:
+    """Feed a training or an evaluation: a `keras.utils.PyDataset` of (images, labels).
 
     Every picture is decoded once, at the call, in parallel, and kept as uint8: METU's 40,000 at 227 pixels
-    take 6.2 GB (24.7 GB as float32, hence the conversion batch by batch). The order of epoch e depends on
-    (seed, e) alone, so that a training resumed at first_epoch=k sees exactly what it would have seen.
+    take 6.2 GB (24.7 GB as float32, hence the conversion batch by batch). The order of an epoch depends on
+    (seed, epoch) alone, so that a resumed training sees exactly what it would have seen.
 
     Parameters
     ----------
@@ -41,60 +29,63 @@ def pipeline(
     size : int
         Side of the pictures, see `read_image`.
     batch_size : int
-        The last batch of an epoch may be smaller.
+        The last batch may be smaller.
     seed : int, optional
         None: in the table's order, in every epoch.
-    epochs, first_epoch : int
-        One stream of the epochs first_epoch, ..., epochs - 1.
+    epoch : int
+        Whose order it has at first. A training that shuffles calls ``begin(epoch)`` before each epoch, as
+        `crackviz.training.EpochSeeds` does, and `fit` with ``shuffle=False``: Keras would deal the batches anew.
 
     Returns
     -------
-    tf.data.Dataset
-        Images float32 (B, size, size, 3) in [0, 1]; labels float32 (B, 1), or int32 (B,) for three or more
-        classes.
+    keras.utils.PyDataset
+        The batches of one epoch, again at each iteration. Images float32 (B, size, size, 3) in [0, 1]; labels
+        float32 (B, 1), or int32 (B,) for three or more classes. At the end of a ``with`` it lets go of its
+        pictures; Keras never lets go of a dataset that it was given.
 
     Raises
     ------
     CrackvizError
         An empty table, a picture that can't be read (`scan` drops these), or more than the machine's memory.
     """
-    import tensorflow as tf
+    import keras
 
-    if table.empty or not 0 <= first_epoch < epochs or batch_size < 1 or (seed or 0) < 0:
+    if table.empty or batch_size < 1 or epoch < 0 or (seed or 0) < 0:
         raise CrackvizError(
-            f"Nothing to feed: {len(table)} pictures, {batch_size=}, {seed=}, {first_epoch=}, {epochs=}; expected "
-            "pictures, batch_size of 1 or more, seed of 0 or more, and first_epoch below epochs."
+            f"Nothing to feed: {len(table)} pictures, {batch_size=}, {seed=}, {epoch=}; expected pictures, batch_size "
+            "of 1 or more, seed and epoch of 0 or more."
         )
     paths, n = table["path"].tolist(), len(table)
     _check_memory(n * size * size * 3)
     images = np.empty((n, size, size, 3), np.uint8)
-    _parallel(lambda i: np.copyto(images[i], read_image(paths[i], size)), range(n), "Reading")
+    parallel(lambda i: np.copyto(images[i], read_image(paths[i], size)), range(n), "Reading")
     labels = table["label"].to_numpy(np.int32)
     binary = len(table.attrs.get("class_names", CLASS_NAMES)) == 2
     labels = labels.astype(np.float32)[:, None] if binary else labels
 
-    def order(epoch: Any) -> npt.NDArray[np.int64]:
-        return np.arange(n) if seed is None else _rng(seed, int(epoch)).permutation(n)
+    class Batches(keras.utils.PyDataset):  # here, since a subclass needs Keras, and reading pictures doesn't
+        def __init__(self, images: npt.NDArray[np.uint8]) -> None:
+            super().__init__()
+            self.images = images
+            self.begin(epoch)
 
-    def batches(epoch: Any) -> Any:
-        rows = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64), [n])
-        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+        def begin(self, epoch: int) -> None:
+            self.order = np.arange(n) if seed is None else generator(seed, epoch).permutation(n)
 
-    # Gathered in NumPy, as a tensor of the whole set would be a second copy of it. TensorFlow never lets go of a
-    # Python function that it was given: hence the weak reference, and the dataset as the owner of the pictures.
-    kept: Callable[[], Any] = weakref.ref(images)
+        def __len__(self) -> int:
+            return math.ceil(n / batch_size)
 
-    def gather(rows: Any) -> tuple[Any, Any]:
-        taken = tf.numpy_function(lambda chosen: kept()[chosen], [rows], tf.uint8)
-        x = tf.ensure_shape(taken, [None, size, size, 3])
-        return tf.cast(x, tf.float32) / 255.0, tf.gather(labels, rows)
+        def __getitem__(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+            rows = self.order[number * batch_size : (number + 1) * batch_size]
+            return self.images[rows].astype(np.float32) / np.float32(255), labels[rows]
 
-    stream = tf.data.Dataset.range(first_epoch, epochs).flat_map(batches)
-    stream = stream.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    stream = stream.apply(tf.data.experimental.assert_cardinality((epochs - first_epoch) * math.ceil(n / batch_size)))
-    stream = stream.prefetch(2)
-    stream.pictures = images
-    return stream
+        def __enter__(self) -> Batches:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            del self.images
+
+    return Batches(images)
 
 
 def _check_memory(need: int) -> None:

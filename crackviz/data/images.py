@@ -24,9 +24,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-# --- reading ----------------------------------------------------------------------------------------------
-
-
 def read_image(path: str | Path, size: int | None = None) -> npt.NDArray[np.uint8]:
     """Read any picture as RGB, the way that every part of crackviz sees it (`PREPROCESSING` version 1).
 
@@ -77,17 +74,17 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _read_mask(path: str | Path, size: int | None = None) -> npt.NDArray[np.bool_]:
-    # Thresholded after resizing: a pixel is crack where most of it is. Some sets write 1 instead of 255.
+def read_mask(path: str | Path, size: int | None = None) -> npt.NDArray[np.bool_]:
+    """Read a mask; it is thresholded after resizing, so that a pixel is crack where most of it is."""
     samples = read_image(path).max(axis=2)
-    grey = Image.fromarray(samples * np.uint8(255 if samples.max() <= 1 else 1))
+    grey = Image.fromarray(samples * np.uint8(255 if samples.max() <= 1 else 1))  # some sets write 1
     if size is not None and grey.size != (size, size):
         grey = grey.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(grey) > 127
 
 
-def _parallel(task: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
-    # Threads suffice: Pillow decodes and resizes outside the lock of the interpreter.
+def parallel(task: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
+    """Do a task for each item, in threads: Pillow decodes and resizes outside the lock of the interpreter."""
     with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:
         return list(progress(pool.map(task, items), what, len(items), hidden=len(items) <= 500))
 
@@ -105,11 +102,11 @@ def load_images(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.float3
             f"than {MAX_ARRAY_BYTES / 2**30:g}. Use data.pipeline, a smaller size, or fewer pictures (max_images)."
         )
     images = np.empty((len(paths), size, size, 3), np.float32)
-    _parallel(lambda i: np.divide(read_image(paths[i], size), 255, out=images[i]), range(len(paths)), "Reading")
+    parallel(lambda i: np.divide(read_image(paths[i], size), 255, out=images[i]), range(len(paths)), "Reading")
     return images
 
 
 def load_masks(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.bool_]:
     """Read masks, white (over 127, or 1 of 0 and 1) where there is a crack: bool (N, size, size)."""
-    masks = _parallel(lambda path: _read_mask(path, size), list(paths), "Reading masks")
+    masks = parallel(lambda path: read_mask(path, size), list(paths), "Reading masks")
     return np.stack(masks) if masks else np.empty((0, size, size), bool)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError
+from crackviz.files import replacing
 
 SPLITS = ("train", "validation", "test")
 Table = pd.DataFrame
 
 
-def _rng(*seed: int) -> np.random.Generator:
+def generator(*seed: int) -> np.random.Generator:
+    """Return NumPy's random generator for a seed of one or more numbers."""
     if min(seed) < 0:
         raise CrackvizError(f"seed={seed[0]}: expected a whole number of 0 or more.")
     return np.random.default_rng(seed)
-
-
-# --- splitting --------------------------------------------------------------------------------------------
 
 
 def split(table: Table, *, validation: float = 0.15, test: float = 0.15, seed: int = 0, grouped: bool = True) -> Table:
@@ -58,7 +55,7 @@ def split(table: Table, *, validation: float = 0.15, test: float = 0.15, seed: i
     parts = int((shares > 0).sum())
     members = pd.DataFrame({"label": labels, "group": groups}).groupby("label")["group"].nunique()
     most = min(20, int(members.min())) if len(members) > 1 else 0
-    rng = _rng(seed)
+    rng = generator(seed)
     fits = [n for n in range(parts, most + 1) if np.all(abs(np.round(shares[1:] * n) / n - shares[1:]) < 0.01)]
     for n in dict.fromkeys([*fits[:1], *range(most, parts - 1, -1)]):
         folds = np.empty(len(table), int)
@@ -115,19 +112,21 @@ def write_split(table: Table, path: str | Path) -> None:
     plain = table.assign(path=table["path"].map(bare), mask=table["mask"].map(bare))
     if "hash" in plain:
         plain["hash"] = [value.hex() for value in table["hash"]]
-    part = Path(f"{path}.part-{os.getpid()}")
-    try:
+    with replacing(Path(path)) as part:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(f"{head}\n{plain.to_csv(index=False)}", encoding="utf-8", newline="")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise CrackvizError(f"{path} can't be written: {error}. Free some space, or name another folder.") from error
 
 
-def read_split(path: str | Path, root: str | Path | None = None) -> Table:
-    """Read what `write_split` wrote: the same table, with the pictures looked for in `root` if it is named.
+def read_split(path: str | Path, root: str | Path | None = None, *, pictures: bool = True) -> Table:
+    """Read what `write_split` wrote: the same table.
+
+    Parameters
+    ----------
+    path : str or Path
+    root : str or Path, optional
+        Folder in which the pictures are looked for, instead of the one that they were in.
+    pictures : bool
+        Whether they must be there. False serves to know which picture lay in which part, by its hash.
 
     Raises
     ------
@@ -149,7 +148,7 @@ def read_split(path: str | Path, root: str | Path | None = None) -> Table:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CrackvizError(f"{path} is not a file of data.write_split ({error}). Make one with data.split.") from error
     table.attrs = attrs
-    if gone := [name for name in table["path"] if not Path(name).is_file()]:
+    if pictures and (gone := [name for name in table["path"] if not Path(name).is_file()]):
         raise CrackvizError(
             f"{len(gone):,} of {len(table):,} pictures of {path} are not there, {gone[0]} for one. "
             "Name the folder that holds them: read_split(path, root=folder)."

@@ -14,12 +14,10 @@ import pandas as pd
 
 from crackviz import CrackvizError, synthetic
 from crackviz.contracts import PREPROCESSING
-from crackviz.data.duplicates import _merge_groups, dhash, near_duplicate_pairs
-from crackviz.data.images import _parallel, _read_mask, read_image
+from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
+from crackviz.data.images import parallel, read_image, read_mask
 from crackviz.data.layouts import METU, find
-from crackviz.data.splits import Table, _rng, read_split, split, write_split
-
-# --- finding ----------------------------------------------------------------------------------------------
+from crackviz.data.splits import Table, generator, read_split, split, write_split
 
 
 def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Table:
@@ -109,7 +107,7 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
     classes = table["label"].nunique()
     if max_images < 3 * classes:
         raise CrackvizError(f"max_images={max_images}: expected {3 * classes} (3 per class) or more, or 0 for all.")
-    rng = _rng(seed)
+    rng = generator(seed)
     if len(table) <= max_images:
         return table
     groups = np.sort(table["group"].unique())
@@ -155,7 +153,7 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
         path, mask, label = row
         try:
             image = read_image(path)
-            if mask and (truth := _read_mask(mask)).shape != image.shape[:2]:
+            if mask and (truth := read_mask(mask)).shape != image.shape[:2]:
                 return f"its mask is {truth.shape[1]} x {truth.shape[0]}", 0, 0, b"", b"", label
         except CrackvizError as error:
             return str(error), 0, 0, b"", b"", label
@@ -165,7 +163,7 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
     if table.empty:
         raise CrackvizError("The table holds no picture: expected one from data.index.")
     rows = list(zip(table["path"], table["mask"], table["label"], strict=True))
-    reason, width, height, hashes, pixels, label = map(list, zip(*_parallel(look, rows, "Checking"), strict=True))
+    reason, width, height, hashes, pixels, label = map(list, zip(*parallel(look, rows, "Checking"), strict=True))
     labels_of: dict[Any, set[Any]] = {}
     for key, value in zip(pixels, label, strict=True):
         labels_of.setdefault(key, set()).add(value)
@@ -187,7 +185,7 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
     if good.empty or set(table["label"]) - kept:
         raise CrackvizError(f"A class has no usable picture left: {bad[0]['path']}: {bad[0]['reason']}")
     if near_duplicates:
-        good["group"] = _merge_groups(good["group"], near_duplicate_pairs(good["hash"].tolist(), max_distance))
+        good["group"] = merge_groups(good["group"], near_duplicate_pairs(good["hash"].tolist(), max_distance))
     return good
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crackviz.bootstrap import Bootstrap
 from crackviz.evaluation.calibration import (
     CALIBRATION_BINS,
     TEMPERATURES,
@@ -13,12 +14,15 @@ from crackviz.evaluation.calibration import (
     log_odds,
 )
 from crackviz.evaluation.comparison import compare
+from crackviz.evaluation.predictions import Predictions
 from crackviz.evaluation.scores import class_report, evaluate, mistakes, predict, report
 from crackviz.evaluation.thresholds import cost_curve, precision_at, threshold_by_cost, threshold_for
 
 __all__ = [
     "CALIBRATION_BINS",
     "TEMPERATURES",
+    "Bootstrap",
+    "Predictions",
     "Temperature",
     "apply_temperature",
     "calibration_error",

@@ -10,6 +10,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_number
+from crackviz.evaluation.predictions import Predictions, check_probabilities, columns, one_column
 
 CALIBRATION_BINS = 15
 TEMPERATURES = 0.05, 20.0
@@ -52,7 +54,7 @@ def calibration_error(
     Parameters
     ----------
     labels : int (N,)
-    probabilities : float (N,) or (N, k), in [0, 1]
+    probabilities : float (N,), (N, 1) or (N, k), in [0, 1]
     bins : int
         At least 1.
     weights : float (N,), optional
@@ -69,11 +71,12 @@ def calibration_error(
     -----
     Guo, Pleiss, Sun, Weinberger: *On calibration of modern neural networks*, ICML 2017. ``THEORY.md`` T3.
     """
-    if probabilities.ndim == 2:
-        happened = (probabilities.argmax(1) == labels).astype(float)
-        stated = probabilities.max(1)
+    check_number("bins", bins, 1, whole=True)
+    found = Predictions(labels, probabilities)
+    if found.binary:
+        happened, stated = found.labels.astype(float), found.probabilities
     else:
-        happened, stated = labels.astype(float), probabilities
+        happened, stated = (found.predicted == found.labels).astype(float), found.both.max(1)
     weights = np.ones(len(stated)) if weights is None else weights
     number = np.minimum((stated * bins).astype(int), bins - 1)
     gaps = np.bincount(number, weights * (stated - happened), minlength=bins)
@@ -101,13 +104,11 @@ def log_odds(probabilities: np.ndarray) -> np.ndarray:
     CrackvizError
         Where a probability lies outside [0, 1].
     """
-    probabilities = np.asarray(probabilities)
+    probabilities = one_column(probabilities)
     check_probabilities(probabilities)
     least, most = 2.0**-126, 1 - (2.0**-53 if probabilities.dtype == np.float64 else 2.0**-25)
     probabilities = probabilities.astype(np.float64)
-    if probabilities.ndim == 2 and probabilities.shape[1] > 1:
-        return np.log(probabilities.clip(min=least))
-    return logit(probabilities.reshape(len(probabilities)).clip(least, most))
+    return np.log(probabilities.clip(min=least)) if probabilities.ndim == 2 else logit(probabilities.clip(least, most))
 
 
 def fit_temperature(
@@ -144,10 +145,7 @@ def fit_temperature(
     Guo, Pleiss, Sun, Weinberger: *On calibration of modern neural networks*, ICML 2017. The log loss is convex in the
     inverse temperature, so there is one minimum. ``THEORY.md`` T3.
     """
-    labels = np.asarray(labels)
-    logits = np.asarray(logits, dtype=np.float64)
-    if logits.ndim == 2 and logits.shape[1] == 1:
-        logits = logits[:, 0]
+    labels, logits = np.asarray(labels), one_column(np.asarray(logits, dtype=np.float64))
     if logits.ndim == 1:
         logits = np.stack([np.zeros(len(logits)), logits], axis=1)  # the softmax of these is the sigmoid
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
@@ -207,12 +205,9 @@ def apply_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
     CrackvizError
         Where the temperature isn't above 0.
     """
-    if not 0 < temperature < np.inf:
-        raise CrackvizError(f"The temperature is {temperature}; expected a number above 0.")
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    if scaled.ndim == 2 and scaled.shape[1] > 1:
-        return softmax(scaled, axis=1)
-    return expit(scaled.reshape(len(scaled)))
+    check_number("temperature", temperature, 0, inclusive=False)
+    scaled = one_column(np.asarray(logits, dtype=np.float64)) / temperature
+    return softmax(scaled, axis=1) if scaled.ndim == 2 else expit(scaled)
 
 
 def correct_prior(
@@ -234,7 +229,7 @@ def correct_prior(
     Returns
     -------
     numpy.ndarray
-        float64, of the shape of `probabilities`. Their order is kept.
+        float64 (N,) or (N, k), as `probabilities`. Their order is kept.
 
     Raises
     ------
@@ -246,11 +241,9 @@ def correct_prior(
     Saerens, Latinne, Decaestecker: *Adjusting the outputs of a classifier to new a priori probabilities: a simple
     procedure*, Neural Computation 14, 2002. ``THEORY.md`` T3.
     """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
+    probabilities = one_column(np.asarray(probabilities, dtype=np.float64))
     check_probabilities(probabilities)
-    if probabilities.ndim == 2 and probabilities.shape[1] == 1:
-        probabilities = probabilities[:, 0]
-    both = np.stack([1 - probabilities, probabilities], 1) if probabilities.ndim == 1 else probabilities
+    both = columns(probabilities)
     shares = []
     for name, value in (("learnt", learnt), ("actual", actual)):
         share = np.array([1 - value, value] if np.isscalar(value) else value, dtype=float)  # type: ignore[operator]
@@ -263,12 +256,3 @@ def correct_prior(
     weighed = both * shares[1] / shares[0]
     weighed /= weighed.sum(axis=1, keepdims=True)
     return weighed[:, 1] if probabilities.ndim == 1 else weighed
-
-
-def check_probabilities(probabilities: np.ndarray) -> None:
-    """Raise where something isn't a probability."""
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise CrackvizError(
-            f"Probabilities reach from {np.min(probabilities)} to {np.max(probabilities)}; expected [0, 1] "
-            "without NaN. Are they logits?"
-        )

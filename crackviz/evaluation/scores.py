@@ -11,12 +11,10 @@ import pandas as pd
 from sklearn import metrics
 
 from crackviz import CrackvizError, data
-from crackviz.bootstrap import percentiles, resamples_of
+from crackviz.bootstrap import PICTURES, Bootstrap
 from crackviz.contracts import CLASS_NAMES
-from crackviz.evaluation.calibration import (
-    calibration_error,
-    check_probabilities,
-)
+from crackviz.evaluation.calibration import calibration_error
+from crackviz.evaluation.predictions import Predictions
 
 
 def predict(model: keras.Model, table: pd.DataFrame, image_size: int = 128, *, batch_size: int = 64) -> np.ndarray:
@@ -37,21 +35,15 @@ def predict(model: keras.Model, table: pd.DataFrame, image_size: int = 128, *, b
     numpy.ndarray
         float32 (N,), the probability of label 1; or (N, k), one column a class, for k > 2 classes.
     """
-    probabilities = model.predict(data.pipeline(table, image_size, batch_size=batch_size), verbose=0)
-    if probabilities.shape[-1] == 2:
-        return probabilities[:, 1]
-    return probabilities[:, 0] if probabilities.shape[-1] == 1 else probabilities
+    with data.pipeline(table, image_size, batch_size=batch_size) as feed:
+        probabilities = model.predict(feed, verbose=0)
+    return probabilities[:, -1] if probabilities.shape[-1] <= 2 else probabilities
 
 
-def _scores(
-    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray, threshold: float, names: Sequence[str]
-) -> dict[str, float]:
+def _scores(found: Predictions, weights: np.ndarray, names: Sequence[str]) -> dict[str, float]:
     """Every score of `evaluate` for one weighting of the pictures; NaN where a score is undefined."""
-    binary = probabilities.ndim == 1
-    both = np.stack([1 - probabilities, probabilities], 1) if binary else probabilities
-    k = both.shape[1]
-    predicted = (probabilities >= threshold).astype(int) if binary else probabilities.argmax(1)
-    table = np.bincount(labels * k + predicted, weights, k * k).reshape(k, k)
+    labels, both, k = found.labels, found.both, found.k
+    table = np.bincount(labels * k + found.predicted, weights, k * k).reshape(k, k)
     right, said, true = table.diagonal(), table.sum(0), table.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = right / said, right / true
@@ -60,22 +52,17 @@ def _scores(
     for i, name in enumerate(names):
         scores |= {f"precision/{name}": precision[i], f"recall/{name}": recall[i], f"f1/{name}": f1[i]}
 
-    # Ranks need both kinds to be there; a resample may lack one.
-    columns = [1] if binary else range(k)
-    if (true > 0).all():
-        one_vs_rest = [(labels == i, both[:, i]) for i in columns]
-        scores["roc_auc"] = np.mean([metrics.roc_auc_score(y, p, sample_weight=weights) for y, p in one_vs_rest])
-        scores["average_precision"] = np.mean(
-            [metrics.average_precision_score(y, p, sample_weight=weights) for y, p in one_vs_rest]
-        )
-    else:
-        scores["roc_auc"] = scores["average_precision"] = np.nan
+    one_vs_rest = [(labels == i, both[:, i]) for i in ([1] if found.binary else range(k))]
+    ranked = {"roc_auc": metrics.roc_auc_score, "average_precision": metrics.average_precision_score}
+    for name, score in ranked.items():  # ranks need both kinds to be there; a resample may lack one
+        known = (true > 0).all()
+        scores[name] = np.mean([score(y, p, sample_weight=weights) for y, p in one_vs_rest]) if known else np.nan
     of_truth = both[np.arange(len(labels)), labels].astype(np.float64)
     clipped = np.clip(of_truth, np.finfo(np.float32).eps, 1)  # one sure mistake must not make it infinite
     scores["log_loss"] = np.average(-np.log(clipped), weights=weights)
-    errors = (1 - of_truth) ** 2 if binary else ((both - np.eye(k)[labels]) ** 2).sum(1)
+    errors = (1 - of_truth) ** 2 if found.binary else ((both - np.eye(k)[labels]) ** 2).sum(1)
     scores["brier"] = np.average(errors, weights=weights)
-    scores["calibration_error"] = calibration_error(labels, probabilities, weights=weights)
+    scores["calibration_error"] = calibration_error(labels, found.probabilities, weights=weights)
     return {name: float(value) for name, value in scores.items()}
 
 
@@ -84,16 +71,10 @@ def evaluate(
     probabilities: np.ndarray,
     *,
     class_names: Sequence[str] = CLASS_NAMES,
-    groups: np.ndarray | Sequence[Any] | None = None,
     threshold: float = 0.5,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    bootstrap: Bootstrap = PICTURES,
 ) -> dict[str, Any]:
     """Score predictions, each score with its bootstrap interval.
-
-    The intervals come from drawing pictures anew with replacement; with `groups`, whole groups are drawn, since
-    pictures of one photograph are no independent witnesses (Field, Welsh 2007).
 
     Parameters
     ----------
@@ -103,15 +84,10 @@ def evaluate(
         As :func:`predict` or the model itself returns them.
     class_names : sequence of str
         k names.
-    groups : sequence (N,), optional
-        Group of each picture.
     threshold : float
         "crack" is predicted from this probability on; two classes only.
-    resamples : int
-        Number of bootstrap resamples; 0 leaves the intervals out (NaN).
-    confidence : float
-        Coverage of the percentile intervals, in (0, 1).
-    seed : int
+    bootstrap : Bootstrap
+        Which pictures are drawn together, how often, and how wide the intervals are: ``Bootstrap(table["group"])``.
 
     Returns
     -------
@@ -119,79 +95,39 @@ def evaluate(
         Ready for JSON: ``pictures``, ``groups``, ``threshold``, ``confidence``, ``class_names``, ``support``
         (pictures per class), ``confusion_matrix`` (rows truth, columns prediction), and ``scores``: name ->
         {``value``, ``low``, ``high``} for accuracy, precision, recall and F1 of each class, ROC-AUC, average
-        precision, log loss, Brier score, expected calibration error. A score that is undefined is None.
+        precision, log loss, Brier score, expected calibration error. A score that is undefined is None; so are the
+        bounds without resamples, and where there are fewer than 5 groups: too few to know the spread.
 
     Raises
     ------
     CrackvizError
-        Where there is nothing to score, or lengths, labels, probabilities or bounds don't fit.
-
-    Notes
-    -----
-    Efron, Tibshirani: *An Introduction to the Bootstrap*, 1993, ch. 13. ``THEORY.md`` T3.
+        Where there is nothing to score, or lengths, labels, probabilities or bounds don't fit. ``THEORY.md`` T3.
     """
-    probabilities = np.asarray(probabilities)
-    if probabilities.ndim == 2 and probabilities.shape[1] <= 2:  # one sigmoid unit, or a softmax over two
-        probabilities = probabilities[:, -1]
-    if not np.issubdtype(np.asarray(labels).dtype, np.number) and len(labels):
-        raise CrackvizError(f"Labels are {np.asarray(labels).dtype}, such as {labels[0]!r}; expected numbers from 0.")
-    labels = np.asarray(labels, dtype=int)
-    k = 2 if probabilities.ndim == 1 else probabilities.shape[-1]
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    _check(labels, probabilities, groups, k, class_names, threshold, confidence)
-
-    point = _scores(labels, probabilities, np.ones(len(labels)), threshold, class_names)
+    found = Predictions(np.asarray(labels), probabilities, threshold)
+    _check_names(class_names, found.k)
     drawn = []
-    for times in resamples_of(groups, resamples, seed):
+    for times in bootstrap.weights(len(found.labels)):
         keep = times > 0
-        drawn.append(_scores(labels[keep], probabilities[keep], times[keep], threshold, class_names))
-    bounds = {name: percentiles([scores[name] for scores in drawn], confidence) for name in point}
-
-    predicted = (probabilities >= threshold).astype(int) if k == 2 else probabilities.argmax(1)
+        drawn.append(_scores(found[keep], times[keep].astype(float), class_names))
+    intervals = {name: bootstrap.interval([scores[name] for scores in drawn]) for name in drawn[0]}
     return {
-        "pictures": len(labels),
-        "groups": len(np.unique(groups)),
-        "threshold": threshold if k == 2 else None,
-        "confidence": confidence,
+        "pictures": len(found.labels),
+        "groups": len(np.unique(bootstrap.members(len(found.labels)))),
+        "threshold": threshold if found.binary else None,
+        "confidence": bootstrap.confidence,
         "class_names": list(class_names),
-        "support": np.bincount(labels, minlength=k).tolist(),
-        "confusion_matrix": metrics.confusion_matrix(labels, predicted, labels=range(k)).tolist(),
+        "support": np.bincount(found.labels, minlength=found.k).tolist(),
+        "confusion_matrix": metrics.confusion_matrix(found.labels, found.predicted, labels=range(found.k)).tolist(),
         "scores": {
-            name: {"value": _number(point[name]), "low": _number(low), "high": _number(high)}
-            for name, (low, high) in bounds.items()
+            name: {what: None if np.isnan(number) else number for what, number in ends.items()}
+            for name, ends in intervals.items()
         },
     }
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _check(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    groups: np.ndarray,
-    k: int,
-    class_names: Sequence[str],
-    threshold: float,
-    confidence: float,
-) -> None:
-    if len(labels) == 0:
-        raise CrackvizError("There are no predictions to score: the table is empty.")
-    if probabilities.ndim > 2 or len(probabilities) != len(labels) or len(groups) != len(labels):
-        raise CrackvizError(
-            f"{len(labels)} labels, probabilities of shape {probabilities.shape} and {len(groups)} groups don't "
-            "belong together; expected (N,), (N,) or (N, k), and (N,)."
-        )
-    check_probabilities(probabilities)
-    if labels.min() < 0 or labels.max() >= k:
-        raise CrackvizError(
-            f"Labels reach from {labels.min()} to {labels.max()}; expected 0 to {k - 1} for {k} classes."
-        )
-    if len(class_names) != k:
-        raise CrackvizError(f"{len(class_names)} class names {tuple(class_names)} for {k} classes.")
-    if not 0 <= threshold <= 1 or not 0 < confidence < 1:
-        raise CrackvizError(f"threshold is {threshold} and confidence {confidence}; expected [0, 1] and (0, 1).")
+def _check_names(names: Sequence[str], k: int) -> None:
+    if len(names) != k:
+        raise CrackvizError(f"{len(names)} class names {tuple(names)} for {k} classes.")
 
 
 def report(result: dict[str, Any]) -> pd.DataFrame:
@@ -239,20 +175,14 @@ def mistakes(
     CrackvizError
         As :func:`evaluate` does.
     """
-    probabilities = np.asarray(probabilities)
-    if probabilities.ndim == 2 and probabilities.shape[1] <= 2:
-        probabilities = probabilities[:, -1]
-    labels = table["label"].to_numpy()
+    found = Predictions(table["label"].to_numpy(), probabilities, threshold)
     names = list(table.attrs.get("class_names", CLASS_NAMES) if class_names is None else class_names)
-    k = 2 if probabilities.ndim == 1 else probabilities.shape[-1]
-    _check(labels, probabilities, labels, k, names, threshold, 0.5)
-    both = np.stack([1 - probabilities, probabilities], 1) if k == 2 else probabilities
-    predicted = (probabilities >= threshold).astype(int) if k == 2 else probabilities.argmax(1)
+    _check_names(names, found.k)
     columns = {
         "path": table["path"],
-        "truth": [names[label] for label in labels],
-        "predicted": [names[label] for label in predicted],
-        "confidence": both[np.arange(len(labels)), predicted],
+        "truth": [names[label] for label in found.labels],
+        "predicted": [names[label] for label in found.predicted],
+        "confidence": found.both[np.arange(len(table)), found.predicted],
     }
     every = pd.DataFrame(columns, index=table.index).join(table.drop(columns=columns.keys() & set(table)))
-    return every[predicted != labels].sort_values("confidence", ascending=False, kind="stable")
+    return every[found.predicted != found.labels].sort_values("confidence", ascending=False, kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,10 @@ from scipy.stats import norm
 from sklearn import metrics
 
 from crackviz import CrackvizError
-from crackviz.evaluation.calibration import check_probabilities, correct_prior
+from crackviz.bootstrap import PICTURES, Bootstrap
+from crackviz.contracts import check_number
+from crackviz.evaluation.calibration import correct_prior
+from crackviz.evaluation.predictions import Predictions
 
 
 def threshold_by_cost(
@@ -49,7 +51,7 @@ def threshold_by_cost(
     -----
     Elkan: *The foundations of cost-sensitive learning*, IJCAI 2001. ``THEORY.md`` T3.
     """
-    _check_costs(cost_of_missing, cost_of_alarm)
+    _check_costs(cost_of_missing=cost_of_missing, cost_of_alarm=cost_of_alarm)
     threshold = cost_of_alarm / (cost_of_alarm + cost_of_missing)
     if (learnt is None) != (actual is None):
         raise CrackvizError(f"learnt is {learnt} and actual {actual}; give both shares, or neither.")
@@ -94,9 +96,10 @@ def cost_curve(
     CrackvizError
         Where labels and probabilities don't fit, or a cost or the prevalence is out of its range.
     """
-    _check_costs(cost_of_missing, cost_of_alarm)
+    _check_costs(cost_of_missing=cost_of_missing, cost_of_alarm=cost_of_alarm)
     curve = _roc(labels, probabilities)
-    share = float(np.mean(labels)) if prevalence is None else _check_share("prevalence", prevalence)
+    share = float(np.mean(labels)) if prevalence is None else prevalence
+    check_number("prevalence", share, 0, 1, inclusive=False)
     missed, alarmed = 1 - curve["recall"], 1 - curve["specificity"]
     return curve.assign(cost=cost_of_missing * share * missed + cost_of_alarm * (1 - share) * alarmed)
 
@@ -144,7 +147,7 @@ def threshold_for(
     reached = curve[curve[name] >= wanted - 1e-12]  # 0.95 of 20 pictures is 19, whatever floats make of it
     threshold = reached["threshold"].max() if name == "recall" else reached["threshold"].min()
     if not np.isfinite(threshold):  # above the surest picture, which is a sound one
-        threshold = np.nextafter(np.max(probabilities), 2.0)
+        threshold = np.nextafter(curve["threshold"].iloc[1], 2.0)
     if threshold > 1:
         raise CrackvizError(
             f"A specificity of {wanted} can't be reached: at least one sound picture has probability 1. Ask for less."
@@ -158,8 +161,7 @@ def precision_at(
     prevalence: float | Sequence[float] | np.ndarray,
     *,
     threshold: float = 0.5,
-    groups: np.ndarray | Sequence[Any] | None = None,
-    confidence: float = 0.95,
+    bootstrap: Bootstrap = PICTURES,
 ) -> pd.DataFrame:
     r"""Return the precision that these pictures promise where cracks have another prevalence.
 
@@ -176,11 +178,9 @@ def precision_at(
         Shares of cracked pictures, between 0 and 1.
     threshold : float
         "crack" from this probability on.
-    groups : sequence (N,), optional
-        Group of each picture. Where the pictures of a group are alike in being right or wrong, the rates count as
-        measured on so many fewer pictures (the design effect).
-    confidence : float
-        Coverage of the intervals, in (0, 1).
+    bootstrap : Bootstrap
+        Its groups and confidence count; nothing is drawn. Where the pictures of a group are alike in being right or
+        wrong, the rates count as measured on so many fewer pictures (the design effect).
 
     Returns
     -------
@@ -200,30 +200,20 @@ def precision_at(
     independently estimated quantities*, Statistical Methods in Medical Research 25, 2016), of which precision is a
     falling function. The two rates are taken as independent. ``THEORY.md`` T3.
     """
-    labels, probabilities = _binary(labels, probabilities)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    if groups.shape != labels.shape:
-        raise CrackvizError(f"{len(groups)} groups for {len(labels)} pictures; expected one each.")
-    if not 0 <= threshold <= 1 or not 0 < confidence < 1:
-        raise CrackvizError(f"threshold is {threshold} and confidence {confidence}; expected [0, 1] and (0, 1).")
+    found = _binary(labels, probabilities, threshold)
+    groups = bootstrap.members(len(found.labels))
     shares = np.atleast_1d(np.asarray(prevalence, dtype=float))
     for share in shares:
-        _check_share("prevalence", share)
-    alarm = probabilities >= threshold
-    found, false = (_rate(alarm[labels == label], groups[labels == label], confidence) for label in (1, 0))
-    (recall, low_recall, high_recall), (false_rate, low_false, high_false) = found, false
+        check_number("prevalence", float(share), 0, 1, inclusive=False)
+    alarm, cracked = found.predicted, found.labels == 1
+    recall, low_recall, high_recall = _rate(alarm[cracked], groups[cracked], bootstrap.confidence)
+    false_rate, low_false, high_false = _rate(alarm[~cracked], groups[~cracked], bootstrap.confidence)
     least = _ratio_low(false_rate, low_false, recall, high_recall)
     most = _ratio_low(recall, low_recall, false_rate, high_false)
     with np.errstate(invalid="ignore"):
         value = shares * recall / (shares * recall + (1 - shares) * false_rate)
-    return pd.DataFrame(
-        {
-            "value": value,
-            "low": shares * most / (shares * most + 1 - shares),
-            "high": shares / (shares + (1 - shares) * least),
-        },
-        index=pd.Index(shares, name="prevalence"),
-    )
+    low, high = shares * most / (shares * most + 1 - shares), shares / (shares + (1 - shares) * least)
+    return pd.DataFrame({"value": value, "low": low, "high": high}, index=pd.Index(shares, name="prevalence"))
 
 
 def _rate(happened: np.ndarray, groups: np.ndarray, confidence: float) -> tuple[float, float, float]:
@@ -252,35 +242,23 @@ def _ratio_low(a: float, low: float, b: float, high: float) -> float:
 
 def _roc(labels: np.ndarray | Sequence[int], probabilities: np.ndarray) -> pd.DataFrame:
     """Threshold, recall and specificity at every threshold that makes a difference, from the highest."""
-    labels, probabilities = _binary(labels, probabilities)
-    false_rate, recall, threshold = metrics.roc_curve(labels, probabilities, drop_intermediate=False)
+    found = _binary(labels, probabilities)
+    false_rate, recall, threshold = metrics.roc_curve(found.labels, found.probabilities, drop_intermediate=False)
     return pd.DataFrame({"threshold": threshold, "recall": recall, "specificity": 1 - false_rate})
 
 
-def _binary(labels: np.ndarray | Sequence[int], probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and probabilities as arrays (N,), or refuse them."""
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
-    if probabilities.ndim == 2 and probabilities.shape[1] <= 2:  # one sigmoid unit, or a softmax over two
-        probabilities = probabilities[:, -1]
-    if labels.ndim != 1 or labels.shape != probabilities.shape:
+def _binary(labels: np.ndarray | Sequence[int], probabilities: np.ndarray, threshold: float = 0.5) -> Predictions:
+    """Return what is said of two classes, both of them there, or refuse it."""
+    found = Predictions(np.asarray(labels), probabilities, threshold)
+    if not found.binary:
+        raise CrackvizError(f"There are probabilities of {found.k} classes; a threshold is for two classes.")
+    if len(np.unique(found.labels)) < 2:
         raise CrackvizError(
-            f"Labels of shape {labels.shape} and probabilities of shape {probabilities.shape} don't belong together; "
-            "expected (N,) both: a threshold is for two classes."
+            f"All labels are {found.labels[0]}; expected both 0 and 1. Recall and false alarms need pictures of both."
         )
-    if set(np.unique(labels)) != {0, 1}:
-        raise CrackvizError(
-            f"Labels are {np.unique(labels)[:9]}; expected both 0 and 1. Recall and false alarms need pictures of both."
-        )
-    check_probabilities(probabilities)
-    return labels, probabilities
+    return found
 
 
-def _check_costs(cost_of_missing: float, cost_of_alarm: float) -> None:
-    if not (0 < cost_of_missing < np.inf and 0 < cost_of_alarm < np.inf):
-        raise CrackvizError(f"Costs are {cost_of_missing} and {cost_of_alarm}; expected numbers above 0.")
-
-
-def _check_share(name: str, share: float) -> float:
-    if not 0 < share < 1:
-        raise CrackvizError(f"{name} is {share}; expected a share between 0 and 1, such as 0.01.")
-    return share
+def _check_costs(**costs: float) -> None:
+    for name, cost in costs.items():
+        check_number(name, cost, 0, inclusive=False)

@@ -13,7 +13,7 @@ Four questions, and a map may pass one and fail another:
 
 from __future__ import annotations
 
-from crackviz.contracts import Truth, as_masks, truth
+from crackviz.contracts import as_masks
 from crackviz.faithfulness.imputation import impute
 from crackviz.faithfulness.infidelity import Falls, infidelity, measure_falls, sensitivity_max
 from crackviz.faithfulness.localisation import (
@@ -29,14 +29,17 @@ from crackviz.faithfulness.localisation import (
 )
 from crackviz.faithfulness.perturbation import Curves, average_drop, deletion_insertion, road
 from crackviz.faithfulness.randomisation import randomisation_test, randomise, rank_correlation, similarity, verdict
+from crackviz.faithfulness.scoring import SCORES, SLOPES, Options, Score, scores_table
 from crackviz.faithfulness.shortcuts import counterfactual, shortcut_share
-from crackviz.faithfulness.table import SCORES, SLOPES, Score, score_methods, scores_table
+from crackviz.faithfulness.table import score_methods
+from crackviz.faithfulness.truth import Truth, truth
 
 __all__ = [
     "SCORES",
     "SLOPES",
     "Curves",
     "Falls",
+    "Options",
     "PooledF1",
     "Score",
     "Truth",

@@ -13,7 +13,7 @@ from crackviz import CrackvizError
 from crackviz.attribution.gradients import Baseline
 from crackviz.attribution.network import Target, check_images
 from crackviz.attribution.occlusion import occlusion, occlusion_windows
-from crackviz.contracts import check_maps
+from crackviz.contracts import check_maps, check_number
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,9 @@ def sensitivity_max(
     Yeh et al., NeurIPS 2019, sampled uniformly from the cube, as by captum and Quantus. ``THEORY.md`` T8.
     """
     images = check_images(model, images)
-    if not 0 < radius <= 1 or n_samples < 1:
-        raise CrackvizError(f"radius is {radius!r} and n_samples {n_samples!r}; expected 0 < radius <= 1, 1 or more.")
+    check_number("n_samples", n_samples, 1, whole=True)
+    if not 0 < radius <= 1:
+        raise CrackvizError(f"radius is {radius!r}; expected a number above 0, and 1 at the most.")
     maps = method(model, images, **options).astype(np.float64)
     length = np.sqrt((maps**2).sum(axis=(1, 2)))
     worst = np.zeros(len(images))

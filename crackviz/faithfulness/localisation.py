@@ -1,8 +1,7 @@
 """Whether a map lies on the crack: scores against masks, made for thin objects.
 
-Maps are float (N, H, W), masks bool (N, H, W) or what
-:func:`truth` made of them. Every score for single images is NaN where the mask is empty: where there is no crack,
-no map can find one, and neither can it miss.
+Maps are float (N, H, W), masks bool (N, H, W) or what :func:`truth` made of them. Every score for single images is
+NaN where the mask is empty: where there is no crack, no map can find one, and neither can it miss.
 """
 
 from __future__ import annotations
@@ -12,9 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import ndimage, signal, special
+from sklearn.metrics import precision_recall_curve
 
 from crackviz import CrackvizError
-from crackviz.contracts import Masks, Truth, check_maps, truth
+from crackviz.contracts import check_maps, check_number
+from crackviz.faithfulness.truth import Masks, Truth, truth
+
+DISTANCES = (0, 2, 4, 8)
+"""Of the evidence near the crack, in px."""
 
 
 class PooledF1(NamedTuple):
@@ -33,8 +37,7 @@ class PooledF1(NamedTuple):
 
 def _prepare(maps: np.ndarray, masks: Masks, **distances: float) -> tuple[np.ndarray, Truth]:
     for name, value in distances.items():
-        if not value >= 0:
-            raise CrackvizError(f"{name} is {value!r}; expected 0 px or more.")
+        check_number(name, value, 0)
     known = truth(masks)
     return check_maps(maps, known.masks.shape), known
 
@@ -180,17 +183,13 @@ def best_f1(maps: np.ndarray, masks: Masks) -> PooledF1:
     """
     maps, known = _prepare(maps, masks)
     values, wanted = maps[known.counted].ravel(), known.masks[known.counted].ravel()
-    order = np.argsort(values)[::-1]
-    values, found = values[order], np.cumsum(wanted[order])
-    last = np.flatnonzero(np.r_[values[1:] != values[:-1], True])  # equal values are called together
-    found, called = found[last], last + 1.0
-    f1 = 2 * found / (called + found[-1])
-    best = int(f1.argmax())
-    score = float(f1[best])
-    precision, recall = float(found[best] / called[best]), float(found[best] / found[-1])
-    images = int(known.counted.sum())
-    threshold = float(values[last[best]])
-    return PooledF1(score, score / (2 - score), precision, recall, threshold, images, len(maps) - images)
+    every = precision_recall_curve(wanted, values)
+    precision, recall, levels = (each[len(every[2]) - 1 :: -1] for each in every)  # from the highest level on
+    both = precision + recall
+    f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+    best, images = int(f1.argmax()), int(known.counted.sum())
+    score, called_right, found, level = (float(each[best]) for each in (f1, precision, recall, levels))
+    return PooledF1(score, score / (2 - score), called_right, found, level, images, len(maps) - images)
 
 
 def tolerant_precision_recall(
@@ -289,10 +288,7 @@ def disc(radius: float) -> np.ndarray:
     return (steps[:, np.newaxis] ** 2 + steps**2 <= radius**2).astype(float)
 
 
-DISTANCES = (0, 2, 4, 8)
-
-
-def chance_levels(masks: np.ndarray | Truth) -> dict[str, float]:
+def chance_levels(masks: Masks) -> dict[str, float]:
     """Return the chance level of each localisation score that has one, for these masks, as the docstrings state it."""
     known = truth(masks)
     crack = known.masks[known.counted]
@@ -304,7 +300,7 @@ def chance_levels(masks: np.ndarray | Truth) -> dict[str, float]:
     return levels | {"coverage_1px": float((1 - (1 - shares) ** disc(1).sum()).mean())}
 
 
-def localisation_scores(maps: np.ndarray, masks: np.ndarray | Truth) -> tuple[pd.DataFrame, PooledF1]:
+def localisation_scores(maps: np.ndarray, masks: Masks) -> tuple[pd.DataFrame, PooledF1]:
     """Compute all scores against masks.
 
     Parameters

@@ -1,7 +1,6 @@
 """Whether a map tells what the network does: change the picture by the map's word, and ask the network again.
 
-No mask is needed, so these scores know nothing of cracks: a
-map may follow the network faithfully to the wrong place.
+No mask is needed, so these scores know nothing of cracks: a map may follow the network faithfully to the wrong place.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import tensorflow as tf
 from crackviz import CrackvizError
 from crackviz.attribution.gradients import Baseline, baseline_images, lots
 from crackviz.attribution.network import Network, Target, build_logits, check_images, chunks, compiled, target_index
-from crackviz.contracts import check_maps
+from crackviz.contracts import check_choice, check_maps, check_number
 from crackviz.faithfulness.imputation import filled
 
 INPAINT = "inpaint"
@@ -53,14 +52,9 @@ class Curves:
             Areas of probabilities lie in [0, 1], but a sure network's curve is a step. Areas of logits (their mean)
             keep changing where the probability is 1.00.
         """
-        if unit not in ("probability", "logit"):
-            raise CrackvizError(f"unit is {unit!r}; expected 'probability' or 'logit'.")
-        both = (
-            (self.deletion, self.insertion)
-            if unit == "logit"
-            else (self.deletion_probability, self.insertion_probability)
-        )
-        down, up = (np.trapezoid(values.astype(np.float64), self.shares, axis=1) for values in both)
+        check_choice("unit", unit, ("probability", "logit"))
+        ways = (getattr(self, way if unit == "logit" else f"{way}_{unit}") for way in ("deletion", "insertion"))
+        down, up = (np.trapezoid(values.astype(np.float64), self.shares, axis=1) for values in ways)
         return down, up
 
 
@@ -96,19 +90,15 @@ def _build_imputed(network: Network) -> Any:
 
     @tf.function(input_signature=[network.signature, noise, places, tf.TensorSpec((None, 2), tf.int32)])
     def logits(x: tf.Tensor, grain: tf.Tensor, order: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
-        kept = _inside(order, windows)
+        ranked, first, beyond = order[:, tf.newaxis], windows[:, 0], windows[:, 1]
+        inside = (ranked >= first[:, tf.newaxis, tf.newaxis]) & (ranked < beyond[:, tf.newaxis, tf.newaxis])
+        kept = tf.cast(inside, tf.float32)
         flat = tf.reshape(kept, tf.concat([[-1], tf.shape(x)[1:3]], 0))
         copies = filled(tf.repeat(x, tf.shape(windows)[0], axis=0), flat)
         copies += grain * (1 - flat[..., tf.newaxis])
         return network.many(tf.reshape(copies, tf.concat([tf.shape(kept), [3]], 0)))
 
     return logits
-
-
-def _inside(order: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
-    """Return 1 where a pixel's rank lies in a window [first, beyond), else 0: (n, s, H, W)."""
-    order, windows = order[:, tf.newaxis], windows[:, :, tf.newaxis, tf.newaxis]
-    return tf.cast((order >= windows[:, 0]) & (order < windows[:, 1]), tf.float32)
 
 
 def _answers(
@@ -145,9 +135,8 @@ def _imputed(model: keras.Model, images: np.ndarray, order: np.ndarray, windows:
     parts = []
     for some in chunks(images):
         x, places = tf.constant(images[some]), tf.constant(order[some])
-        parts.append(
-            np.concatenate([ask(x, grain, places, windows[steps]).numpy() for steps in lots(len(windows), len(x))], 1)
-        )
+        answers = [ask(x, grain, places, windows[steps]).numpy() for steps in lots(len(windows), len(x))]
+        parts.append(np.concatenate(answers, axis=1))
     return np.concatenate(parts)
 
 
@@ -223,13 +212,8 @@ def deletion_insertion(
     cuts = np.round(_shares(steps, shares) * count).astype(np.int32)
     inner = cuts[1:-1]
     # Both ways begin or end with the whole picture and with nothing: asked once.
-    windows = np.concatenate(
-        [
-            [[0, count], [0, 0]],
-            np.stack([inner, np.full_like(inner, count)], 1),
-            np.stack([np.zeros_like(inner), inner], 1),
-        ]
-    ).astype(np.int32)
+    ways = *((cut, count) for cut in inner), *((0, cut) for cut in inner)
+    windows = np.array([(0, count), (0, 0), *ways], np.int32)
     values = _answers(model, images, ranks(maps, seed), windows, baseline, seed)
     logit, probability = _of_target(model, values, target)
     middle = 2 + len(inner)
@@ -244,9 +228,7 @@ def deletion_insertion(
 
 def _shares(steps: int, shares: Sequence[float] | np.ndarray | None) -> np.ndarray:
     if shares is None:
-        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-            raise CrackvizError(f"steps is {steps!r}; expected a whole number from 1 on.")
-        return np.linspace(0, 1, steps + 1)
+        return np.linspace(0, 1, check_number("steps", steps, 1, whole=True) + 1)
     values = np.asarray(shares, float)
     if values.ndim != 1 or len(values) < 2 or values[0] != 0 or values[-1] != 1 or not (np.diff(values) > 0).all():
         raise CrackvizError(f"shares are {values}; expected numbers that rise from 0 to 1.")
@@ -297,9 +279,7 @@ def road(
         raise CrackvizError(f"shares are {shares!r}; expected numbers between 0 and 1.")
     count = int(np.prod(maps.shape[1:]))
     gone = np.round(cuts * count).astype(np.int32)
-    most = np.stack([gone, np.full_like(gone, count)], 1)
-    least = np.stack([np.zeros_like(gone), count - gone], 1)
-    windows = np.concatenate([most, least])
+    windows = np.array([*((cut, count) for cut in gone), *((0, count - cut) for cut in gone)], np.int32)
     values = _answers(model, images, ranks(maps, seed), windows, INPAINT, seed)
     _, probability = _of_target(model, values, target)
     without_most, without_least = probability[:, : len(cuts)], probability[:, len(cuts) :]

@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import check_images, walk
-from crackviz.contracts import check_maps
+from crackviz.contracts import check_choice, check_maps, check_number
 
 MODES = ("cascading", "independent")
 ALIKE = 0.5
@@ -125,7 +125,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray, *, signed: bool = True) -> np
         float64 (N,).
     """
     a, b = _pair(a, b, signed)
-    ranked = (np.stack([stats.rankdata(one) for one in maps]) for maps in (a, b))
+    ranked = (stats.rankdata(maps, axis=1) for maps in (a, b))
     x, y = (values - values.mean(axis=1, keepdims=True) for values in ranked)
     spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     return np.divide((x * y).sum(axis=1), spread, out=np.zeros(len(x)), where=spread > 0)
@@ -220,10 +220,9 @@ def randomisation_test(
     weights are drawn by the layers' own initializers (there, a truncated normal distribution), and BatchNormalization's
     statistics fall too. ``THEORY.md`` T8.
     """
-    if mode not in MODES:
-        raise CrackvizError(f"mode is {mode!r}; expected one of {', '.join(MODES)}.")
-    if draws < 1 or not methods:
-        raise CrackvizError(f"draws is {draws!r} and there are {len(methods)} methods; expected at least one of each.")
+    check_choice("mode", mode, MODES)
+    check_number("draws", draws, 1, whole=True)
+    check_number("the number of methods", len(methods), 1, whole=True)
     images = check_images(model, images)
     copy = _copied(model)  # one copy for all steps: what is compiled for it reads its weights as they are
     trained = copy.get_weights()

@@ -6,7 +6,6 @@ answer (`counterfactual`). ``THEORY.md`` T9.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,8 +15,9 @@ from scipy import ndimage, special
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import Target, logits, target_index
+from crackviz.bootstrap import PICTURES, Bootstrap
+from crackviz.contracts import as_masks, check_maps, check_number
 
-Interval = dict[str, float]
 Floats = npt.NDArray[np.float64]
 
 
@@ -27,10 +27,7 @@ def shortcut_share(
     distractor_masks: np.ndarray,
     *,
     tolerance: float = 2.0,
-    groups: np.ndarray | Sequence[Any] | None = None,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    bootstrap: Bootstrap = PICTURES,
 ) -> dict[str, Any]:
     r"""Return how much of the evidence lies on a distractor, of all that lies on it or on the crack.
 
@@ -49,13 +46,8 @@ def shortcut_share(
         Where the crack is, and where the distractor.
     tolerance : float
         Distance in px, 0 or more: maps are never sharper than their method's cells.
-    groups : sequence (N,), optional
-        Group of each image; whole groups are drawn for the intervals. By default each image is one.
-    resamples : int
-        Bootstrap resamples; 0 leaves the intervals out (NaN).
-    confidence : float
-        Coverage of the percentile intervals, in (0, 1).
-    seed : int
+    bootstrap : Bootstrap
+        Which images are drawn together, how often, and how wide the intervals are.
 
     Returns
     -------
@@ -64,7 +56,7 @@ def shortcut_share(
         their evidence, and of the images' shares, in which they count alike. ``shares``: float64 (N,), NaN where left
         out. ``chance``: what a constant positive map has, pooled. ``elsewhere``: share of the positive evidence near
         neither, pooled. ``images`` and ``groups`` that count, ``excluded``: reason -> images, ``tolerance``,
-        ``confidence``. With a single group the intervals are NaN: nothing is known of the spread.
+        ``confidence``. The intervals are NaN without resamples, and where fewer than 5 groups count.
 
     Raises
     ------
@@ -80,29 +72,25 @@ def shortcut_share(
     is divided, not how large it is: a network that knows nothing has a share as well. And it believes the map: test
     that with :func:`counterfactual`. ``THEORY.md`` T9.
     """
-    maps = np.asarray(maps)
-    if maps.ndim != 3 or len(maps) == 0:
-        raise CrackvizError(f"Maps have shape {maps.shape}; expected (N, H, W), N > 0.")
-    if not np.issubdtype(maps.dtype, np.number) or not np.isfinite(maps).all():
-        raise CrackvizError("Maps hold NaN, infinity or no numbers; expected finite numbers.")
-    crack_masks = _mask("crack_masks", crack_masks, maps.shape)
-    distractor_masks = _mask("distractor_masks", distractor_masks, maps.shape)
-    if not tolerance >= 0:
-        raise CrackvizError(f"tolerance is {tolerance}; expected a distance of 0 px or more.")
-    members = _members(groups, len(maps))
+    crack_masks = as_masks(crack_masks, name="crack_masks")
+    distractor_masks = as_masks(distractor_masks, name="distractor_masks")
+    for name, masks in (("crack_masks", crack_masks), ("distractor_masks", distractor_masks)):
+        if masks.shape != np.shape(maps):
+            raise CrackvizError(
+                f"{name} have shape {masks.shape}, the maps {np.shape(maps)}; expected the same. Ask for maps with "
+                "upsample=True, and read masks by data.load_masks in the images' size."
+            )
+    maps = check_maps(maps, crack_masks.shape)
+    check_number("tolerance", tolerance, 0)
+    groups = bootstrap.members(len(maps))
 
     sums = np.zeros((len(maps), 5))  # of each image: evidence on the distractor, on the crack, in all; the two areas
     for row, values, crack, mark in zip(sums, maps, crack_masks, distractor_masks, strict=True):
         if crack.any() and mark.any():
             on_mark, on_crack = _territories(mark, crack, tolerance)
             positive = values.clip(min=0).astype(np.float64)
-            row[:] = (
-                (positive * on_mark).sum(),
-                (positive * on_crack).sum(),
-                positive.sum(),
-                on_mark.sum(),
-                on_crack.sum(),
-            )
+            evidence = (positive * on_mark).sum(), (positive * on_crack).sum(), positive.sum()
+            row[:] = *evidence, on_mark.sum(), on_crack.sum()
     with_crack, with_mark = (masks.any(axis=(1, 2)) for masks in (crack_masks, distractor_masks))
     near = sums[:, :2].sum(axis=1)
     counts = with_crack & with_mark & (near > 0)
@@ -119,19 +107,18 @@ def shortcut_share(
         )
     shares = np.full(len(maps), np.nan)
     shares[counts] = sums[counts, 0] / near[counts]
-    kept, of = sums[counts], members[counts]
-    options = {"members": of, "resamples": resamples, "confidence": confidence, "seed": seed}
+    kept, weights = sums[counts], bootstrap.weights(len(maps), np.flatnonzero(counts))
     return {
-        "pooled": _ratio(kept[:, 0], near[counts], **options),
-        "mean": _ratio(shares[counts], np.ones(len(kept)), **options),
+        "pooled": bootstrap.interval((weights @ kept[:, 0]) / (weights @ near[counts])),
+        "mean": bootstrap.interval((weights @ shares[counts]) / weights.sum(axis=1)),
         "shares": shares,
         "chance": float(kept[:, 3].sum() / kept[:, 3:].sum()),
         "elsewhere": float(1 - near[counts].sum() / kept[:, 2].sum()),
         "images": len(kept),
-        "groups": len(np.unique(of)),
+        "groups": len(np.unique(groups[counts])),
         "excluded": excluded,
         "tolerance": float(tolerance),
-        "confidence": confidence,
+        "confidence": bootstrap.confidence,
     }
 
 
@@ -142,10 +129,7 @@ def counterfactual(
     *,
     target: Target = "crack",
     threshold: float = 0.5,
-    groups: np.ndarray | Sequence[Any] | None = None,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    bootstrap: Bootstrap = PICTURES,
 ) -> dict[str, Any]:
     """Return what a mark does to a network's answers, from pairs of pictures that differ in it alone.
 
@@ -162,8 +146,8 @@ def counterfactual(
     target : str or int
     threshold : float
         The answer is `target` from this probability on.
-    groups : sequence (N,), optional
-        Group of each pair, as for :func:`shortcut_share`; `resamples`, `confidence` and `seed` likewise.
+    bootstrap : Bootstrap
+        As for :func:`shortcut_share`; its groups are those of the pairs.
 
     Returns
     -------
@@ -190,8 +174,7 @@ def counterfactual(
         raise CrackvizError(
             f"Pictures with the mark have shape {with_mark.shape}, those without {without_mark.shape}; expected pairs."
         )
-    if not 0 <= threshold <= 1:
-        raise CrackvizError(f"threshold is {threshold}; expected a probability, in [0, 1].")
+    check_number("threshold", threshold, 0, 1)
     column, sign = target_index(model, target)
     z, p = {}, {}
     for side, images in (("with", with_mark), ("without", without_mark)):
@@ -199,7 +182,7 @@ def counterfactual(
         z[side] = sign * raw if raw.ndim == 1 else raw[:, column]
         stated = special.expit(z[side].astype(np.float64)) if raw.ndim == 1 else special.softmax(raw, axis=1)[:, column]
         p[side] = stated.astype(np.float64)
-    members = _members(groups, len(with_mark))
+    groups = bootstrap.members(len(with_mark))
     differ = (with_mark != without_mark).any(axis=(1, 2, 3))
     if not differ.any():
         raise CrackvizError(
@@ -213,43 +196,18 @@ def counterfactual(
         "to_target": (~before & after).astype(float),
         "from_target": (before & ~after).astype(float),
     }
-    options = {"members": members[differ], "resamples": resamples, "confidence": confidence, "seed": seed}
+    weights = bootstrap.weights(len(with_mark), np.flatnonzero(differ))
+    drawn = weights.sum(axis=1)
     return {
-        **{name: _ratio(values, np.ones(len(values)), **options) for name, values in changes.items()},
+        **{name: bootstrap.interval((weights @ values) / drawn) for name, values in changes.items()},
         "logits_with": z["with"],
         "logits_without": z["without"],
         "pairs": int(differ.sum()),
-        "groups": len(np.unique(members[differ])),
+        "groups": len(np.unique(groups[differ])),
         "excluded": {"equal pictures": int((~differ).sum())},
         "threshold": threshold,
-        "confidence": confidence,
+        "confidence": bootstrap.confidence,
     }
-
-
-def _mask(name: str, masks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    masks = np.asarray(masks)
-    if masks.shape != shape:
-        raise CrackvizError(
-            f"{name} have shape {masks.shape}, the maps {shape}; expected the same. Ask for maps with upsample=True, "
-            "and read masks by data.load_masks in the images' size."
-        )
-    if masks.dtype != np.bool_:
-        found = np.unique(masks)
-        kind = "two values" if len(found) <= 2 else f"{len(found)} values, such as greys at smoothed edges,"
-        raise CrackvizError(
-            f"{name} are {masks.dtype} with {kind} from {found[0]} to {found[-1]}; expected bool. Say from where on a "
-            f"pixel is inside: {name} > {found[-1] / 2}, for one."
-        )
-    return masks
-
-
-def _members(groups: np.ndarray | Sequence[Any] | None, count: int) -> np.ndarray:
-    """Return the number of each image's group."""
-    if groups is None:
-        return np.arange(count)
-    if len(groups) != count:
-        raise CrackvizError(f"{len(groups)} groups for {count} images; expected one each.")
-    return np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
 
 
 def _territories(mark: np.ndarray, crack: np.ndarray, tolerance: float) -> tuple[Floats, Floats]:
@@ -260,21 +218,3 @@ def _territories(mark: np.ndarray, crack: np.ndarray, tolerance: float) -> tuple
         (to_mark <= tolerance) * ((to_mark < to_crack) + halves),
         (to_crack <= tolerance) * ((to_crack < to_mark) + halves),
     )
-
-
-def _ratio(
-    above: Floats, below: Floats, *, members: np.ndarray, resamples: int, confidence: float, seed: int
-) -> Interval:
-    """Return the ratio of two sums with its percentile interval; whole groups are drawn with replacement."""
-    if not 0 < confidence < 1 or resamples < 0:
-        raise CrackvizError(f"confidence is {confidence} and resamples {resamples}; expected (0, 1) and 0 or more.")
-    members = np.unique(members, return_inverse=True)[1].ravel()
-    sums = np.stack([np.bincount(members, values) for values in (above, below)], axis=1)
-    found = {"value": float(above.sum() / below.sum()), "low": np.nan, "high": np.nan}
-    if resamples and len(sums) > 1:
-        times = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
-        drawn = times @ sums
-        tail = (1 - confidence) / 2
-        low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [tail, 1 - tail])
-        found |= {"low": float(low), "high": float(high)}
-    return found

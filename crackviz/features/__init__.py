@@ -10,12 +10,13 @@ from __future__ import annotations
 from crackviz.attribution.receptive_fields import field_box
 from crackviz.features.activations import Activations, activation_maps, follow
 from crackviz.features.kernels import kernel_images, kernels
-from crackviz.features.maximisation import Pictures, maximise, maximise_logit
+from crackviz.features.maximisation import Pictures, Recipe, maximise, maximise_logit
 from crackviz.features.top_patches import crops, top_patches
 
 __all__ = [
     "Activations",
     "Pictures",
+    "Recipe",
     "activation_maps",
     "crops",
     "field_box",

@@ -24,8 +24,6 @@ from crackviz.attribution.network import (
 )
 from crackviz.data.images import MAX_ARRAY_BYTES
 
-# --- activation maps ----------------------------------------------------------------------------------------------
-
 
 class Activations(NamedTuple):
     """The maps of one layer for some images, channels in the order of their contribution.

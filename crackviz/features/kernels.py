@@ -6,11 +6,7 @@ import keras
 import numpy as np
 
 from crackviz import CrackvizError
-from crackviz.attribution.network import (
-    walk,
-)
-
-# --- kernels ------------------------------------------------------------------------------------------------------
+from crackviz.attribution.network import walk
 
 
 def kernels(model: keras.Model, layer: str | None = None) -> np.ndarray:

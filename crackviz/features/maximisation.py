@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import keras
@@ -10,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz import CrackvizError
-from crackviz.attribution.network import Layer, Target, _tail, check_images, layer_names, map_layers, target_index, walk
+from crackviz.attribution.network import Layer, Target, check_images, layer_names, map_layers, tail, target_index, walk
 from crackviz.attribution.receptive_fields import field_box
+from crackviz.contracts import check_number
 
 
 class Pictures(NamedTuple):
@@ -35,21 +37,63 @@ class Pictures(NamedTuple):
     box: tuple[int, int, int, int]
 
 
+@dataclass(frozen=True)
+class Recipe:
+    r"""How pictures are synthesised.
+
+    Attributes
+    ----------
+    steps : int
+        Of gradient ascent, 1 or more.
+    seed : int
+        Fixes the noise and the jitter, 0 or more. A channel's picture doesn't depend on which others are asked for.
+    size : int, optional
+        Side of the pictures in px; by default the model's. Smaller ones are quicker, where the layers take any size.
+    smoothness : float, optional
+    greyness : float
+        :math:`\lambda_1`, of the total variation by pixel, and :math:`\lambda_2`, of the root mean square distance from
+        mid-grey; 0 or more. tf-keras-vis's regularisers. By default 3 for a channel, 10 for a logit, and 1.
+    jitter : int, optional
+        In each step the pictures lie up to so many px off their place, round the border: what hangs on one exact
+        position, such as a checkerboard, doesn't survive. 0 or more; by default 2 for a channel, 4 for a logit.
+    colour : bool
+        False: red, green and blue stay equal, as they nearly are on concrete.
+    learning_rate : float
+        Of Adam, in grey levels of [0, 1] in a step, above 0.
+    """
+
+    steps: int = 100
+    seed: int = 0
+    size: int | None = None
+    smoothness: float | None = None
+    greyness: float = 1.0
+    jitter: int | None = None
+    colour: bool = True
+    learning_rate: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of its range."""
+        check_number("steps", self.steps, 1, whole=True)
+        check_number("seed", self.seed, 0, whole=True)
+        check_number("jitter", 0 if self.jitter is None else self.jitter, 0, whole=True)
+        check_number("smoothness", 0 if self.smoothness is None else self.smoothness, 0)
+        check_number("greyness", self.greyness, 0)
+        check_number("learning_rate", self.learning_rate, 0, inclusive=False)
+
+    def filled(self, smoothness: float, jitter: int) -> Recipe:
+        """Return the recipe with these in place of what wasn't given."""
+        smoothness = smoothness if self.smoothness is None else self.smoothness
+        return replace(self, smoothness=smoothness, jitter=jitter if self.jitter is None else self.jitter)
+
+
 def maximise(
     model: keras.Model,
     channels: int | Sequence[int],
     layer: Layer | None = None,
     *,
     where: str = "middle",
-    steps: int = 100,
-    seed: int = 0,
-    size: int | None = None,
     start: np.ndarray | None = None,
-    smoothness: float = 3.0,
-    greyness: float = 1.0,
-    jitter: int = 2,
-    colour: bool = True,
-    learning_rate: float = 0.03,
+    recipe: Recipe = Recipe(),
 ) -> Pictures:
     r"""Synthesise the pictures to which channels of a layer respond most.
 
@@ -70,23 +114,10 @@ def maximise(
     where : "middle" or "everywhere"
         :math:`a_c` of the middle cell, which gives a picture as large as its receptive field, amid grey; or the mean
         over all cells, which gives a texture.
-    steps : int
-    seed : int
-        Fixes the noise and the jitter. A channel's picture doesn't depend on which others are asked for with it.
-    size : int, optional
-        Side of the pictures in px; by default the model's. Smaller ones are quicker, where the layers take any size.
     start : float32 (n, size, size, 3), in [0, 1], optional
         Where to begin, instead of noise.
-    smoothness, greyness : float
-        :math:`\lambda_1`, of the total variation by pixel, and :math:`\lambda_2`, of the root mean square distance from
-        mid-grey; 0 or more. tf-keras-vis's regularisers.
-    jitter : int
-        In each step the pictures lie up to so many px off their place, round the border: what hangs on one exact
-        position, such as a checkerboard, doesn't survive.
-    colour : bool
-        False: red, green and blue stay equal, as they nearly are on concrete.
-    learning_rate : float
-        Of Adam, in grey levels of [0, 1] in a step.
+    recipe : Recipe
+        Steps, seed, size, :math:`\lambda_1`, :math:`\lambda_2` and the like.
 
     Returns
     -------
@@ -122,8 +153,7 @@ def maximise(
             return own[:, own.shape[1] // 2, own.shape[2] // 2]
         return tf.reduce_mean(own, axis=(1, 2))
 
-    options = (steps, seed, size, start, smoothness, greyness, jitter, colour, learning_rate)
-    found, linear = _climb(model, tensor, score, numbers, *options)
+    found, linear = _climb(model, tensor, score, numbers, start, recipe.filled(3.0, 2))
     if where == "everywhere":
         return found
     height, width = linear.outputs[0].shape[1:3]
@@ -138,19 +168,12 @@ def maximise_logit(
     model: keras.Model,
     target: Target = "crack",
     *,
-    steps: int = 100,
-    seed: int = 0,
-    size: int | None = None,
     start: np.ndarray | None = None,
-    smoothness: float = 10.0,
-    greyness: float = 1.0,
-    jitter: int = 4,
-    colour: bool = True,
-    learning_rate: float = 0.03,
+    recipe: Recipe = Recipe(),
 ) -> Pictures:
     """Synthesise the picture that the network finds most like a class: the one of the largest logit.
 
-    The logit, not the probability, which is 1 and without slope long before. Arguments are those of :func:`maximise`.
+    The logit, not the probability, which is 1 and without slope long before.
 
     Parameters
     ----------
@@ -160,6 +183,7 @@ def maximise_logit(
         Whose logit; "no_crack" is minus that of "crack", where the network has one.
     start : float32 (n, size, size, 3), in [0, 1], optional
         Pictures to begin with, such as real patches; by default one of faint noise.
+    recipe : Recipe
 
     Returns
     -------
@@ -181,8 +205,7 @@ def maximise_logit(
         return sign * logits[:, column]
 
     count = 1 if start is None else len(start)
-    options = (steps, seed, size, start, smoothness, greyness, jitter, colour, learning_rate)
-    return _climb(model, _tail(model).output, score, list(range(count)), *options)[0]
+    return _climb(model, tail(model).output, score, range(count), start, recipe.filled(10.0, 4))[0]
 
 
 def _climb(
@@ -190,28 +213,15 @@ def _climb(
     tensor: Any,
     score: Callable[[tf.Tensor], tf.Tensor],
     numbers: Sequence[int],
-    steps: int,
-    seed: int,
-    size: int | None,
     start: np.ndarray | None,
-    smoothness: float,
-    greyness: float,
-    jitter: int,
-    colour: bool,
-    learning_rate: float,
+    recipe: Recipe,
 ) -> tuple[Pictures, keras.Model]:
     from tf_keras_vis.activation_maximization import ActivationMaximization  # type: ignore[import-untyped]
     from tf_keras_vis.activation_maximization.input_modifiers import Jitter  # type: ignore[import-untyped]
     from tf_keras_vis.activation_maximization.regularizers import Norm, TotalVariation2D  # type: ignore[import-untyped]
 
-    if steps < 1 or seed < 0 or jitter < 0 or not learning_rate > 0 or not min(smoothness, greyness) >= 0:
-        raise CrackvizError(
-            f"{steps=}, {seed=}, {smoothness=}, {greyness=}, {jitter=}, {learning_rate=}; expected at least "
-            "1 step, a rate above 0, and the others 0 or more."
-        )
-
     class SteadyJitter(Jitter):
-        random, place = np.random.default_rng((seed, 1)), np.zeros(2, int)
+        random, place = np.random.default_rng((recipe.seed, 1)), np.zeros(2, int)
 
         def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
             before, self.place = self.place, self.random.integers(-self.jitter, self.jitter + 1, 2)
@@ -221,20 +231,22 @@ def _climb(
         def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
             return super().__call__(pictures - 0.5)
 
-    shaken = SteadyJitter(jitter)
-    linear = _linear(model, tensor, size)
+    shaken = SteadyJitter(recipe.jitter)
+    linear = _linear(model, tensor, recipe.size)
     sides = linear.inputs[0].shape[1:3]
     if start is None:
         if None in sides:
             raise CrackvizError("The model takes images of any size: say which, by size.")
-        noise = [np.random.default_rng((seed, 0, number)).uniform(-0.05, 0.05, (*sides, 3)) for number in numbers]
+        noise = [
+            np.random.default_rng((recipe.seed, 0, number)).uniform(-0.05, 0.05, (*sides, 3)) for number in numbers
+        ]
         start = np.stack(noise).astype(np.float32) + np.float32(0.5)
     elif len(start) != len(numbers):
         raise CrackvizError(f"start holds {len(start)} pictures for {len(numbers)} channels; expected one each.")
     start = check_images(linear, start)
 
     def admissible(pictures: tf.Tensor) -> tf.Tensor:
-        if not colour:
+        if not recipe.colour:
             pictures = tf.repeat(tf.reduce_mean(pictures, axis=3, keepdims=True), 3, axis=3)
         return tf.clip_by_value(pictures, 0.0, 1.0)
 
@@ -253,10 +265,10 @@ def _climb(
         seed_input=tf.constant(start),
         input_range=(0.0, 1.0),
         input_modifiers=[shaken, admissible],
-        regularizers=[TotalVariation2D(smoothness), Greyness(greyness, p=2)],
-        steps=steps,
+        regularizers=[TotalVariation2D(recipe.smoothness), Greyness(recipe.greyness, p=2)],
+        steps=recipe.steps,
         gradient_modifier=even,
-        optimizer=keras.optimizers.Adam(learning_rate),
+        optimizer=keras.optimizers.Adam(recipe.learning_rate),
     )
     images = admissible(tf.roll(images, -shaken.place, (1, 2))).numpy()
     reached = score(linear([images], training=False))

@@ -22,9 +22,8 @@ from crackviz.attribution.network import (
     map_layers,
 )
 from crackviz.attribution.receptive_fields import field_box
+from crackviz.contracts import check_number
 from crackviz.progress import progress
-
-# --- what a data set has of it ------------------------------------------------------------------------------------
 
 Source = pd.DataFrame | Sequence[str | Path] | np.ndarray
 
@@ -80,8 +79,7 @@ def top_patches(
         raise CrackvizError(
             f"channels is {channels!r}; expected numbers from 0 to {total - 1}, the channels of {name!r}, each once."
         )
-    if count < 1:
-        raise CrackvizError(f"count is {count}; expected at least 1 patch for each channel.")
+    check_number("count", count, 1, whole=True)
     find = compiled(model, _build_strongest, (name,))
     index = np.empty((len(wanted), 0), int)
     cell, value = index, index.astype(np.float32)

@@ -12,28 +12,16 @@ to it exactly (``THEORY.md`` T6). With k > 2 classes there are k logits and a so
 
 from __future__ import annotations
 
-from crackviz.models.networks import (
-    IMAGENET,
-    MODELS,
-    build,
-    deep_cnn,
-    gap_cnn,
-    gap_cnn_deep,
-    image_size,
-    imagenet_weights,
-    local_cnn,
-    mobilenet_v2,
-    resized,
-    set_trainable,
-    summary,
-)
-from crackviz.models.saving import Metadata, annotate, find, load, metadata, read_metadata, save
+from crackviz.models.building import MODELS, build, image_size, resized, summary
+from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
+from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn
+from crackviz.models.saving import Metadata, annotate, load, metadata, read_metadata, save
 from crackviz.models.shipped import (
     PREFERRED,
     PRETRAINED,
-    chosen,
+    Network,
+    find,
     fingerprints,
-    load_or_pretrained,
     load_pretrained,
     seen_by_pretrained,
 )
@@ -44,9 +32,9 @@ __all__ = [
     "PREFERRED",
     "PRETRAINED",
     "Metadata",
+    "Network",
     "annotate",
     "build",
-    "chosen",
     "deep_cnn",
     "find",
     "fingerprints",
@@ -55,7 +43,6 @@ __all__ = [
     "image_size",
     "imagenet_weights",
     "load",
-    "load_or_pretrained",
     "load_pretrained",
     "local_cnn",
     "metadata",

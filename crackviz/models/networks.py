@@ -1,38 +1,28 @@
-"""The networks: built flat, ending in an average and one logit, or told apart from those that do not."""
+"""The networks that start from nothing: built flat, most of them ending in an average and one logit."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 from keras import layers
 
 from crackviz import CrackvizError
-from crackviz.models.saving import annotate, metadata
-
-IMAGENET = {
-    "file": "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
-    "origin": "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/",
-    "sha256": "882efdb4d10bf7151214f1f8c984792c554362c610a3d500adc35709b348297d",
-}
-"""The ImageNet weights of MobileNetV2, alpha = 0.35, as Keras publishes them (Apache-2.0)."""
-
 
 Block = tuple[int, int, int, bool]
 """Filters, kernel size, stride, max-pooling after it."""
-
-
 LOCAL: list[Block] = [(16, 4, 2, False), (32, 3, 1, True), (48, 3, 1, False), (64, 3, 1, False), (64, 3, 1, False)]
 
 
-def _check(name: str, image_size: int | None, n_classes: int, shrinks: int) -> None:
+def check_build(name: str, image_size: int | None, n_classes: int, shrinks: int) -> None:
+    """Raise a CrackvizError unless a network that makes images smaller by `shrinks` can be built."""
+    if keras.config.image_data_format() != "channels_last":
+        raise CrackvizError(
+            "Keras is set to channels_first; crackviz's images are (N, H, W, 3). Call "
+            'keras.config.set_image_data_format("channels_last"), or set it in keras.json.'
+        )
     if n_classes < 2:
         raise CrackvizError(f"n_classes is {n_classes}; a classifier needs at least 2 classes.")
     if image_size is not None and image_size < 2 * shrinks:
@@ -58,7 +48,7 @@ def _convolutions(x: Any, blocks: Sequence[Block], first_seed: int) -> Any:
     return x
 
 
-def _head(x: Any, n_classes: int, seed: int) -> Any:
+def head(x: Any, n_classes: int, seed: int) -> Any:
     """Average, one logit for two classes or k for more, and their probabilities."""
     x = layers.GlobalAveragePooling2D(name="gap")(x)
     x = layers.Dense(
@@ -74,10 +64,10 @@ def _shrinks(blocks: Sequence[Block]) -> int:
 
 
 def _gap_network(blocks: Sequence[Block], name: str, image_size: int | None, n_classes: int, seed: int) -> keras.Model:
-    _check(name, image_size, n_classes, _shrinks(blocks))
+    check_build(name, image_size, n_classes, _shrinks(blocks))
     inputs = keras.Input((image_size, image_size, 3), name="image")
     x = _convolutions(inputs, blocks, 1000 * seed)
-    return keras.Model(inputs, _head(x, n_classes, 1000 * seed + len(blocks)), name=name)
+    return keras.Model(inputs, head(x, n_classes, 1000 * seed + len(blocks)), name=name)
 
 
 def gap_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) -> keras.Model:
@@ -119,29 +109,8 @@ def gap_cnn_deep(image_size: int | None = 128, *, n_classes: int = 2, seed: int 
     an even-sized image alike, so that no map is shifted against the image. A cell of the last map is 8 px wide
     and sees 38 px: enough to tell a crack from a pore or a stain.
 
-    Parameters
-    ----------
-    image_size : int or None
-        Side of the square input in px, at least 16 and best a multiple of 8, so that the cells of the last map cover
-        the image exactly; None takes any size.
-    n_classes : int
-        2 gives one logit and a sigmoid (probability of class 1), k > 2 gives k logits and a softmax.
-    seed : int
-        Seed of the initial weights.
-
-    Returns
-    -------
-    keras.Model
-        Input (N, image_size, image_size, 3) float32 in [0, 1]; output (N, 1) probability, or (N, k).
-
-    Raises
-    ------
-    CrackvizError
-        Where the image is too small or there are fewer than two classes.
-
-    Notes
-    -----
-    ``THEORY.md`` T2.
+    Arguments, returns and raises are those of :func:`gap_cnn`, but for ``image_size``: at least 16 and best a multiple
+    of 8, so that the cells of the last map cover the image exactly. ``THEORY.md`` T2.
     """
     blocks = [(16, 4, 2, False), (32, 3, 1, True), (48, 3, 1, True), (64, 3, 1, False)]
     return _gap_network(blocks, "gap_cnn_deep", image_size, n_classes, seed)
@@ -155,24 +124,8 @@ def deep_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0)
     Where such networks flatten the last map, this one averages it, so that it takes any size. But a Dense layer with
     its ReLU comes after the average: the logit is no weighted sum of the maps, and no map adds up to it.
 
-    Parameters
-    ----------
-    image_size : int or None
-        Side of the square input in px, at least 32 and best a multiple of 16; None takes any size.
-    n_classes : int
-        k >= 2 gives k logits and a softmax over k classes.
-    seed : int
-        Seed of the initial weights.
-
-    Returns
-    -------
-    keras.Model
-        Input (N, image_size, image_size, 3) float32 in [0, 1]; output (N, k) probabilities, "crack" in column 1.
-
-    Raises
-    ------
-    CrackvizError
-        Where the image is too small or there are fewer than two classes.
+    Arguments and raises are those of :func:`gap_cnn`, but for ``image_size``: at least 32 and best a multiple of 16.
+    The output is (N, k) probabilities for any number of classes, two included, "crack" in column 1.
 
     Notes
     -----
@@ -181,7 +134,7 @@ def deep_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0)
     T10.
     """
     blocks = [(16, 3, 1, True), (32, 3, 1, True), (64, 3, 1, True), (64, 3, 1, True)]
-    _check("deep_cnn", image_size, n_classes, _shrinks(blocks))
+    check_build("deep_cnn", image_size, n_classes, _shrinks(blocks))
     first = 1000 * seed
     inputs = keras.Input((image_size, image_size, 3), name="image")
     x = layers.GlobalAveragePooling2D(name="gap")(_convolutions(inputs, blocks, first))
@@ -209,25 +162,8 @@ def local_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0
     and the map still adds up to the logit less the bias. 84,073 weights learn. The price is in the premise: a crack
     that is lighter than its surroundings (sealed, or filled with lime) can't be found.
 
-    Parameters
-    ----------
-    image_size : int or None
-        Side of the square input in px, at least 32, a multiple of 4 or one less (128, 227, 256; not 226), as the paths'
-        maps must fit; None takes any multiple of 4.
-    n_classes : int
-        2 gives one logit and a sigmoid (probability of class 1), k > 2 gives k logits and a softmax.
-    seed : int
-        Seed of the initial weights.
-
-    Returns
-    -------
-    keras.Model
-        Input (N, image_size, image_size, 3) float32 in [0, 1]; output (N, 1) probability, or (N, k).
-
-    Raises
-    ------
-    CrackvizError
-        Where the image is too small or of a size that doesn't fit, or there are fewer than two classes.
+    Arguments, returns and raises are those of :func:`gap_cnn`, but for ``image_size``: at least 32, a multiple of 4 or
+    one less (128, 227, 256; not 226), as the paths' maps must fit; None takes any multiple of 4.
 
     Notes
     -----
@@ -236,7 +172,7 @@ def local_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0
     *Approximating CNNs with bag-of-local-features models*, ICLR 2019. ``benchmarks/README.md`` lists the designs that
     were tried. ``THEORY.md`` T2, T10.
     """
-    _check("local_cnn", image_size, n_classes, 16)
+    check_build("local_cnn", image_size, n_classes, 16)
     beyond = -(image_size or 0) % 4  # rows that the enlarged maps have too many
     if image_size is not None and beyond > 1:
         raise CrackvizError(
@@ -267,241 +203,8 @@ def local_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0
     if beyond:
         x = layers.Cropping2D(((0, beyond), (0, beyond)), name="cropped")(x)
     evidence = layers.Multiply(name="evidence")([where, x])
-    model = keras.Model(inputs, _head(evidence, n_classes, first + 10), name="local_cnn")
+    model = keras.Model(inputs, head(evidence, n_classes, first + 10), name="local_cnn")
     if n_classes == 2:  # one map against a crack and one for it: two of one sign would take long to part, if ever
         kernel = model.get_layer("logit").kernel
         kernel.assign(np.abs(kernel) * np.array([[-1.0], [1.0]]))
     return model
-
-
-def mobilenet_v2(
-    image_size: int | None = 128,
-    *,
-    n_classes: int = 2,
-    seed: int = 0,
-    weights: str | Path | None = None,
-    alpha: float = 0.35,
-) -> keras.Model:
-    """Build MobileNetV2 with an average and a logit of our own: the base of transfer learning.
-
-    The base is that of Keras Applications, flat in this model, not nested, so that all of its layers can be explained.
-    Images in [0, 1] come in; a layer of the model scales them to [-1, 1], as it was trained. Its last map has cells
-    of 32 px, each of which sees the whole of a small patch.
-
-    Parameters
-    ----------
-    image_size : int or None
-        Side of the square input in px, at least 64 and best a multiple of 32; None takes any size.
-    n_classes : int
-        2 gives one logit and a sigmoid (probability of class 1), k > 2 gives k logits and a softmax.
-    seed : int
-        Seed of the initial weights: of the head, or of all layers where `weights` is None.
-    weights : str, Path or None
-        Of the base. None: random. "imagenet": downloaded by Keras, 2 MB, unless Keras has kept them from before, and
-        checked against a known hash; for alpha=0.35 alone. Otherwise the path of a local file, such as Keras's own
-        ``mobilenet_v2_…_0.35_224_no_top.h5``; it serves all image sizes. With weights, the base comes frozen, so that
-        only the head learns: see :func:`set_trainable`.
-    alpha : float
-        Width: the share of MobileNetV2's channels. 0.35 has 411,489 weights.
-
-    Returns
-    -------
-    keras.Model
-        Input (N, image_size, image_size, 3) float32 in [0, 1]; output (N, 1) probability, or (N, k).
-
-    Raises
-    ------
-    CrackvizError
-        Where the image is too small, there are fewer than two classes, the weights can't be had or don't fit.
-
-    Notes
-    -----
-    Sandler, Howard, Zhu, Zhmoginov, Chen: *MobileNetV2: inverted residuals and linear bottlenecks*, CVPR 2018.
-    ``THEORY.md`` T10.
-    """
-    _check("mobilenet_v2", image_size, n_classes, 32)
-    path = None if weights is None else _imagenet_file(weights, alpha)
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    scaled = layers.Rescaling(2.0, offset=-1.0, name="scale")(inputs)
-    base = keras.applications.MobileNetV2(input_tensor=scaled, alpha=alpha, include_top=False, weights=None)
-    for number, layer in enumerate(base.layers):  # Keras's own initial weights hang on what ran before
-        if hasattr(layer, "kernel"):
-            layer.kernel.assign(keras.initializers.HeUniform(seed=1000 * seed + number + 1)(layer.kernel.shape))
-    if path is not None:
-        try:
-            with warnings.catch_warnings(action="ignore"):  # many, where the file is another network's
-                base.load_weights(path)
-        except Exception as error:  # h5py and Keras raise their own kinds for a damaged or a foreign file
-            raise CrackvizError(
-                f"{path} doesn't hold the weights of MobileNetV2 with alpha={alpha} ({str(error).splitlines()[0]}). "
-                f"Expected a file such as {IMAGENET['file']}; name another one, or give its alpha."
-            ) from error
-    model = keras.Model(inputs, _head(base.outputs[0], n_classes, 1000 * seed), name="mobilenet_v2")
-    if path is not None:
-        set_trainable(model)
-    return model
-
-
-def imagenet_weights() -> Path | None:
-    """Return the ImageNet weights that Keras has kept from an earlier download; None where there are none."""
-    path = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / IMAGENET["file"]
-    return path if path.is_file() else None
-
-
-def _imagenet_file(weights: str | Path, alpha: float) -> Path:
-    if weights != "imagenet":
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise CrackvizError(
-                f'There is no file of weights {path}. Name one, or "imagenet" to let Keras download it, or None for '
-                "random weights."
-            )
-        return path
-    if alpha != 0.35:
-        raise CrackvizError(
-            f'weights="imagenet" is for alpha=0.35, whose hash is known; alpha is {alpha}. Download the file yourself '
-            f"({IMAGENET['origin']}) and name its path."
-        )
-    try:
-        return Path(
-            keras.utils.get_file(
-                IMAGENET["file"],
-                IMAGENET["origin"] + IMAGENET["file"],
-                cache_subdir="models",
-                file_hash=IMAGENET["sha256"],
-            )
-        )
-    except Exception as error:  # urllib's and the file system's own kinds; ValueError for another hash
-        raise CrackvizError(
-            f"The ImageNet weights could not be downloaded ({str(error).splitlines()[0][:200]}). Without a connection, "
-            f"get {IMAGENET['file']} on another machine and name its path as weights; weights=None starts from random "
-            'ones, and models.load_pretrained("mobilenet_v2") is a trained network.'
-        ) from error
-
-
-def set_trainable(model: keras.Model, first: str | None = None) -> int:
-    """Set which layers learn: the head alone, or all from a chosen depth on; the rest keeps its weights.
-
-    BatchNormalization layers stay frozen at any depth, which in Keras also keeps them in inference mode: their running
-    means come from a million pictures, and a few batches of concrete would spoil them.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Changed in place; :func:`crackviz.training.train` takes it as it is.
-    first : str, optional
-        Name of the first layer that learns, such as ``"block_13_expand"``; None stands for the head, the last Dense
-        layer.
-
-    Returns
-    -------
-    int
-        Number of weights that learn.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no such layer.
-    """
-    names = [layer.name for layer in model.layers]
-    if first is None:
-        first = next((layer.name for layer in model.layers[::-1] if isinstance(layer, layers.Dense)), names[-1])
-    if first not in names:
-        raise CrackvizError(f"The model {model.name!r} has no layer {first!r}; see models.summary(model).")
-    for number, layer in enumerate(model.layers):
-        layer.trainable = number >= names.index(first) and not isinstance(layer, layers.BatchNormalization)
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
-MODELS: dict[str, Callable[..., keras.Model]] = {
-    "gap_cnn": gap_cnn,
-    "gap_cnn_deep": gap_cnn_deep,
-    "deep_cnn": deep_cnn,
-    "local_cnn": local_cnn,
-    "mobilenet_v2": mobilenet_v2,
-}
-"""The networks by name, as :func:`build` takes it."""
-
-
-def build(name: str, image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0, **options: Any) -> keras.Model:
-    """Build the network called `name` (a key of :data:`MODELS`); see :func:`gap_cnn` for the arguments.
-
-    Parameters
-    ----------
-    name : str
-    image_size : int or None
-    n_classes, seed : int
-    **options
-        Of that network alone, such as ``weights`` of :func:`mobilenet_v2`.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no network of this name.
-    """
-    if name not in MODELS:
-        raise CrackvizError(f"There is no network {name!r}; choose one of {', '.join(MODELS)}.")
-    return MODELS[name](image_size, n_classes=n_classes, seed=seed, **options)
-
-
-def image_size(model: keras.Model) -> int | None:
-    """Return the side in px of the square images that `model` takes; None where it takes any."""
-    return model.inputs[0].shape[1]
-
-
-def resized(model: keras.Model, image_size: int | None) -> keras.Model:
-    """Return a copy of `model`, with the same weights, for images of another size.
-
-    A network whose maps are averaged has no weight that depends on the size. Its answers do: a crack that is twice
-    as many pixels wide is another crack to it, so the new size should show the concrete at about the same scale.
-
-    Parameters
-    ----------
-    model : keras.Model
-    image_size : int or None
-        Side in px of the square images it shall take; None takes any.
-
-    Returns
-    -------
-    keras.Model
-
-    Raises
-    ------
-    CrackvizError
-        Where the network is bound to its size: by a layer that flattens its maps, or paths that don't meet.
-    """
-    try:
-        if model.name == "local_cnn":  # which layers it has depends on the size
-            other = local_cnn(image_size, n_classes=max(model.output_shape[-1], 2))
-        else:
-            other = keras.models.clone_model(model, keras.Input((image_size, image_size, 3), name=model.inputs[0].name))
-        for layer in model.layers:
-            if layer.weights:
-                other.get_layer(layer.name).set_weights(layer.get_weights())
-    except ValueError as error:  # Keras's kind for shapes that don't fit
-        raise CrackvizError(
-            f"The model {model.name!r} can't be made to take {image_size} px images "
-            f"({str(error).strip().splitlines()[0]}). Try a multiple of 4, or resize the images."
-        ) from error
-    known = metadata(model)
-    annotate(other, **(asdict(known) | {"image_size": image_size or known.image_size}))
-    return other
-
-
-def summary(model: keras.Model) -> pd.DataFrame:
-    """Return a table of the layers: name, kind, output shape (without N), number of weights.
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    rows = [
-        {
-            "layer": layer.name,
-            "kind": type(layer).__name__,
-            "output": " × ".join(map(str, tuple(layer.output.shape)[1:])),
-            "weights": layer.count_params(),
-        }
-        for layer in model.layers
-    ]
-    return pd.DataFrame(rows).set_index("layer")

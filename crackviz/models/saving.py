@@ -222,7 +222,7 @@ def read_metadata(path: str | Path) -> Metadata | None:
         raise CrackvizError(f"The metadata of {path} can't be read ({error}). Save or copy it again.") from error
 
 
-def find(folder: str | Path) -> Path | None:
+def model_file(folder: str | Path) -> Path | None:
     """Return the model file of a run folder, ``model.keras`` before ``model.h5``; None where it holds neither."""
     files = (Path(folder) / name for name in ("model.keras", "model.h5"))
     return next((path for path in files if path.is_file()), None)
@@ -257,7 +257,7 @@ def load(path: str | Path, *, image_size: int | None = None, class_names: Sequen
     """
     path = Path(path)
     if path.is_dir():
-        found = find(path)
+        found = model_file(path)
         if found is None:
             raise CrackvizError(
                 f"{path} holds neither model.keras nor model.h5. Train one (notebook 02), or name a file."

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
 from crackviz import ROOT, CrackvizError
-from crackviz.models.saving import annotate, find, load, read_metadata
+from crackviz.models.saving import annotate, load, model_file, read_metadata
 
 PRETRAINED = ROOT / "pretrained"
 PREFERRED = "local_cnn"
 """The shipped model that is meant where none is named."""
+
+
+def _published() -> dict[str, dict[str, Any]]:
+    return dict(json.loads((PRETRAINED / "models.json").read_text("utf-8")))
 
 
 def load_pretrained(name: str = PREFERRED) -> keras.Model:
@@ -26,7 +33,7 @@ def load_pretrained(name: str = PREFERRED) -> keras.Model:
     CrackvizError
         Where there is none of this name, or the file isn't the one that was published (SHA-256).
     """
-    published = json.loads((PRETRAINED / "models.json").read_text("utf-8"))
+    published = _published()
     if name not in published:
         raise CrackvizError(f"There is no shipped model {name!r}; choose one of {', '.join(published)}.")
     path = PRETRAINED / published[name]["file"]
@@ -68,8 +75,36 @@ def seen_by_pretrained(table: pd.DataFrame, name: str = PREFERRED) -> np.ndarray
     return np.isin(fingerprints(table), np.load(PRETRAINED / f"{name}.seen.npy"))
 
 
-def chosen(folder: str | Path, name: str = PREFERRED, network: str = "") -> tuple[Path | None, str]:
-    """Say which trained network is meant: that of a run folder, a shipped one, or another.
+@dataclass(frozen=True)
+class Network:
+    """The trained network that is meant, as :func:`find` returns it."""
+
+    path: Path
+    """The file, or the run folder that holds it."""
+    shipped: str = ""
+    """Its name, if it comes with crackviz."""
+    named: bool = False
+    """Whether it was asked for, and doesn't belong to the run or stand in for the run's."""
+
+    @cached_property
+    def _model(self) -> keras.Model:
+        return load_pretrained(self.shipped) if self.shipped else load(self.path)
+
+    def load(self) -> keras.Model:
+        """Return the model; it is read from its file at the first call. Raises as :func:`load` does."""
+        return self._model
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, in words."""
+        if self.shipped:
+            why = "" if self.named else ": this run has trained none (notebook 02)"
+            return f"{self.shipped}, as it comes with crackviz{why}"
+        return f"{self.load().name}, {f'from {self.path.name}' if self.named else 'trained in this run'}"
+
+
+def find(folder: str | Path, name: str = PREFERRED, network: str = "") -> Network:
+    """Find the trained network that is meant: that of a run folder, a shipped one, or another.
 
     Parameters
     ----------
@@ -82,8 +117,9 @@ def chosen(folder: str | Path, name: str = PREFERRED, network: str = "") -> tupl
 
     Returns
     -------
-    (Path or None, str)
-        File or folder to load and "", or None and the name of a shipped network.
+    Network
+        Its ``load()`` gives the model, its ``origin`` says where it comes from, and
+        :func:`crackviz.training.unseen` which test pictures are new to it.
 
     Raises
     ------
@@ -91,30 +127,14 @@ def chosen(folder: str | Path, name: str = PREFERRED, network: str = "") -> tupl
         If `network` is none of the three.
     """
     if not network:
-        return (Path(folder), "") if find(folder) else (None, name)
-    published = json.loads((PRETRAINED / "models.json").read_text("utf-8"))
+        return Network(Path(folder)) if model_file(folder) else Network(PRETRAINED, name)
+    published = _published()
     if network in published:
-        return None, network
+        return Network(PRETRAINED, network, named=True)
     path = Path(network).expanduser()
-    if path.is_file() or find(path):
-        return path, ""
+    if path.is_file() or model_file(path):
+        return Network(path, named=True)
     raise CrackvizError(
         f"There is no trained network {network!r}: expected a .keras or .h5 file, a run folder with model.keras in it, "
         f"or a shipped one: {', '.join(published)}."
     )
-
-
-def load_or_pretrained(folder: str | Path, name: str = PREFERRED, network: str = "") -> tuple[keras.Model, str]:
-    """Load the network that :func:`chosen` finds.
-
-    Returns
-    -------
-    (keras.Model, str)
-        The model, and a sentence that says where it comes from.
-    """
-    path, shipped = chosen(folder, name, network)
-    if path is None:
-        why = "" if network else ": this run has trained none (notebook 02)"
-        return load_pretrained(shipped), f"{shipped}, as it comes with crackviz{why}"
-    model = load(path)
-    return model, f"{model.name}, {f'from {path.name}' if network else 'trained in this run'}"

@@ -14,8 +14,9 @@ from crackviz import CrackvizError
 from crackviz.plots.drawing import COLORS, FONT, some_axes
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-_WIDTH = 4.4  # inches of a panel
+_WIDTH, _HEIGHT = 4.4, 3.9  # inches of a panel
 _PLACE = 0.34  # inches that a place on the horizontal axis takes at least
+_LETTER = 0.1  # inches of a letter of a label that is turned
 _BESIDE = 0.1  # of the step from one place on the horizontal axis to the next
 
 
@@ -63,65 +64,52 @@ class RunsDisplay:
         """Draw on `ax` (an array of at least one axis a metric), or on a new figure. ``ax_`` is an array."""
         if not self.metrics:
             raise CrackvizError("There is no metric to draw.")
-        if missing := [name for name in (*self.metrics, self.x, self.hue) if name and name not in self.table]:
-            raise CrackvizError(
-                f"The table has no column {missing[0]!r}; it has {', '.join(map(str, self.table.columns))[:300]}."
-            )
-        count = len(self.metrics)
-        shown = self.table.assign(**{"": ""})  # a column for all runs in one place
-        for name in (self.x, self.hue):
-            if name:
-                shown[name] = shown[name].astype(str)
-        hues = list(dict.fromkeys(shown[self.hue])) if self.hue else []
-        order = list(dict.fromkeys(shown[self.x]))
-        width = max(_WIDTH, _PLACE * len(order) + 1)
-        figure, axes = some_axes(ax, count, max(1, min(count, int(3 * _WIDTH / width))), (width, 3.9))
+        for name in filter(None, (*self.metrics, self.x, self.hue)):
+            if name not in self.table:
+                raise CrackvizError(
+                    f"The table has no column {name!r}; it has {', '.join(map(str, self.table.columns))[:300]}."
+                )
+        shown = self.table.assign(**{"": ""})  # all runs in one place, or of one colour
+        shown = shown.astype(dict.fromkeys((self.x, self.hue), str))
+        order, hues = (list(dict.fromkeys(shown[name])) for name in (self.x, self.hue))
+        count, width = len(self.metrics), max(_WIDTH, _PLACE * len(order) + 1)
+        labels = [textwrap.fill(text, 14) for text in order]
+        turned = max(len(line) for label in labels for line in label.split("\n")) > 9 * width / len(order)
+        room = _LETTER * max(map(len, order)) if turned else 0
+        columns = max(1, min(count, int(3 * _WIDTH / width)))
+        figure, axes = some_axes(ax, count, columns, (width, _HEIGHT + room))
         axes = axes.ravel()[:count]
         for axis, metric in zip(axes, self.metrics, strict=True):
             axis.axis("on")
-            common = {"data": shown, "x": self.x, "y": metric, "order": order, "ax": axis, "legend": axis is axes[0]}
-            grouped: dict[str, Any] = {"color": COLORS[0]}
-            if hues:
-                grouped = {"hue": self.hue, "hue_order": hues, "palette": COLORS[: len(hues)], "dodge": True}
-            sns.stripplot(**common | {"legend": False}, **grouped, alpha=0.45, size=6, jitter=False)
+            common = {"data": shown, "x": self.x, "y": metric, "hue": self.hue, "order": order, "hue_order": hues}
+            common |= {"palette": COLORS[: len(hues)], "ax": axis}
+            sns.stripplot(**common, legend=False, dodge=True, alpha=0.45, size=6, jitter=False)
             for dots in axis.collections:  # beside the bars, not behind them
                 dots.set_offsets(dots.get_offsets() - [_BESIDE, 0])
-            if hues:  # as stripplot spreads them
-                grouped |= {"dodge": 0.8 * (1 - 1 / len(hues)) if len(hues) > 1 else False}
-                grouped |= {"markers": [_MARKERS[i % len(_MARKERS)] for i in range(len(hues))]}
             sns.pointplot(
                 **common,
-                **grouped,
                 errorbar=self.interval,
+                dodge=0.8 * (1 - 1 / len(hues)),  # as stripplot spreads them
+                markers=[_MARKERS[i % len(_MARKERS)] for i in range(len(hues))],
                 linestyle="none",
                 markersize=8,
                 capsize=0.12,
                 err_kws={"linewidth": 2},
             )
+            handles, names = axis.get_legend_handles_labels()
+            if legend := axis.get_legend():
+                legend.remove()  # the figure has one for all panels
             notebook, _, name = metric.rpartition(".") if metric.count(".") < 2 else metric.partition(".")
             axis.set_title(notebook.replace("_", " "), fontsize=FONT - 1, color="0.35")
             axis.set_ylabel(textwrap.fill(name.replace("_", " "), 34), fontsize=FONT + 1)
             axis.set_xlabel(self.x.replace("_", " "), fontsize=FONT + 1)
-            lines = [textwrap.fill(text, 14) for text in order]
-            room = 9 * width / len(order)  # characters of a label
-            crowded = max(len(line) for label in lines for line in label.split("\n")) > room
-            axis.set_xticks(range(len(order)), order if crowded else lines, rotation=90 if crowded else 0)
+            axis.set_xticks(range(len(order)), order if turned else labels, rotation=90 if turned else 0)
+            axis.set_xlim(-0.5, len(order) - 0.5)
             axis.tick_params(labelsize=FONT)
-            if not self.x:
-                axis.set_xlim(-0.5, 0.5)
             sns.despine(ax=axis)
-        if hues:
-            legend = axes[0].get_legend()
-            handles, labels = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
-            legend.remove()
-            figure.legend(
-                handles,
-                labels,
-                title=self.hue.replace("_", " "),
-                loc="outside lower center",
-                ncols=4,
-                fontsize=FONT,
-                title_fontsize=FONT,
-            )
+        if self.hue:
+            title = self.hue.replace("_", " ")
+            place: Any = {"loc": "outside lower center", "ncols": 4, "fontsize": FONT, "title_fontsize": FONT}
+            figure.legend(handles, names, title=title, **place)
         self.figure_, self.ax_ = figure, axes
         return self

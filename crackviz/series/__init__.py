@@ -16,21 +16,22 @@ leaves has ``.part-`` in its name. One process at a time writes to a run folder.
 from __future__ import annotations
 
 from crackviz.files import write_json
+from crackviz.series.comparison import Difference, compare, write_comparison
 from crackviz.series.grid import Grid, read_grid
-from crackviz.series.kernel import KERNEL_ARGUMENTS, settle_streams
 from crackviz.series.lesson import open_run, save_figure, write_results
-from crackviz.series.notebooks import find_notebooks, parameters_of
+from crackviz.series.notebooks import KERNEL_ARGUMENTS, find_notebooks, parameters_of, settle_streams
+from crackviz.series.overview import summarise_runs
 from crackviz.series.records import Run, find_runs, look
 from crackviz.series.report import report
-from crackviz.series.rerun import Difference, compare, rerun, write_comparison
-from crackviz.series.run import NotebookFailed, plan_run, run_series
-from crackviz.series.sweep import SweepFailed, plan_sweep, run_sweep, summarise_runs
+from crackviz.series.run import NotebookFailed, Options, plan_run, run_series
+from crackviz.series.sweep import SweepFailed, plan_sweep, run_sweep
 
 __all__ = [
     "KERNEL_ARGUMENTS",
     "Difference",
     "Grid",
     "NotebookFailed",
+    "Options",
     "Run",
     "SweepFailed",
     "compare",
@@ -43,7 +44,6 @@ __all__ = [
     "plan_sweep",
     "read_grid",
     "report",
-    "rerun",
     "run_series",
     "run_sweep",
     "save_figure",

@@ -1,18 +1,21 @@
-"""A grid of runs, as a YAML file describes it: which notebooks, which parameters vary, which stay."""
+"""A grid of runs, as a TOML file describes it: which notebooks, which parameters vary, which stay."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
-from collections.abc import Hashable, Mapping
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crackviz import ROOT, CrackvizError
 
-EXAMPLE = (ROOT / "templates" / "grid.yaml").read_text("utf-8")
+EXAMPLE = (ROOT / "templates" / "grid.toml").read_text("utf-8")
+MOST = 10_000
+"""Runs that a grid may stand for."""
 _KEYS = ("notebooks", "parameters", "grid", "metrics")
 _LONGEST = 80  # characters of a folder's name
 
@@ -30,7 +33,14 @@ class Grid:
     """Patterns of results to be compared."""
 
     def points(self) -> dict[str, dict[str, Any]]:
-        """Return the runs: a name that serves as a folder's, and the values of the axes."""
+        """Return the runs: a name that serves as a folder's, and the values of the axes.
+
+        Raises
+        ------
+        CrackvizError
+            If an axis has no value, or one twice, or the grid stands for more than ``MOST`` runs.
+        """
+        self.check()
         found: dict[str, dict[str, Any]] = {}
         for values in itertools.product(*self.axes.values()):
             point = dict(zip(self.axes, values, strict=True))
@@ -41,80 +51,69 @@ class Grid:
             found[name] = point
         return found
 
+    def check(self, where: str = "") -> None:
+        """Refuse what :meth:`points` couldn't expand; `where` begins the messages."""
+        if not self.axes:
+            raise CrackvizError(f"{where}grid is empty, so nothing would vary: for a single run use crackviz run.")
+        for name, values in self.axes.items():
+            if not isinstance(values, list):
+                raise CrackvizError(f"{where}{name} must be a list, such as [{values}]; found {values!r}.")
+            if not values:
+                raise CrackvizError(f"{where}{name} is an empty list, so there would be no run. Give it a value.")
+            seen: set[str] = set()
+            for value in map(repr, values):
+                if value in seen:
+                    raise CrackvizError(
+                        f"{where}{name} holds {value} twice, which would be the same run: keep one of them."
+                    )
+                seen.add(value)
+        if (runs := math.prod(map(len, self.axes.values()))) > MOST:
+            counts = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+            raise CrackvizError(f"{where}the grid has {runs:,} runs ({counts}); expected {MOST:,} at most.")
+
 
 def read_grid(path: str | Path) -> Grid:
-    """Read a grid from a YAML file.
+    """Read a grid from a TOML file, such as ``crackviz sweep --help`` shows.
 
     Raises
     ------
     CrackvizError
-        If the file can't be read, holds something else, or a value twice, or gives no run at all.
+        If the file cannot be read, is no TOML, names a key twice, holds one that means nothing, or an axis that
+        is no list, is empty, or holds a value twice, or it stands for too many runs.
     """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Refuses a key that stands twice, of which YAML would silently take the last."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for key in keys:
-                if keys.count(key) > 1:
-                    raise CrackvizError(f"{path} names {key!r} twice: keep one of them.")
-            return super().construct_mapping(node, deep)
-
-    # Numbers of notebooks begin with a zero, by which YAML 1.1 would read 010 as eight.
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:int"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789"))
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?e[-+]?[0-9]+$"), None)
+    if Path(path).suffix in (".yaml", ".yml"):
+        raise CrackvizError(f"{path} is YAML; grids are TOML. Expected a file such as\n{EXAMPLE}")
+    text = ""
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader)
+        text = Path(path).read_bytes().decode("utf-8") + "\n"  # a last line without one has no number
+        content = tomllib.loads(text)
     except OSError as error:
         why = error.strerror or error
         raise CrackvizError(f"Cannot read {path}: {why}. Expected a file such as\n{EXAMPLE}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CrackvizError(f"{path} is no YAML ({' '.join(str(error).split())}). Expected\n{EXAMPLE}") from error
-    if not isinstance(content, Mapping) or not isinstance(content.get("grid"), Mapping):
-        raise CrackvizError(f"{path} has no mapping called grid. Expected a file such as\n{EXAMPLE}")
-    if not content["grid"]:
-        raise CrackvizError(f"In {path}, grid is empty, so nothing would vary: for a single run use crackviz run.")
+    except ValueError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        at = f"line {line[1]}, {text.splitlines()[int(line[1]) - 1].strip()!r}: {error}" if line else str(error)
+        twice = re.match(r"Cannot (overwrite|declare|mutate)", str(error))
+        what = "names a key twice: keep one of them" if twice else f"is no TOML. Expected\n{EXAMPLE}"
+        raise CrackvizError(f"{path}, {at}; it {what}") from error
+    if not isinstance(content.get("grid"), dict):
+        raise CrackvizError(f"{path} has no table called grid. Expected a file such as\n{EXAMPLE}")
     if unknown := [key for key in content if key not in _KEYS]:
         raise CrackvizError(f"{path} has {unknown[0]!r}, which means nothing here: expected {', '.join(_KEYS)}.")
-    parameters = content.get("parameters") or {}
-    if not isinstance(parameters, Mapping):
-        raise CrackvizError(f"In {path}, parameters must be a mapping such as {{epochs: 30}}, found {parameters!r}.")
-    if both := [name for name in content["grid"] if name in parameters]:
+    axes, parameters = content["grid"], content.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise CrackvizError(f"In {path}, parameters must be a table such as {{epochs = 30}}, found {parameters!r}.")
+    if both := [name for name in axes if name in parameters]:
         raise CrackvizError(f"{path} names {both[0]} both under grid and under parameters: keep one of them.")
-    return Grid(
-        {str(name): _axis(path, str(name), values) for name, values in content["grid"].items()},
-        _texts(path, "notebooks", content.get("notebooks")),
-        {str(name): value for name, value in parameters.items()},
-        _texts(path, "metrics", content.get("metrics")),
-    )
-
-
-def _axis(path: str | Path, name: str, values: Any) -> list[Any]:
-    if not isinstance(values, list):
-        raise CrackvizError(f"In {path}, {name} must be a list, such as [{values}]; found {values!r}.")
-    check_axis(name, values, f"In {path}, ")
-    return values
-
-
-def check_axis(name: str, values: list[Any], where: str = "") -> None:
-    """Refuse an axis without a value, or with one that stands twice."""
-    if not values:
-        raise CrackvizError(f"{where}{name} is an empty list, so there would be no run. Give it a value.")
-    seen = [repr(value) for value in values]
-    for value in seen:
-        if seen.count(value) > 1:
-            raise CrackvizError(f"{where}{name} holds {value} twice, which would be the same run: keep one of them.")
+    notebooks, metrics = (_texts(path, name, content.get(name, [])) for name in ("notebooks", "metrics"))
+    grid = Grid(axes, notebooks, parameters, metrics)
+    grid.check(f"In {path}, ")
+    return grid
 
 
 def _texts(path: str | Path, name: str, value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    if wrong := [entry for entry in values if not isinstance(entry, str | int)]:
+    values = value if isinstance(value, list) else [value]
+    if wrong := [entry for entry in values if isinstance(entry, bool) or not isinstance(entry, str | int)]:
         raise CrackvizError(f"In {path}, {name} must be a list of texts, found {wrong[0]!r}.")
     return [str(entry) for entry in values]
 

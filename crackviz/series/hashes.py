@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any
 
 from crackviz import ROOT
 from crackviz.progress import progress
-from crackviz.series.notebooks import notebooks_folder
 
 PACKAGE = ROOT
 _NO_RESULT = "cli"  # a module that changes no result of a run
@@ -27,17 +27,15 @@ class Hashes:
 
     Parameters
     ----------
-    manifests : dict, optional
+    manifests : mapping, optional
         Manifests taken earlier, by the name of the data. Where sizes and times of all files are still those of the
         manifest, its hash is believed, and no file is read.
     """
 
-    def __init__(self, manifests: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self, manifests: Mapping[str, dict[str, Any]] | None = None) -> None:
         self.manifests = dict(manifests or {})
         self._checked: set[str] = set()
-        self._notebooks: dict[Path, str] = {}
-        self._files: dict[str, str] = {}
-        self._where: dict[str, Path] = {}
+        self._known: dict[str, str] = {}
 
     @cached_property
     def package(self) -> str:
@@ -49,29 +47,20 @@ class Hashes:
 
     def notebook(self, path: Path) -> str:
         """Of the kinds, texts and tags of a notebook's cells; "" where there is none any more."""
-        if path not in self._notebooks:
+        if str(path) not in self._known:
             try:
                 cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-                parts = [
-                    json.dumps([c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])]) for c in cells
-                ]
+                parts = [[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells]
             except (OSError, ValueError, KeyError, TypeError):
                 return ""
-            self._notebooks[path] = _digest(*parts)
-        return self._notebooks[path]
-
-    def where(self, recorded: str) -> Path:
-        """Return a notebook as recorded, or the one of this name in the series: the run may come from elsewhere."""
-        if recorded not in self._where:
-            path, folder = Path(recorded), notebooks_folder()
-            self._where[recorded] = path if path.exists() or folder is None else folder / path.name
-        return self._where[recorded]
+            self._known[str(path)] = _digest(*map(json.dumps, parts))
+        return self._known[str(path)]
 
     def data(self, name: str) -> str:
         """Of every file of a data set, by name and content; of synthetic concrete, its settings and renderer.
 
         "" where there is no such data set any more. The manifest is then in ``manifests[name]``: hash, files, bytes,
-        and a hash of sizes and times.
+        and ``stat``, the hash of all names, sizes and times.
         """
         if name in self._checked:
             return str(self.manifests[name]["hash"])
@@ -79,55 +68,43 @@ class Hashes:
 
         if settings := synthetic.settings_of(name):
             self.manifests[name] = {"hash": settings.key, "files": settings.patches, "bytes": None, "stat": None}
+        elif not Path(name).is_dir():
+            return ""
         else:
-            root = Path(name)
-            if not root.is_dir():
-                return ""
-            entries = [(p, p.stat()) for p in _files(root)]
-            names = [p.relative_to(root).as_posix() for p, _ in entries]
-            stat = _digest(*(f"{n} {s.st_size} {s.st_mtime_ns}" for n, (_, s) in zip(names, entries, strict=True)))
+            found = {p.relative_to(name).as_posix(): (p, p.stat()) for p in _files(Path(name))}
+            stat = _digest(*(f"{n} {s.st_size} {s.st_mtime_ns}" for n, (_, s) in found.items()))
             if self.manifests.get(name, {}).get("stat") != stat:
+                size = sum(s.st_size for _, s in found.values())
                 with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:  # hashing lets go of the lock
-                    read = pool.map(_content, [p for p, _ in entries])
-                    hidden = sum(s.st_size for _, s in entries) < 1e9
-                    contents = list(progress(read, "checking the data", len(entries), unit="file", hidden=hidden))
-                self.manifests[name] = {
-                    "hash": _digest(*(f"{n} {c}" for n, c in zip(names, contents, strict=True))),
-                    "files": len(entries),
-                    "bytes": sum(s.st_size for _, s in entries),
-                    "stat": stat,
-                }
+                    read = pool.map(_content, [p for p, _ in found.values()])
+                    contents = list(progress(read, "checking the data", len(found), unit="file", hidden=size < 1e9))
+                digest = _digest(*(f"{n} {c}" for n, c in zip(found, contents, strict=True)))
+                self.manifests[name] = {"hash": digest, "files": len(found), "bytes": size, "stat": stat}
         self._checked.add(name)
         return str(self.manifests[name]["hash"])
 
     def file(self, name: str) -> str:
-        """Of a file, or of all files of a folder; "" where there is none."""
-        if name not in self._files:
+        """Of a file, or of all files of a folder, of a run folder its networks; "" where there is none."""
+        if name not in self._known:
             path = Path(name)
             if path.is_file():
-                self._files[name] = _content(path)
+                self._known[name] = _content(path)
             elif path.is_dir():
                 # of a run folder the networks count, and not the pages written since
                 models = [p for p in _files(path, runs=True) if p.suffix in {".keras", ".h5"}] or _files(path)
-                self._files[name] = _digest(*(f"{p.relative_to(path).as_posix()} {_content(p)}" for p in models))
+                self._known[name] = _digest(*(f"{p.relative_to(path).as_posix()} {_content(p)}" for p in models))
             else:
                 return ""
-        return self._files[name]
+        return self._known[name]
 
-    def sources(self, path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    def sources(self, path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the hashes that a notebook's run with these parameters depends on."""
+        files = {n: v for n, v in values.items() if n not in ("data", "run") and isinstance(v, str) and os.sep in v}
         return {
             "notebook": self.notebook(path),
             "package": self.package,
             "data": self.data(values["data"]) if "data" in values else None,
-            "files": {
-                name: self.file(value)
-                for name, value in values.items()
-                if name not in ("data", "run")
-                and isinstance(value, str)
-                and os.sep in value
-                and Path(value).is_absolute()
-            },
+            "files": {name: self.file(value) for name, value in files.items() if Path(value).is_absolute()},
         }
 
 

@@ -101,7 +101,8 @@ def write_results(run: str | Path, notebook: str, results: Mapping[str, object])
     notebook : str
         The notebook's name without ending.
     results : mapping
-        Numbers, texts, lists and mappings of them; see :func:`write_json`. NaN becomes ``null``.
+        Numbers, texts, lists and mappings of them; see :func:`write_json`. NaN becomes ``null``. ``"headlines"``, a
+        list of their names, such as ``"scores.accuracy"``, says which ones are compared first where runs differ.
 
     Raises
     ------

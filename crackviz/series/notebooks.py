@@ -1,11 +1,11 @@
-"""The notebooks of the series: where they are, which parameters they take, which values these can be given."""
+"""The notebooks of the series: where they are, which parameters they take and with which values, what they show."""
 
 from __future__ import annotations
 
 import ast
 import copy
-import difflib
 import functools
+import json
 import math
 import os
 import sysconfig
@@ -15,11 +15,11 @@ from typing import Any
 
 from crackviz import ROOT, CrackvizError
 
-_NUMBERED = "[0-9][0-9]_*.ipynb"
-
-
+# TensorFlow's C++ start-up lines go to file descriptor 2, past Python: ipykernel would show them in the notebook.
+KERNEL_ARGUMENTS = ("--IPKernelApp.capture_fd_output=False",)
 # Both are given by run_series itself, so that every notebook of a run agrees on them.
-RESERVED = {"run": "--out", "data": "--data"}
+RESERVED = {"run": "out", "data": "data"}
+_NUMBERED = "[0-9][0-9]_*.ipynb"
 
 
 def series_root() -> Path | None:
@@ -70,9 +70,10 @@ def find_notebooks(chosen: Iterable[str | Path] = ()) -> list[Path]:
         if name.isdigit():
             path = next((p for p in series if int(p.stem[:2]) == int(name)), None)
         if path is None or not path.is_file():
-            close = difflib.get_close_matches(Path(name).stem, by_name, n=1, cutoff=0.4)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            from crackviz.contracts import closest
+
             known = ", ".join(by_name) or "none, since no notebooks/ folder is near"
+            hint = closest(Path(name).stem, by_name, 0.4)
             raise CrackvizError(f"There is no notebook {name!r}.{hint} Those of the series: {known}.")
         if found.setdefault(path.stem, path) != path:
             raise CrackvizError(f"Two notebooks are named {path.stem}: their outputs would overwrite each other.")
@@ -82,30 +83,29 @@ def find_notebooks(chosen: Iterable[str | Path] = ()) -> list[Path]:
 def parameters_of(notebook: Path) -> dict[str, Any]:
     """Return the names and default values in the notebook's cell tagged ``parameters``.
 
+    papermill's own ``inspect_notebook`` passes over what is no such line, which here would be lost without a word.
+
     Raises
     ------
     CrackvizError
         If the file is no notebook, or that cell holds something other than names with literals.
     """
     try:
-        changed = notebook.stat().st_mtime_ns
+        return copy.deepcopy(_parameters_of(notebook, notebook.stat().st_mtime_ns))
     except OSError as error:
         raise CrackvizError(f"Cannot read {notebook}: {error.strerror or error}.") from error
-    return copy.deepcopy(_parameters_of(notebook, changed))
 
 
 @functools.lru_cache(maxsize=256)  # a sweep asks for each of its runs
 def _parameters_of(notebook: Path, changed: int) -> dict[str, Any]:
-    import nbformat
-
     try:
-        cells = nbformat.read(notebook, as_version=4).cells
-    except Exception as error:  # nbformat raises many kinds for what is no notebook
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CrackvizError(f"Cannot read {notebook} as a notebook: {error!s:.200}") from error
-    source = next((c.source for c in cells if "parameters" in c.metadata.get("tags", [])), "")
     defaults: dict[str, Any] = {}
     try:
-        for statement in ast.parse(source).body:
+        for statement in ast.parse("".join(sources[:1])).body:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     defaults[name] = ast.literal_eval(value)
@@ -160,15 +160,17 @@ def typed(name: str, value: Any, default: Any) -> Any:
 def assign(notebooks: Iterable[Path], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return for each notebook its defaults with the given values in their place; every name must be known."""
     for name in given.keys() & RESERVED.keys():
-        raise CrackvizError(f"Give {name} by {RESERVED[name]}, not as a parameter: the notebooks must agree on it.")
+        what = RESERVED[name]
+        raise CrackvizError(f"Give {name} by {what}, not as a parameter: the notebooks must agree on it.", what)
     defaults = {path.stem: parameters_of(path) for path in notebooks}
     known = {name: None for values in defaults.values() for name in values if name not in RESERVED}
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            from crackviz.contracts import closest
+
             raise CrackvizError(
-                f"No chosen notebook has a parameter {name!r}.{hint} Known: {', '.join(known) or 'none'}."
+                f"No chosen notebook has a parameter {name!r}.{closest(name, known)} Known: "
+                f"{', '.join(known) or 'none'}."
             )
     return {
         stem: values | {name: _located(typed(name, given[name], values[name])) for name in given if name in values}
@@ -181,3 +183,24 @@ def _located(value: Any) -> Any:
     if isinstance(value, str) and (os.sep in value or Path(value).suffix) and Path(value).expanduser().exists():
         return str(Path(value).expanduser().resolve())
     return value
+
+
+def settle_streams(notebook: Any) -> None:
+    """Join what each cell has printed to one output per stream, and keep of a redrawn line its last state.
+
+    nbclient's ``coalesce_streams`` does the same, but takes time quadratic in the length of a line.
+    """
+    for cell in notebook.cells:
+        joined: dict[str, Any] = {}
+        kept = []
+        for output in cell.get("outputs", []):
+            first = joined.setdefault(output.name, output) if output.output_type == "stream" else output
+            if first is output:
+                kept.append(output)
+            else:
+                first.text += output.text
+        for output in joined.values():
+            lines = output.text.split("\n")
+            output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+        if kept:  # of a bar that has cleared itself nothing is left
+            cell.outputs = [o for o in kept if o.output_type != "stream" or o.text.strip()]

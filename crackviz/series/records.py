@@ -22,60 +22,20 @@ from typing import Any
 from crackviz import ROOT, CrackvizError, __version__
 from crackviz.files import read_json
 from crackviz.series.hashes import Hashes
+from crackviz.series.notebooks import notebooks_folder
 
 LAYOUT = 2
 """Number of the layout that this version writes; in ``config.json`` as ``layout``. The first one had none."""
-
 
 _BY_HAND = ("claims.json", "results.json")
 _WORST = ("running", "interrupted", "failed", "not run", "done")
 
 
-# --- reading ------------------------------------------------------------------------------------------------------
-
-
-def read_config(run: Path, name: str = "config.json") -> dict[str, Any]:
-    """Return ``config.json`` of a run, or ``sweep.json`` of a sweep, {} if there is none.
-
-    Raises
-    ------
-    CrackvizError
-        If another version of crackviz has laid the folder out in another way.
-    """
-    config = read_json(run / name)
-    if config and config.get("layout") != LAYOUT:
-        age = "an older" if config.get("layout", 1) < LAYOUT else "a newer"
-        raise CrackvizError(
-            f"{run} was made by {age} crackviz ({config.get('crackviz', 'unknown')}, layout "
-            f"{config.get('layout', 1)}; this one, {__version__}, has layout {LAYOUT}). Its pages can still be opened; "
-            "to run again, choose another folder or remove this one."
-        )
-    return config
-
-
-def existing_config(run: Path) -> dict[str, Any]:
-    """Return ``config.json`` of a run that must be there; see :func:`read_config`."""
-    config = read_config(run)
-    if (run / "sweep.json").exists():
-        raise CrackvizError(
-            f"{run} is the folder of a sweep. Name one of its runs; they are listed by: crackviz list {run}"
-        )
-    if not config:
-        raise CrackvizError(
-            f"{run} is no run folder: it has no config.json, as `crackviz run` writes it. Runs near here are listed "
-            "by: crackviz list"
-        )
-    return config
-
-
-def status_of(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the outcome of a run: the worst of its notebooks'."""
-    found = {str(record["status"]) for record in records.values()}
-    return next((status for status in _WORST if status in found), "not run")
+# --- what has changed, and what is to be done ---------------------------------------------------------------------
 
 
 def changes(record: Mapping[str, Any], hashes: Hashes, values: Mapping[str, Any] | None = None) -> list[str]:
-    """Say what has changed since a notebook was run; nothing where its outcome still holds.
+    """Say what has changed since a notebook was run, nothing where its outcome still holds.
 
     Parameters
     ----------
@@ -88,20 +48,21 @@ def changes(record: Mapping[str, Any], hashes: Hashes, values: Mapping[str, Any]
     """
     then, recorded = record["sources"], record["parameters"]
     wanted = dict(recorded if values is None else values)
-    now = hashes.sources(hashes.where(record["path"]), wanted)
+    path = Path(record["path"])
+    if not path.exists() and (folder := notebooks_folder()):  # the run may come from elsewhere
+        path = folder / path.name
+    now = hashes.sources(path, wanted)
     found = [
         f"{name} was {recorded.get(name)!r}, is {wanted.get(name)!r}"
         for name in wanted.keys() | recorded.keys()
         if name != "run" and recorded.get(name) != wanted.get(name)
     ]
-    for key, what in (("notebook", "the notebook"), ("package", "crackviz"), ("data", "the data")):
-        if then[key] != now[key] and not (key == "data" and found and wanted.get("data") != recorded.get("data")):
-            found.append(f"{what} {'is gone' if now[key] == '' else 'changed'}")
-    found += [
-        f"{name} {'is gone' if now['files'].get(name) == '' else 'changed'}"
-        for name, digest in then["files"].items()
-        if now["files"].get(name) != digest and recorded.get(name) == wanted.get(name)
-    ]
+    pairs = {"the notebook": (then["notebook"], now["notebook"]), "crackviz": (then["package"], now["package"])}
+    if recorded.get("data") == wanted.get("data"):
+        pairs["the data"] = then["data"], now["data"]
+    same = [name for name in then["files"] if recorded.get(name) == wanted.get(name)]
+    pairs |= {name: (then["files"][name], now["files"].get(name, "")) for name in same}
+    found += [f"{what} {'changed' if new else 'is gone'}" for what, (old, new) in pairs.items() if old != new]
     return sorted(found)
 
 
@@ -152,7 +113,7 @@ def plan(
         record = records.get(stem)
         status = record["status"] if record else "new"
         if reasons:
-            reasons[stem] = "new" if not record else f"comes after {next(iter(reasons))}"
+            reasons[stem] = f"comes after {next(iter(reasons))}" if record else "new"
         elif record is None or status not in ("done", "failed"):
             reasons[stem] = "new" if status in ("new", "not run") else "broken off before"
         elif status == "failed":
@@ -165,7 +126,49 @@ def plan(
     return reasons
 
 
-# --- looking for runs ---------------------------------------------------------------------------------------------
+# --- reading, and looking for runs --------------------------------------------------------------------------------
+
+
+def read_config(run: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return ``config.json`` of a run, or ``sweep.json`` of a sweep, {} if there is none.
+
+    Raises
+    ------
+    CrackvizError
+        If it isn't crackviz's, or another version of crackviz has laid the folder out in another way.
+    """
+    config = read_json(run / name)
+    if config and not config.keys() & {"layout", "crackviz"}:
+        raise CrackvizError(f"{run / name} isn't of crackviz. Choose another folder, or remove the file.", "out")
+    if config and config.get("layout") != LAYOUT:
+        age = "an older" if config.get("layout", 1) < LAYOUT else "a newer"
+        raise CrackvizError(
+            f"{run} was made by {age} crackviz ({config.get('crackviz', 'unknown')}, layout "
+            f"{config.get('layout', 1)}; this one, {__version__}, has layout {LAYOUT}). Its pages can still be opened; "
+            "to run again, choose another folder or remove this one."
+        )
+    return config
+
+
+def existing_config(run: Path) -> dict[str, Any]:
+    """Return ``config.json`` of a run that must be there; see :func:`read_config`."""
+    config = read_config(run)
+    if (run / "sweep.json").exists():
+        raise CrackvizError(
+            f"{run} is the folder of a sweep. Name one of its runs; they are listed by: crackviz list {run}"
+        )
+    if not config:
+        raise CrackvizError(
+            f"{run} is no run folder: it has no config.json, as `crackviz run` writes it. Runs near here are listed "
+            "by: crackviz list"
+        )
+    return config
+
+
+def status_of(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the outcome of a run: the worst of its notebooks'."""
+    found = {str(record["status"]) for record in records.values()}
+    return next((status for status in _WORST if status in found), "not run")
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class Run:
 
     folder: Path
     status: str
-    """done, failed, interrupted, running, not run, by hand, or another layout."""
+    """done, failed, interrupted, running, not run, by hand, another layout, or not readable."""
     stale: str = ""
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
@@ -190,24 +193,25 @@ class Run:
 def look(folder: Path, hashes: Hashes | None = None) -> Run:
     """Return a run folder at a glance; staleness is looked at only where `hashes` are given."""
     try:
-        config = read_config(folder)
-    except CrackvizError:
-        layout = read_json(folder / "config.json").get("layout", 1)
-        return Run(folder, f"layout {layout}")
-    made = [claim for claims in read_json(folder / "claims.json").values() for claim in claims]
-    count = sum(claim["holds"] for claim in made), len(made)
-    if not config:
-        return Run(folder, "by hand", claims=count)
-    records = config["notebooks"]
-    status = status_of(records)
-    if status == "running" and not is_locked(folder):
-        status = "interrupted"
-    why: dict[str, str] = {}
-    if hashes is not None:
-        for name, manifest in config["manifests"].items():
-            hashes.manifests.setdefault(name, manifest)
-        why = stale(records, hashes)
-    return Run(folder, status, next(iter(why.values()), ""), records, config, count)
+        config = read_json(folder / "config.json")
+        if config and config.get("layout") != LAYOUT:
+            known = config.keys() & {"layout", "crackviz"}
+            return Run(folder, f"layout {config.get('layout', 1)}" if known else "not readable")
+        made = [claim["holds"] for claims in read_json(folder / "claims.json").values() for claim in claims]
+        if not config:
+            return Run(folder, "by hand", claims=(sum(made), len(made)))
+        records = config["notebooks"]
+        status = status_of(records)
+        if status == "running" and not is_locked(folder):
+            status = "interrupted"
+        why: dict[str, str] = {}
+        if hashes is not None:
+            for name, manifest in config["manifests"].items():
+                hashes.manifests.setdefault(name, manifest)
+            why = stale(records, hashes)
+    except (CrackvizError, KeyError, TypeError, AttributeError):  # whatever others have written there
+        return Run(folder, "not readable")
+    return Run(folder, status, next(iter(why.values()), ""), records, config, (sum(made), len(made)))
 
 
 def find_runs(folder: Path, depth: int = 3) -> Iterator[Path]:
@@ -225,24 +229,31 @@ def find_runs(folder: Path, depth: int = 3) -> Iterator[Path]:
                 yield from find_runs(Path(entry.path), depth - 1)
 
 
+def duration(seconds: float) -> str:
+    """Return a time in words: ``"45 s"``, ``"12 min"``, ``"3 h 20 min"``."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def outcome(status: str, seconds: float, claims: tuple[int, int]) -> str:
+    """Return an outcome in words, such as ``"FAILED after 12 s, 3 of 4 claims hold"``."""
+    text = duration(seconds) if status == "done" else f"{status.upper()} after {duration(seconds)}"
+    return text + (f", {claims[0]} of {claims[1]} claims hold" if claims[1] else "")
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold a run folder alone. The lock ends with the process that holds it, however that ends.
-
-    Parameters
-    ----------
-    folder : Path
-        An existing folder.
-    wait : float
-        Seconds to wait for another process.
+    """Hold an existing folder alone; the lock ends with the process that holds it, however that ends.
 
     Raises
     ------
     CrackvizError
-        If another process holds it.
+        If another process holds it still after `wait` seconds, or the folder can't be written to.
     """
     import filelock
 
@@ -251,12 +262,13 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise CrackvizError(
-            f"Another process is running into {folder}. Wait for it, stop it, or choose another folder."
+            f"Another process is running into {folder}. Wait for it, stop it, or choose another folder.", "out"
         ) from None
     except OSError as error:
         raise CrackvizError(
             f"Cannot use {folder} as the run folder: {error.strerror or error}. Expected a folder that you may write "
-            "to, with space left; choose another one."
+            "to, with space left; choose another one.",
+            "out",
         ) from error
     try:
         yield
@@ -279,13 +291,17 @@ def is_locked(folder: Path) -> bool:
 
 def provenance(threads: int, command: str = "") -> dict[str, Any]:
     """Return what tells later where, when and with what a run was made; the command is that of this process."""
-    import psutil
-
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
     try:
         revision = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         revision = ""  # an installed package has none
+    try:  # platform.processor() is empty on Linux, and Windows knows no sysconf
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor()
+    sysconf = getattr(os, "sysconf", lambda name: 0)
     packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
     return {
         "layout": LAYOUT,
@@ -296,19 +312,11 @@ def provenance(threads: int, command: str = "") -> dict[str, Any]:
         "hardware": {
             "system": platform.platform(),
             "machine": platform.machine(),
-            "processor": _processor(),
+            "processor": processor,
             "cores": os.cpu_count(),
             "threads": threads or None,
-            "memory_GiB": round(psutil.virtual_memory().total / 2**30, 1),
+            "memory_GiB": round(sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE") / 2**30, 1),
         },
         "python": platform.python_version(),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
-
-
-def _processor() -> str:
-    try:  # platform.processor() is empty on Linux
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        return next(line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()

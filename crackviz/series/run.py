@@ -2,34 +2,93 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import math
+import os
+import sys
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError
 from crackviz.files import read_json, write_json
 from crackviz.series.hashes import Hashes
-from crackviz.series.kernel import describe, execute
 from crackviz.series.lesson import open_run
 from crackviz.series.notebooks import RESERVED, assign, find_notebooks, parameters_of
-from crackviz.series.records import locked, plan, provenance, read_config
+from crackviz.series.records import locked, outcome, plan, provenance, read_config
 from crackviz.series.report import figures_of, report
-from crackviz.series.terminal import Display
 
-Listener = Callable[[dict[str, Any]], None]
+Tell = Callable[..., None]
+"""Is called as :func:`say` is, with what a person wants to know."""
+
+_report = threading.Lock()  # runs of a sweep share a process: what makes the pages is loaded once, and takes turns
+
+
+def say(text: str, end: str = "\n", again: str = "") -> None:
+    """Print a line; where nobody reads it any more (``| head -1``), go on in silence: no run is lost for that.
+
+    ``again`` is the one of :class:`Options` that would run again what a line tells of; the command names its flag.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class NotebookFailed(CrackvizError):
     """A notebook of the series did not reach its end; ``index`` is the report, in which it is marked."""
 
-    def __init__(self, message: str, index: Path) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, index: Path, argument: str = "") -> None:
+        super().__init__(message, argument)
         self.index = index
+
+
+@dataclass(frozen=True)
+class Options:
+    """How notebooks are run, whichever they are.
+
+    Raises
+    ------
+    CrackvizError
+        If a number is negative, infinite or NaN.
+    """
+
+    timeout: float = 4 * 3600
+    """Seconds that one notebook may take; 0 for no limit."""
+    threads: int = 0
+    """Threads of TensorFlow and the numerical libraries; 0 leaves the choice to them, and in a sweep divides the cores
+    among the runs that go on at once. Trainings depend on it in their last digits, and these grow."""
+    again: tuple[str, ...] = ("failed", "stale")
+    """What is run again besides what is missing or was broken off: notebooks that "failed", that are "stale" (their
+    cells, parameters or data, or crackviz, have changed since), or that are "done"."""
+    fail_fast: bool = False
+    """Run nothing after a notebook that fails."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("timeout", self.timeout), ("threads", self.threads)):
+            if not 0 <= value < math.inf:
+                raise CrackvizError(f"{name} is {value}; expected 0 or more.", name)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run of a sweep is told, besides its notebooks: a run that a person calls has the defaults."""
+
+    ticket: str = ""
+    """By which it is stopped; see :func:`crackviz.series.kernel.stop`."""
+    wait: float = 0.0
+    """Seconds to wait for another process that runs into the same folder."""
+    manifests: Mapping[str, dict[str, Any]] | None = None
+    """Those of the data, where they are known already."""
+    origins: Mapping[str, str] | None = None
+    """Where a notebook comes from of which a copy is executed."""
+    command: str = ""
+    """What a person has called, where that isn't this process."""
 
 
 def plan_run(
@@ -38,14 +97,9 @@ def plan_run(
     data: str | Path = "",
     out: str | Path = "runs/series",
     parameters: Mapping[str, Any] | None = None,
-    again: Collection[str] = ("failed", "stale"),
+    options: Options = Options(),
 ) -> dict[str, str]:
     """Return what :func:`run_series` would run, with the reasons; nothing is made or run.
-
-    Parameters
-    ----------
-    notebooks, data, out, parameters, again
-        As for :func:`run_series`.
 
     Returns
     -------
@@ -58,9 +112,8 @@ def plan_run(
         As :func:`run_series` does before anything runs.
     """
     paths, values = checked(notebooks, data, parameters)
-    run = _run_folder(out, paths)
-    config = read_config(run)
-    reasons = plan(values, config.get("notebooks", {}), Hashes(config.get("manifests")), again)
+    config = read_config(run_folder(out, paths))
+    reasons = plan(values, config.get("notebooks", {}), Hashes(config.get("manifests")), options.again)
     return {stem: reasons.get(stem, "") for stem in values}
 
 
@@ -70,12 +123,8 @@ def run_series(
     data: str | Path = "",
     out: str | Path = "runs/series",
     parameters: Mapping[str, Any] | None = None,
-    timeout: float = 4 * 3600,
-    threads: int = 0,
-    again: Collection[str] = ("failed", "stale"),
-    fail_fast: bool = False,
-    wait: float = 0.0,
-    listener: Listener | None = None,
+    options: Options = Options(),
+    tell: Tell = say,
 ) -> Path:
     """Execute notebooks one after the other into a run folder, and write the report.
 
@@ -93,21 +142,9 @@ def run_series(
     parameters : mapping, optional
         Values for the notebooks' ``parameters`` cells. Each notebook gets those that it knows; text is
         converted to the type of the default.
-    timeout : float, default 14400
-        Seconds that one notebook may take; 0 for no limit.
-    threads : int, default 0
-        Threads of TensorFlow and the numerical libraries; 0 leaves the choice to them. Trainings depend on it in their
-        last digits, and these grow.
-    again : collection of str
-        What is run again besides what is missing or was broken off: notebooks that "failed", that are "stale" (their
-        cells, parameters or data, or crackviz, have changed since), or that are "done".
-    fail_fast : bool, default False
-        Run nothing after a notebook that fails.
-    wait : float, default 0
-        Seconds to wait for another process that runs into the same folder.
-    listener : callable, optional
-        Is told what happens, as mappings with the key ``event``: "plan", "start", "cell", "end". By default a line
-        is printed for each notebook.
+    options : Options
+    tell : callable
+        Is called as :func:`crackviz.series.run.say` is, with what happens.
 
     Returns
     -------
@@ -123,83 +160,62 @@ def run_series(
         the folder; nothing has been run then.
     """
     paths, values = checked(notebooks, data, parameters)
-    run = _run_folder(out, paths)
-    return execute_run(
-        {path: values[path.stem] for path in paths},
-        run,
-        timeout=timeout,
-        threads=threads,
-        again=again,
-        fail_fast=fail_fast,
-        wait=wait,
-        listener=listener,
-    )
+    run = run_folder(out, paths)
+    return execute_run({path: values[path.stem] for path in paths}, run, options, tell=tell)
 
 
 def execute_run(
     wanted: Mapping[Path, dict[str, Any]],
     run: Path,
-    *,
-    timeout: float,
-    threads: int,
-    again: Collection[str],
-    fail_fast: bool = False,
-    wait: float = 0.0,
-    listener: Listener | None = None,
-    manifests: Mapping[str, dict[str, Any]] | None = None,
-    origins: Mapping[str, str] | None = None,
-    command: str = "",
+    options: Options,
+    setting: Setting = Setting(),
+    tell: Tell = say,
 ) -> Path:
-    """Execute notebooks with all their parameters as given; see :func:`run_series`.
-
-    ``manifests`` are those of the data, where they are known already; ``origins`` say where a notebook comes from of
-    which a copy is executed; ``command`` is what a person has called, where that isn't this process.
-    """
+    """Execute notebooks with all their parameters as given; see :func:`run_series`."""
     from crackviz import data as datasets
 
     read_config(run)  # another layout is refused before the folder is touched
     open_run(run)
-    with locked(run, wait=wait), ExitStack() as stack:
-        tell = listener or stack.enter_context(closing(Display()))
+    with locked(run, wait=setting.wait):
         for folder in {values["data"] for values in wanted.values() if "data" in values}:
             datasets.locate(folder)  # synthetic concrete is made now, where its progress shows
         config = read_config(run)
-        hashes = Hashes(config.get("manifests", {}) | dict(manifests or {}))
+        hashes = Hashes(config.get("manifests", {}) | dict(setting.manifests or {}))
         values = {path.stem: known | ({"run": str(run)} if "run" in known else {}) for path, known in wanted.items()}
         records: dict[str, dict[str, Any]] = config.get("notebooks", {})
-        reasons = plan(values, records, hashes, again)
-        tell({"event": "plan", "run": reasons, "left": [stem for stem in values if stem not in reasons]})
+        reasons = plan(values, records, hashes, options.again)
+        _tell_plan(tell, values, reasons)
         if not reasons:
             return run / "index.html" if (run / "index.html").exists() else report(run)
-        chosen = [path for path in wanted if path.stem in reasons]
+        chosen = {path: values[path.stem] for path in wanted if path.stem in reasons}
         _clear(run, set(reasons))
-        for path in chosen:
+        for path, known in chosen.items():
             records[path.stem] = {
                 "status": "not run",
-                "path": (origins or {}).get(path.stem, str(path)),
-                "parameters": values[path.stem],
-                "sources": hashes.sources(path, values[path.stem]),
+                "path": (setting.origins or {}).get(path.stem, str(path)),
+                "parameters": known,
+                "sources": hashes.sources(path, known),
             }
         used = {str(record["parameters"]["data"]) for record in records.values() if "data" in record["parameters"]}
-        manifests_used = {name: hashes.manifests[name] for name in sorted(used) if name in hashes.manifests}
-        config = provenance(threads, command) | {
-            "manifests": manifests_used,
+        config = provenance(options.threads, setting.command) | {
+            "manifests": {name: hashes.manifests[name] for name in sorted(used) if name in hashes.manifests},
             "notebooks": dict(sorted(records.items())),
+            **_in_common(records),
         }
-        config |= _in_common(config["notebooks"])
-        limits: dict[str, Any] = {"timeout": timeout, "threads": threads, "fail_fast": fail_fast}
         try:
-            stopped = _execute_all({path: values[path.stem] for path in chosen}, run, config, tell, **limits)
-            index = report(run)
+            stopped = _execute_all(chosen, run, config, options, setting.ticket, tell)
+            with _report:
+                index = report(run)
         except CrackvizError as error:  # a disk that is full by now: what was begun has failed, and was no wrong use
             raise NotebookFailed(str(error), run / "index.html") from error
     if stopped and not isinstance(stopped, Exception):
         raise stopped
-    failed = [path.stem for path in chosen if records[path.stem]["status"] == "failed"]
-    if failed:
+    if failed := [path.stem for path in chosen if records[path.stem]["status"] == "failed"]:
         what = records[failed[0]]["error"]
         others = f" So did {', '.join(failed[1:])}." if failed[1:] else ""
-        raise NotebookFailed(f"{failed[0]} failed{what['where']}: {what['message']}{others}", index) from stopped
+        argument = "timeout" if what["name"] == "CellTimeoutError" else ""
+        message = f"{failed[0]} failed{what['where']}: {what['message']}{others}"
+        raise NotebookFailed(message, index, argument) from stopped
     return index
 
 
@@ -207,49 +223,57 @@ def _execute_all(
     chosen: Mapping[Path, dict[str, Any]],
     run: Path,
     config: dict[str, Any],
-    tell: Listener,
-    *,
-    timeout: float,
-    threads: int,
-    fail_fast: bool,
+    options: Options,
+    ticket: str,
+    tell: Tell,
 ) -> BaseException | None:
     """Execute notebooks one after the other and record how each ends; return what stopped it before the last."""
+    from crackviz.series.kernel import Execution, Stopped, describe, is_stopped
+
+    watched = not ticket and sys.stderr.isatty()  # then a bar names the notebook, until it has ended
     for number, (path, values) in enumerate(chosen.items(), start=1):
+        if is_stopped(ticket):
+            return Stopped()
         record = config["notebooks"][path.stem]
         record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
         write_json(run / "config.json", config)
-        what = {"notebook": path.stem, "number": number, "of": len(chosen)}
-        tell({"event": "start", **what})
+        name = f"[{number}/{len(chosen)}] {path.stem} …"
+        if not watched:
+            tell(name, end=" ")
+        execution = Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, watched)
         began = time.monotonic()
         stopped: BaseException | None = None
         try:
-            execute(
-                path,
-                run,
-                _injected(path, values),
-                timeout=timeout,
-                threads=threads,
-                record=record,
-                on_cell=partial(_tell_cell, tell, what),
-            )
+            execution.execute()
             record["status"] = "done"
         except BaseException as error:  # Ctrl-C as well leaves a report that says how far it came
             record["status"] = "failed" if isinstance(error, Exception) else "interrupted"
             record["error"] = describe(error)
-            if fail_fast or not isinstance(error, Exception) or _is_full(error):
+            if options.fail_fast or not isinstance(error, Exception) or _is_full(error):
                 stopped = error
-        record["seconds"] = round(time.monotonic() - began, 1)
-        made = [claim["holds"] for claim in read_json(run / "claims.json").get(path.stem, [])]
+        record |= {"seconds": round(time.monotonic() - began, 1), **execution.found}
         write_json(run / "config.json", config)
-        ended = {key: record.get(key) for key in ("status", "seconds", "memory_MiB")}
-        tell({"event": "end", **what, **ended, "claims": [sum(made), len(made)]})
+        made = [claim["holds"] for claim in read_json(run / "claims.json").get(path.stem, [])]
+        how = outcome(record["status"], record["seconds"], (sum(made), len(made)))
+        tell(f"{name} {how}" if watched else how)
         if stopped:
             return stopped
     return None
 
 
-def _tell_cell(tell: Listener, what: Mapping[str, Any], cell: int, cells: int) -> None:
-    tell({"event": "cell", "cell": cell, "cells": cells, **what})
+# --- what is said ------------------------------------------------------------------------------------------------
+
+
+def _tell_plan(tell: Tell, values: Iterable[str], reasons: Mapping[str, str]) -> None:
+    """Say what is left alone, and what is run again for which reason."""
+    if left := ", ".join(stem for stem in values if stem not in reasons):
+        tell(f"up to date: {left}", again="" if reasons else "done")
+    for why in dict.fromkeys(reasons.values()):
+        if why != "new" and not why.startswith("comes after"):
+            tell(f"run again, {why}: {', '.join(stem for stem, reason in reasons.items() if reason == why)}")
+
+
+# --- before -------------------------------------------------------------------------------------------------------
 
 
 def checked(
@@ -264,22 +288,25 @@ def checked(
         if not datasets.synthetic_settings(data):
             folder = Path(data).expanduser().resolve()
             if not folder.exists():
-                raise CrackvizError(f"There is no {folder}: expected a folder of pictures. Check --data.")
+                raise CrackvizError(f"There is no {folder}: expected a folder of pictures.", "data")
             data = datasets.locate(folder)
         if not any("data" in known for known in values.values()):
-            raise CrackvizError("None of the chosen notebooks takes pictures: leave --data out, or choose others.")
+            raise CrackvizError("None of the chosen notebooks takes pictures: name none, or choose others.", "data")
         for known in values.values():
             if "data" in known:
                 known["data"] = str(data)
     return paths, values
 
 
-def _run_folder(out: str | Path, paths: Iterable[Path]) -> Path:
+def run_folder(out: str | Path, paths: Iterable[Path]) -> Path:
+    """Return the run folder, or refuse one that can't be, or that would take the notebooks' own place."""
+    if "://" in str(out):
+        raise CrackvizError(f"{out} is an address, and a single run needs a folder: only sweeps write there.", "out")
     run = Path(out).expanduser().resolve()
     if run.exists() and not run.is_dir():
-        raise CrackvizError(f"Cannot use {run} as the run folder: it is a file. Choose another one.")
+        raise CrackvizError(f"Cannot use {run} as the run folder: it is a file. Choose another one.", "out")
     if any(path.parent == run / "notebooks" for path in paths):
-        raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another --out.")
+        raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another one.", "out")
     return run
 
 
@@ -293,7 +320,7 @@ def _in_common(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the data, the seed, and what was given, of all notebooks of a run together."""
     used: dict[str, Any] = {}
     given: dict[str, Any] = {}
-    for record in records.values():
+    for _, record in sorted(records.items()):
         path = Path(record["path"])
         used |= record["parameters"]
         given |= _injected(path, record["parameters"]) if path.exists() else {}
@@ -303,8 +330,6 @@ def _in_common(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _is_full(error: BaseException | None) -> bool:
     """Say whether an error comes from a disk without space, on which what follows would fail as well."""
-    import errno
-
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,37 +19,21 @@ if TYPE_CHECKING:
 
 REPLICATE = "seed"
 """The parameter over which is averaged."""
-
-
+HEADLINES = "headlines"
+"""The entry of a notebook's results that names those of them which are shown first."""
 FACTS = ("run", "status", "stale", "notebooks", "failed", "claims_hold", "claims_made", "seconds", "memory_MiB")
 """Columns that are no result."""
-
-
-_HEADLINES = (
-    "scores.accuracy",
-    "scores.recall/crack",
-    "scores.precision/crack",
-    "scores.roc_auc",
-    "scores.calibration_error",
-    "gap_cnn_deep: validation accuracy",
-    "scores.trained/grad_cam.evidence_4px",
-)
 _TIMES = re.compile(r"(^|\W)(ms|milliseconds?|seconds?|minutes?)(\W|$)")
-_CONFIDENCE = 0.95
 
 
-def axes_of(runs: Sequence[Run]) -> list[str]:
-    """Return the names of the parameters in which runs differ, the seed last."""
-    points = [point_of(run) for run in runs]
-    names = {name: None for point in points for name in point}
-    differ = [name for name in names if len({repr(point.get(name)) for point in points}) > 1]
-    return sorted(differ, key=lambda name: name == REPLICATE)
-
-
-def point_of(run: Run) -> dict[str, Any]:
-    """Return the data, the seed and the parameters that a run was given."""
-    used = {name: run.config.get(name) for name in ("data", REPLICATE) if run.config.get(name) is not None}
-    return used | run.config.get("parameters", {})
+def points_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return what tells runs apart: of data, seed and parameters those in which they differ, the seed last."""
+    used = [{name: run.config.get(name) for name in ("data", REPLICATE)} for run in runs]
+    given = [known | run.config.get("parameters", {}) for known, run in zip(used, runs, strict=True)]
+    names = dict.fromkeys(name for known in given for name in known)
+    differ = [name for name in names if len({repr(known.get(name)) for known in given}) > 1]
+    axes = sorted(differ, key=lambda name: name == REPLICATE)
+    return [{axis: known.get(axis) for axis in axes} for known in given]
 
 
 def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
@@ -67,45 +52,56 @@ def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Se
     pandas.DataFrame
         ``FACTS``, a column for each axis, and one for each number or text in ``results.json``, called
         ``notebook.name``; of a number with an interval, ``.low`` and ``.high`` as well. Lists are left out, and what a
-        notebook wrote that did not reach its end.
+        notebook wrote that did not reach its end. ``attrs["headlines"]`` are the columns that notebooks name so.
     """
     import pandas as pd
 
     rows = []
+    headlines: dict[str, None] = {}
     for run, point, name in zip(runs, points, names, strict=True):
-        records = run.records.values()
-        results = read_json(run.folder / "results.json") if run.records else {}
-        ended = {stem: entry for stem, entry in results.items() if run.records.get(stem, {}).get("status") == "done"}
+        records = run.records
+        results = read_json(run.folder / "results.json") if records else {}
+        ended = {stem: entry for stem, entry in results.items() if records.get(stem, {}).get("status") == "done"}
+        headlines |= {f"{stem}.{name}": None for stem, entry in ended.items() for name in entry.get(HEADLINES, ())}
         row: dict[str, Any] = {
             "run": name,
             "status": run.status,
             "stale": run.stale,
-            "notebooks": sum(record["status"] == "done" for record in records),
-            "failed": ", ".join(stem for stem, record in run.records.items() if record["status"] == "failed"),
+            "notebooks": sum(record["status"] == "done" for record in records.values()),
+            "failed": ", ".join(stem for stem, record in records.items() if record["status"] == "failed"),
             "claims_hold": run.claims[0],
             "claims_made": run.claims[1],
             "seconds": round(run.seconds, 1),
-            "memory_MiB": max((record.get("memory_MiB") or 0 for record in records), default=0),
+            "memory_MiB": max((record.get("memory_MiB") or 0 for record in records.values()), default=0),
             **{axis: value if isinstance(value, int | float | str) else repr(value) for axis, value in point.items()},
         }
-        rows.append(flattened(ended) | row)
+        rows.append({key: v for key, v in flattened(ended).items() if isinstance(v, int | float | str)} | row)
     first = [*FACTS, *dict.fromkeys(axis for point in points for axis in point)]
     table = pd.DataFrame(rows)
-    return table[[*first, *(name for name in table.columns if name not in first)]]
+    table = table[[*first, *(name for name in table.columns if name not in first)]]
+    table.attrs[HEADLINES] = [name for name in headlines if name in table]
+    return table
 
 
-def flattened(value: Any, name: str = "", found: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the numbers and texts of nested results, each by its dotted name."""
-    found = {} if found is None else found
-    if isinstance(value, dict):
-        if isinstance(value.get("value"), int | float) and "low" in value and "high" in value:
-            found[name] = value["value"]
-            found[f"{name}.low"], found[f"{name}.high"] = value["low"], value["high"]
-            return found
-        for key, item in value.items():
-            flattened(item, f"{name}.{key}" if name else key, found)
-    elif isinstance(value, int | float | str):
-        found[name] = value
+def flattened(value: Mapping[str, Any], between: str = ".") -> dict[str, Any]:
+    """Return nested results by their whole names; of a number with an interval, its bounds as ``low`` and ``high``.
+
+    Parameters
+    ----------
+    value : mapping
+        As notebooks write it: numbers, texts, None, lists, which stay whole, and mappings of them.
+    between : str, default "."
+        Stands between the parts of a name.
+    """
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(item, Mapping):
+            found[key] = item
+            continue
+        inner = dict(item)
+        if isinstance(inner.get("value"), int | float) and {"low", "high"} <= inner.keys():
+            found[key] = inner.pop("value")
+        found |= {f"{key}{between}{name}": leaf for name, leaf in flattened(inner, between).items()}
     return found
 
 
@@ -130,55 +126,47 @@ def write_table(table: pd.DataFrame, folder: Path) -> None:
 def compared(table: pd.DataFrame, axes: Sequence[str], patterns: Sequence[str] = (), limit: int = 6) -> list[str]:
     """Return the results worth comparing: those that match a pattern, or numbers that differ between runs.
 
-    Of the latter, first those that people ask for, and one for each notebook before a second one of any.
+    Of the latter, first the table's headlines, then one for each notebook before a second one of any; none that only
+    some of the runs of its notebook left, such as the score of a network by its name.
 
     Raises
     ------
     CrackvizError
         If a pattern matches no number.
     """
-    import pandas as pd
-
-    columns = [str(name) for name in table.columns]
-    left = [name for name in columns if name not in FACTS and name not in axes and not name.endswith((".low", ".high"))]
-    numbers = [name for name in left if pd.api.types.is_numeric_dtype(table[name])]
+    left_out = {*FACTS, *axes}
+    numbers = [str(name) for name in table.select_dtypes(["number", "bool"]) if name not in left_out]
+    numbers = [name for name in numbers if not name.endswith((".low", ".high"))]
     found: dict[str, None] = {}
     for pattern in patterns:
-        matching = [name for name in numbers if fnmatch.fnmatchcase(name, pattern)]
+        matching = fnmatch.filter(numbers, pattern)
         if not matching:
             known = ", ".join(numbers[:8]) or "none"
             raise CrackvizError(f"No result is called {pattern!r}. Numbers of these runs: {known} …")
         found |= dict.fromkeys(matching)
     if patterns:
         return list(found)
-    differing = [name for name in numbers if len(set(table[name].dropna())) > 1 and not is_time(name)]
-    filled: dict[str, int] = {}  # by notebook: the runs in which it left something
+    notebooks: dict[str, list[str]] = {}
     for name in numbers:
-        notebook = name.split(".")[0]
-        filled[notebook] = max(filled.get(notebook, 0), int(table[name].count()))
-    turn: dict[str, int] = {}
-    ranked = []
-    for name in differing:
-        notebook, _, rest = name.partition(".")
-        if table[name].count() < filled[notebook]:  # of some runs only, such as the score of a network by its name
-            continue
-        turn[notebook] = turn.get(notebook, 0) + 1
-        headline = next((rank for rank, end in enumerate(_HEADLINES) if rest == end), len(_HEADLINES))
-        ranked.append((headline, turn[notebook], name))
-    return [name for *_, name in sorted(ranked, key=lambda entry: entry[:2])][:limit]
+        notebooks.setdefault(name.split(".")[0], []).append(name)
+    worth = []
+    for names in notebooks.values():
+        most = max(table[name].count() for name in names)
+        whole = [name for name in names if table[name].count() == most and not is_time(name)]
+        worth.append([name for name in whole if len(set(table[name].dropna())) > 1])
+    by_turns = [name for turn in itertools.zip_longest(*worth) for name in turn if name]
+    headlines = [name for name in table.attrs.get(HEADLINES, ()) if name in by_turns]
+    return list(dict.fromkeys([*headlines, *by_turns]))[:limit]
 
 
 def interval(values: Any) -> tuple[float, float]:
     """Return the 95 % interval of a mean by Student's t; NaN for fewer than two values."""
-    import numpy as np
+    import pandas as pd
     from scipy import stats
 
-    known = np.asarray(values, float)
-    known = known[~np.isnan(known)]
-    if len(known) < 2:
-        return float("nan"), float("nan")
-    half = stats.t.ppf((1 + _CONFIDENCE) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
-    return float(known.mean() - half), float(known.mean() + half)
+    known = pd.Series(values, dtype=float)
+    half = float(stats.t.ppf(0.975, known.count() - 1) * known.sem())
+    return float(known.mean()) - half, float(known.mean()) + half
 
 
 def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -189,17 +177,18 @@ def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> p
     pandas.DataFrame
         The axes, ``runs``, and for each metric its mean, ``.low`` and ``.high`` (NaN for a single run).
     """
-    import pandas as pd
+    from scipy import stats
 
     fixed = [axis for axis in axes if axis != REPLICATE]
     known = table[table[list(metrics)].notna().any(axis=1)] if metrics else table
-    groups = known.groupby(fixed, sort=False, dropna=False) if fixed else [((), known)]
-    rows = []
-    for key, group in groups:
-        row: dict[str, Any] = dict(zip(fixed, key if isinstance(key, tuple) else (key,), strict=True))
-        row["runs"] = len(group)
-        for metric in metrics:
-            row[metric] = float(group[metric].mean())
-            row[f"{metric}.low"], row[f"{metric}.high"] = interval(group[metric])
-        rows.append(row)
-    return pd.DataFrame(rows)
+    groups = known.groupby(fixed or (lambda row: 0), sort=False, dropna=False)
+    found = groups.size().to_frame("runs")
+    for metric in metrics:
+        of = groups[metric].agg(["mean", "sem", "count"])
+        half = stats.t.ppf(0.975, of["count"] - 1) * of["sem"]  # as in `interval`, for all at once
+        found[metric], found[f"{metric}.low"], found[f"{metric}.high"] = (
+            of["mean"],
+            of["mean"] - half,
+            of["mean"] + half,
+        )
+    return found.reset_index(drop=not fixed)

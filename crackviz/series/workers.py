@@ -1,7 +1,8 @@
-"""Where the runs of a sweep are executed: in processes of this machine, or by the workers of a Dask cluster.
+"""Where the runs of a sweep are executed, and where they are carried: this machine, a Dask cluster, an address.
 
-Both are executors of the standard library's kind that call :func:`work`, which starts a process for each run: a run
-that dies takes nothing with it, and leaves no memory behind.
+Both kinds of workers are executors of the standard library's kind that call :func:`work` in threads. An address is one
+that fsspec understands, such as ``s3://bucket/runs``; a run is carried there when it has ended, ``config.json`` last: a
+run without it is none. Dask and fsspec come with ``crackviz[cluster]``.
 """
 
 from __future__ import annotations
@@ -10,258 +11,299 @@ import json
 import os
 import platform
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from crackviz import CrackvizError, __version__
-from crackviz.series import store
+from crackviz.series.run import NotebookFailed, Options, Setting, execute_run
 
-Tell = Callable[[dict[str, Any]], None]
-_LINE = 300  # characters of what a dead process said last; logs/process.log of the run has it all
-_running: dict[int, tuple[str, subprocess.Popen[str]]] = {}
-_stopped: set[str] = set()
-_guard = threading.Lock()
+MARK = "config.json"
+# These know no folders; to make one would make a bucket by a misspelt name.
+_WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"}
 
 
-def work(order: dict[str, Any], tell: Tell | None = None) -> dict[str, Any]:
-    """Execute one run in a process of its own, and wait for it.
+@dataclass(frozen=True)
+class Order:
+    """One run, as it is sent to a worker."""
 
-    Parameters
-    ----------
-    order : dict
-        name; sweep, its id; run, a path or an address; notebooks, a list of path, text (None: the file is read) and
-        parameters; options of :func:`crackviz.series.execute_run`; slots, how many runs go on at once by host.
-    tell : callable, optional
-        Gets the events; by default they become events of the Dask worker that this runs on.
+    run: str
+    """A path or an address."""
+    notebooks: list[tuple[str, str | None, dict[str, Any]]]
+    """Path, text (None: the file is read) and all parameters of each."""
+    options: Options
+    setting: Setting
+    slots: dict[str, int]
+    """How many runs go on at once, by host; "" is this one."""
 
-    Returns
-    -------
-    dict
-        name, status ("done", "failed", "refused", "interrupted" or "died") and message.
-    """
-    said = tell or _tell_scheduler(order["sweep"])
 
-    def named(event: dict[str, Any]) -> None:
-        said({**event, "run_name": order["name"]})
+def order(
+    pool: Pool,
+    run: str,
+    notebooks: Mapping[str, Path],
+    values: Mapping[str, dict[str, Any]],
+    options: Options,
+    setting: Setting,
+) -> Order:
+    """Return the order for one run; workers elsewhere get the notebooks' text, without outputs."""
 
+    def text(path: Path) -> str:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}
+        return json.dumps(notebook)
+
+    sent = [(str(path), text(path) if pool.ships else None, values[stem]) for stem, path in notebooks.items()]
+    setting = replace(setting, origins={stem: str(path) for stem, path in notebooks.items()})
+    return Order(run, sent, options, setting, pool.slots)
+
+
+def work(order: Order) -> tuple[str, str]:
+    """Execute one run; return "done", "failed", "refused" or "interrupted", and why."""
+    from crackviz.series.kernel import is_stopped, stop
+
+    if is_stopped(order.setting.ticket):
+        return "interrupted", "not begun"
     with tempfile.TemporaryDirectory(prefix="crackviz-") as place:
-        remote = store.is_address(order["run"])
-        run = Path(place) / "run" if remote else Path(order["run"])
+        remote = is_address(order.run)
+        run = Path(place) / "run" if remote else Path(order.run)
         try:
             if remote:
-                store.fetch(order["run"], run)
-            notebooks = []
-            for path, text, values in order["notebooks"]:
-                copy = Path(place) / "notebooks" / Path(path).name
+                fetch(order.run, run)
+            notebooks: dict[Path, dict[str, Any]] = {}
+            for name, text, values in order.notebooks:
+                path = Path(name)
                 if text is not None:
-                    copy.parent.mkdir(exist_ok=True)
-                    copy.write_text(text, encoding="utf-8")
-                notebooks.append((path if text is None else str(copy), values))
-            options = order["options"] | {"threads": _threads(order)}
-            result = _process({"notebooks": notebooks, "run": str(run), "options": options}, order, Path(place), named)
-            if remote and (run / store.MARK).exists():
-                _carry(run, order["run"])
+                    path = Path(place) / "notebooks" / path.name
+                    path.parent.mkdir(exist_ok=True)
+                    path.write_text(text, encoding="utf-8")
+                notebooks[path] = values
+            options = replace(order.options, threads=_threads(order))
+            ended = _execute(notebooks, run, options, order.setting)
+            if options.fail_fast and ended[0] == "failed":
+                stop(order.setting.ticket)  # before this thread takes the next run
+            if remote and (run / MARK).exists():
+                _carry(run, order.run)
         except CrackvizError as error:
-            result = {"status": "refused", "message": str(error)}
-    return {"name": order["name"], **result}
+            return "refused", str(error)
+    return ended
+
+
+def _execute(notebooks: dict[Path, dict[str, Any]], run: Path, options: Options, setting: Setting) -> tuple[str, str]:
+    try:
+        execute_run(notebooks, run, options, setting, tell=lambda *_, **__: None)
+    except NotebookFailed as failure:
+        return "failed", str(failure)
+    except KeyboardInterrupt:
+        return "interrupted", "interrupted"
+    return "done", ""
 
 
 def _carry(run: Path, address: str) -> None:
     """Carry a run to its address; where that fails, keep it here and say so: it may have taken hours."""
     try:
-        store.push(run, address)
+        push(run, address)
     except CrackvizError as error:
         kept = Path(tempfile.mkdtemp(prefix="crackviz-kept-")) / address.rsplit("/", 1)[-1]
         shutil.move(run, kept)
         raise CrackvizError(f"{error} The run is kept in {kept} on {platform.node()}.") from error
 
 
-def _process(spec: Mapping[str, Any], order: Mapping[str, Any], place: Path, tell: Tell) -> dict[str, Any]:
-    command = [sys.executable, "-m", "crackviz.series.worker"]
-    log = place / "said"
-    with log.open("w", encoding="utf-8") as errors, _guard:
-        if order["sweep"] in _stopped:
-            return {"status": "interrupted", "message": ""}
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
-        )
-        _running[process.pid] = order["sweep"], process
-    ended: dict[str, Any] = {}
-    try:
-        assert process.stdin is not None and process.stdout is not None
-        with suppress(BrokenPipeError):
-            json.dump(spec, process.stdin)
-            process.stdin.close()
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "ended":
-                ended = {"status": event["status"], "message": event["message"]}
-            else:
-                tell(event)
-        code = process.wait()
-    finally:
-        with _guard:
-            _running.pop(process.pid, None)
-        process.stdout.close()  # type: ignore[union-attr]
-    if ended:
-        return ended
-    if code == -signal.SIGTERM and order["sweep"] in _stopped:  # it had hardly begun
-        return {"status": "interrupted", "message": ""}
-    said = log.read_text(encoding="utf-8", errors="replace").strip()
-    logs = Path(spec["run"]) / "logs"
-    if logs.is_dir():
-        (logs / "process.log").write_text(said, encoding="utf-8")
-    last = said.splitlines()[-1][:_LINE] if said else ""
-    return {"status": "died", "message": f"its process ended with code {code}" + (f": {last}" if last else "")}
-
-
-def _threads(order: Mapping[str, Any]) -> int:
+def _threads(order: Order) -> int:
     """Return how many threads a run may use: as ordered, or its share of this machine."""
-    if order["options"].get("threads"):
-        return int(order["options"]["threads"])
-    slots = order["slots"].get("")
+    if order.options.threads:
+        return order.options.threads
+    slots = order.slots.get("")
     if slots is None:
         from distributed import get_worker
 
-        slots = order["slots"].get(urlparse(get_worker().address).hostname, 1)
+        slots = order.slots.get(urlparse(get_worker().address).hostname or "", 1)
     return max(1, (os.cpu_count() or 1) // slots) if slots > 1 else 0
-
-
-def _tell_scheduler(sweep: str) -> Tell:
-    from distributed import get_worker
-
-    worker = get_worker()
-    return lambda event: worker.log_event(f"crackviz-{sweep}", event)
-
-
-def stop(sweep: str) -> None:
-    """Ask the processes of a sweep that run on this machine to stop, and start no more of them."""
-    with _guard:
-        _stopped.add(sweep)
-        for owner, process in _running.values():
-            if owner == sweep:
-                process.send_signal(signal.SIGTERM)
 
 
 # --- executors ----------------------------------------------------------------------------------------------------
 
 
-class Processes:
-    """Runs in processes of this machine, at most so many at once."""
+@dataclass
+class Pool:
+    """Something that executes runs: threads of this process, or a Dask cluster."""
 
-    def __init__(self, sweep: str, jobs: int, tell: Tell) -> None:
-        self.sweep, self.tell = sweep, tell
-        self.ships = False
-        self.slots = {"": jobs}
-        self.pool: Executor = ThreadPoolExecutor(jobs)
+    executor: Executor
+    slots: dict[str, int]
+    client: Any = None
+    cluster: Any = None
+    """A cluster that was started for it."""
 
-    def submit(self, order: dict[str, Any]) -> Future[dict[str, Any]]:
-        """Queue a run."""
-        return self.pool.submit(work, order, self.tell)
+    @property
+    def ships(self) -> bool:
+        """Whether notebooks are sent as text, since they may not be where workers run."""
+        return self.client is not None and self.cluster is None
 
-    def stop(self) -> None:
-        """Stop what runs, forget what waits."""
-        stop(self.sweep)
-
-    def close(self) -> None:
-        """Wait for what still runs."""
-        self.pool.shutdown(wait=True, cancel_futures=True)
-
-
-class Cluster:
-    """Runs on the workers of a Dask cluster: one that is there (``tcp://…``), or one of this machine (``local:4``)."""
-
-    def __init__(self, sweep: str, address: str, tell: Tell) -> None:
-        try:
-            import distributed
-        except ImportError:
-            raise CrackvizError("--scheduler needs Dask: pip install 'crackviz[cluster]'") from None
-        self.sweep = sweep
-        self.cluster: Any = None
-        kind, _, rest = address.partition(":")
-        if kind == "local":
-            if not rest.isdigit() or not int(rest):
-                raise CrackvizError(f"--scheduler {address}: expected a number of workers, such as local:4.")
-            self.cluster = distributed.LocalCluster(
-                n_workers=int(rest), threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
-            )
-        elif kind not in ("tcp", "tls", "ws", "wss") or not rest.startswith("//"):
-            raise CrackvizError(f"--scheduler {address}: expected tcp://host:port of a scheduler, or local:4.")
-        try:
-            self.client = distributed.Client(self.cluster or address, timeout="10s", set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise CrackvizError(
-                f"There is no Dask scheduler at {address}: {str(error).splitlines()[0]}. Start one (dask scheduler) "
-                "with workers (dask worker), or use --scheduler local:4 or --jobs 4."
-            ) from error
-        self.pool: Executor = self.client.get_executor(pure=False)
-        self.ships = self.cluster is None  # workers elsewhere get the notebooks' text
-        self.client.subscribe_topic(f"crackviz-{sweep}", lambda event: tell(event[1]))
-        try:
-            self._check_workers(address)
-        except BaseException:
-            self.close()
-            raise
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        self.slots: dict[str, int] = {}
-        for where, worker in workers.items():
-            host = urlparse(where).hostname or ""
-            self.slots[host] = self.slots.get(host, 0) + worker["nthreads"]
-
-    def _check_workers(self, address: str) -> None:
-        with suppress(Exception):  # none is told below
-            self.client.wait_for_workers(1, timeout=10)
-        try:
-            versions = self.client.run(_version)
-        except Exception as error:  # pickling and import errors of the workers, of any kind
-            raise CrackvizError(
-                f"The workers of {address} cannot run crackviz {__version__}: {type(error).__name__}: {error}. "
-                "Install the same version there."
-            ) from error
-        if not versions:
-            raise CrackvizError(f"The scheduler at {address} has no worker: start some (dask worker {address}).")
-        if others := {where: version for where, version in versions.items() if version != __version__}:
-            where, version = next(iter(others.items()))
-            raise CrackvizError(f"Worker {where} has crackviz {version}, here is {__version__}: install the same.")
-
-    def check_sees(self, paths: list[str]) -> None:
-        """Refuse a folder that a worker does not see."""
-        for where, missing in self.client.run(_missing, paths).items():
-            if missing:
-                raise CrackvizError(
-                    f"Worker {where} does not see {missing[0]}: name a folder that all machines share, or, for "
-                    "results, an address such as s3://bucket/runs."
-                )
-
-    def submit(self, order: dict[str, Any]) -> Future[dict[str, Any]]:
-        """Queue a run."""
-        return self.pool.submit(work, order)
-
-    def stop(self) -> None:
-        """Stop what runs, forget what waits."""
-        with suppress(Exception):  # a scheduler that is gone has stopped already
-            self.client.run(stop, self.sweep)
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """Call a function in every process that executes runs; return what it returned, by the address of each."""
+        return self.client.run(function, *args) if self.client else {"": function(*args)}
 
     def close(self) -> None:
-        """Let go of the cluster, and end one that was started here."""
-        self.pool.shutdown(wait=False)
-        self.client.close()
+        """Wait for what still runs here; let go of a cluster, and end one that was started here."""
+        self.executor.shutdown(wait=self.client is None)
+        if self.client is not None:
+            self.client.close()
         if self.cluster is not None:
             self.cluster.close()
+
+
+def local(jobs: int) -> Pool:
+    """Return a pool of so many threads; each run's kernels are processes of their own."""
+    return Pool(ThreadPoolExecutor(jobs), {"": jobs})
+
+
+def cluster(address: str) -> Pool:
+    """Return a pool of the workers of a scheduler (``tcp://…``), or of a cluster started here (``local:4``)."""
+    try:
+        import distributed
+    except ImportError:
+        raise CrackvizError("A scheduler needs Dask: pip install 'crackviz[cluster]'", "scheduler") from None
+    kind, _, rest = address.partition(":")
+    own = None
+    if kind == "local":
+        if not rest.isdigit() or not int(rest):
+            raise CrackvizError(f"scheduler is {address}; expected a number of workers, as in local:4.", "scheduler")
+        own = distributed.LocalCluster(
+            n_workers=int(rest), threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+        )
+    elif kind not in ("tcp", "tls", "ws", "wss") or not rest.startswith("//"):
+        raise CrackvizError(f"scheduler is {address}; expected tcp://host:port of one, or local:4.", "scheduler")
+    try:
+        client = distributed.Client(own or address, timeout="10s", set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise CrackvizError(
+            f"There is no Dask scheduler at {address}: {str(error).splitlines()[0]}. Start one (dask scheduler) "
+            "with workers (dask worker), let local:4 start four workers here, or do without.",
+            "scheduler",
+        ) from error
+    pool = Pool(client.get_executor(pure=False), {}, client, own)
+    try:
+        _check_workers(pool, address)
+    except BaseException:
+        pool.close()
+        raise
+    for where, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        host = urlparse(where).hostname or ""
+        pool.slots[host] = pool.slots.get(host, 0) + worker["nthreads"]
+    return pool
+
+
+def _check_workers(pool: Pool, address: str) -> None:
+    with suppress(Exception):  # none is told below
+        pool.client.wait_for_workers(1, timeout=10)
+    try:
+        versions = pool.everywhere(_version)
+    except Exception as error:  # pickling and import errors of the workers, of any kind
+        raise CrackvizError(
+            f"The workers of {address} cannot run crackviz {__version__}: {type(error).__name__}: {error}. "
+            "Install the same version there."
+        ) from error
+    if not versions:
+        raise CrackvizError(f"The scheduler at {address} has no worker: start some (dask worker {address}).")
+    if others := {where: version for where, version in versions.items() if version != __version__}:
+        where, version = next(iter(others.items()))
+        raise CrackvizError(f"Worker {where} has crackviz {version}, here is {__version__}: install the same.")
 
 
 def _version() -> str:
     return __version__
 
 
+def check_sees(pool: Pool, folder: str, values: Iterable[Any]) -> None:
+    """Refuse a folder ("" for none), or files that values name, which a worker of a cluster does not see."""
+    paths = {value for value in values if isinstance(value, str) and Path(value).is_absolute()}
+    probe = Path(folder) / f".probe-{os.getpid()}"
+    if folder:
+        probe.touch()
+        paths.add(str(probe))
+    try:
+        for where, unseen in pool.everywhere(_missing, sorted(paths)).items():
+            if unseen:
+                raise CrackvizError(
+                    f"Worker {where} does not see {unseen[0]}: name a folder that all machines share, or, for "
+                    "results, an address such as s3://bucket/runs."
+                )
+    finally:
+        probe.unlink(missing_ok=True)
+
+
 def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not Path(path).exists()]
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+
+def is_address(place: str) -> bool:
+    """Say whether a place is an address rather than a path."""
+    return "://" in place
+
+
+def _open(address: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError:
+        raise CrackvizError(f"{address} needs fsspec: pip install 'crackviz[cluster]'") from None
+    try:
+        return fsspec.core.url_to_fs(address)
+    except (ImportError, ValueError) as error:  # each says which package it lacks, or that the protocol is unknown
+        raise CrackvizError(f"Cannot use {address}: {error}", "out") from error
+
+
+def _make(system: Any, folders: Iterable[str]) -> None:
+    protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
+    for folder in folders if not protocols & _WITHOUT_FOLDERS else ():
+        system.makedirs(folder, exist_ok=True)
+
+
+def check(address: str) -> None:
+    """Write a file there and remove it again; raise a CrackvizError if that fails, or a package is missing."""
+    system, path = _open(address)
+    try:
+        _make(system, [path])
+        system.pipe_file(f"{path}/.probe", b"x")
+        system.rm_file(f"{path}/.probe")
+    except Exception as error:  # each kind of store raises its own
+        raise CrackvizError(f"Cannot write to {address}: {error}", "out") from error
+
+
+def push(folder: Path, address: str, names: Iterable[str] | None = None) -> None:
+    """Carry a folder's files to an address: those named, or all, ``config.json`` last."""
+    system, path = _open(address)
+    found = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
+    chosen = set(found if names is None else names)
+    try:
+        if MARK in chosen and system.exists(f"{path}/{MARK}"):
+            system.rm_file(f"{path}/{MARK}")
+        for part in (sorted(chosen - {MARK}), sorted(chosen & {MARK})):
+            there = [f"{path}/{name}" for name in part]
+            _make(system, {name.rsplit("/", 1)[0] for name in there})
+            system.put([str(folder / name) for name in part], there)
+    except Exception as error:
+        raise CrackvizError(f"Cannot write to {address}: {error}") from error
+
+
+def fetch(address: str, folder: Path, names: Iterable[str] | None = None) -> bool:
+    """Bring a run's files here, those named or all; False where there is no finished run."""
+    system, path = _open(address)
+    try:
+        if not system.exists(f"{path}/{MARK}"):
+            return False
+        found = [name.removeprefix(path).lstrip("/") for name in system.find(path)]
+        for name in found if names is None else set(names) & set(found):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            system.get_file(f"{path}/{name}", str(folder / name))
+    except Exception as error:
+        raise CrackvizError(f"Cannot read {address}: {error}") from error
+    return True

@@ -1,39 +1,42 @@
-"""What happens between the epochs of a training: seeds, checkpoint, logs, sample pictures, progress."""
+"""What happens between the epochs of a training: order and seeds, checkpoint, averaged weights."""
 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from crackviz import CrackvizError
-from crackviz.progress import progress as progress_bar
-
-Draw = Callable[[keras.Model, np.ndarray], np.ndarray]
-"""Turns a model and images (N, H, W, 3) into a picture: uint8 (h, w, 3), or several of one size (n, h, w, 3)."""
+from crackviz.files import replacing
 
 
 class EpochSeeds(keras.callbacks.Callback):
-    """Set the state of every random layer (augmentation, dropout) at the start of each epoch.
+    """Set the order of the pictures and the state of every random layer (augmentation, dropout) for each epoch.
 
-    It then depends on the seed and the epoch alone, not on what ran before: a resumed training draws what the
+    They then depend on the seed and the epoch alone, not on what ran before: a resumed training draws what the
     uninterrupted one would have drawn.
+
+    Parameters
+    ----------
+    seed : int
+    feed : keras.utils.PyDataset
+        The training pictures, of :func:`crackviz.data.pipeline`.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, feed: Any) -> None:
         super().__init__()
         self.seed = seed
+        self.feed = feed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Give layer i the state (seed + i, epoch * 2**16)."""
+        """Give the feed its order, and random layer i the state (seed + i, epoch * 2**16)."""
+        self.feed.begin(epoch)
         for number, generator in enumerate(_seed_generators(self.model)):
             generator.state.assign([self.seed + number, epoch * 2**16])
 
@@ -60,14 +63,20 @@ class Checkpoint(keras.callbacks.Callback):
     stopping : keras.callbacks.EarlyStopping
         The callback whose state is kept too. Must come before this one in the list of callbacks.
     identity : dict
-        What defines this training (data, network, parameters). A checkpoint of another one is refused.
+        What defines this training (data, network, recipe). A checkpoint of another one is refused.
+    log : Path
+        A CSV file of the history so far, to be read while the training runs. Keras' ``CSVLogger`` appends: an epoch
+        that is done again after a kill would stand there twice.
     """
 
-    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping, identity: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, stopping: keras.callbacks.EarlyStopping, identity: dict[str, Any], log: Path
+    ) -> None:
         super().__init__()
         self.path = path
         self.stopping = stopping
         self.identity = identity
+        self.log = log
         self.state: dict[str, Any] = {"rows": [], "finished": False}
         self.best_weights: list[np.ndarray] = []
 
@@ -110,9 +119,11 @@ class Checkpoint(keras.callbacks.Callback):
             self.stopping.best_weights = self.best_weights
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the state over the older one."""
+        """Write the state over the older one, then the log."""
         row = {"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}}
         self.write(self.model, [*self.state["rows"], row])
+        with replacing(self.log) as part:
+            pd.DataFrame(self.state["rows"]).to_csv(part, index=False)
 
     def write(self, model: keras.Model, rows: list[dict[str, float]]) -> None:
         """Write the state of `model` after the epochs `rows`; none are the untrained weights."""
@@ -131,38 +142,8 @@ class Checkpoint(keras.callbacks.Callback):
             **{kind: len(values) for kind, values in arrays.items()},
         }
         named = {f"{kind}_{i}": value for kind, values in arrays.items() for i, value in enumerate(values)}
-        part = self.path.with_name(f"{self.path.stem}.part-{os.getpid()}.npz")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(part, state=np.array(json.dumps(self.state)), **named)
-            part.replace(self.path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-class Progress(keras.callbacks.Callback):
-    """One bar over the batches of an epoch; the description tells the last validation figures."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.bar = progress_bar(None, "epoch", steps, unit="batch")
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Start the bar anew."""
-        self.bar.reset()
-        self.bar.set_description(f"epoch {epoch + 1}")
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Move the bar to this batch."""
-        self.bar.update(batch + 1 - self.bar.n)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Show the validation figures."""
-        self.bar.set_postfix({key: f"{value:.3f}" for key, value in (logs or {}).items() if "val" in key})
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Leave the bar as it is."""
-        self.bar.close()
+        with replacing(self.path) as part, part.open("wb") as file:
+            np.savez(file, state=np.array(json.dumps(self.state)), **named)
 
 
 class CopyBack(keras.callbacks.Callback):
@@ -176,68 +157,3 @@ class CopyBack(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Copy."""
         self.original.set_weights(self.copy.get_weights())
-
-
-class EpochsLog(keras.callbacks.Callback):
-    """Keep the checkpoint's history as a CSV file that can be read while the training runs.
-
-    Keras' ``CSVLogger`` appends: an epoch that is done again after a kill would stand there twice.
-    """
-
-    def __init__(self, path: Path, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        self.path = path
-        self.checkpoint = checkpoint
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write it whole, over the older one."""
-        write(self.path, pd.DataFrame(self.checkpoint.state["rows"]).to_csv(index=False))
-
-
-class Samples(keras.callbacks.Callback):
-    """Show TensorBoard what the network makes of a few pictures: before the training, and after each epoch."""
-
-    def __init__(self, logs: Path, model: keras.Model, images: np.ndarray, draw: Draw) -> None:
-        super().__init__()
-        self.logs = logs
-        self.shown = model
-        self.images = images
-        self.draw = draw
-        self.writer: Any = None
-
-    def show(self, step: int) -> None:
-        """Draw, check, and write.
-
-        Raises
-        ------
-        CrackvizError
-            Where what was drawn is no picture.
-        """
-        picture = np.asarray(self.draw(self.shown, self.images))
-        if picture.dtype != np.uint8 or picture.ndim not in (3, 4) or picture.shape[-1] != 3 or not picture.size:
-            raise CrackvizError(
-                f"draw returned {picture.dtype} {picture.shape}; expected a picture, uint8 (h, w, 3), or several of "
-                "one size, uint8 (n, h, w, 3)."
-            )
-        if self.writer is None:
-            self.writer = tf.summary.create_file_writer(str(self.logs))
-        pictures = picture if picture.ndim == 4 else picture[np.newaxis]
-        with self.writer.as_default():
-            tf.summary.image("samples", pictures, step=step, max_outputs=len(pictures))
-        self.writer.flush()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Show the averaged weights of this epoch, which are in the model now."""
-        self.show(epoch + 1)
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Close the file."""
-        if self.writer is not None:
-            self.writer.close()
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    part.write_text(text, "utf-8")
-    part.replace(path)

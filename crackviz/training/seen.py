@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from crackviz import CrackvizError, models
+from crackviz import CrackvizError, data, models
+from crackviz.files import read_json
+from crackviz.models import Network
 
 
-def _fingerprint(table: pd.DataFrame) -> str:
+def fingerprint(table: pd.DataFrame) -> str:
     """Return a hash of which pictures are trained on, by name: the folder may have moved."""
     names = [f"{Path(path).parent.name}/{Path(path).name}" for path in table["path"]]
     rows = zip(names, table["label"], table["split"], strict=True)
@@ -30,20 +31,15 @@ def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:
     CrackvizError
         Where the splits differ.
     """
-    if not _trained_on(folder, table):
+    known = read_json(Path(folder) / "training.json")
+    if known and known["pictures"] != fingerprint(table):
         raise CrackvizError(
             f"The model in {folder} was trained on another split than this one: other pictures, max_images or seed. "
             "It may have seen the test pictures. Train it again (notebook 02), or use another run folder."
         )
 
 
-def _trained_on(folder: str | Path, table: pd.DataFrame) -> bool:
-    """Say whether a folder's network was trained on this split; True where nothing is known."""
-    path = Path(folder) / "training.json"
-    return not path.is_file() or bool(json.loads(path.read_text("utf-8"))["pictures"] == _fingerprint(table))
-
-
-def seen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED, network: str = "") -> np.ndarray:
+def seen(network: Network, table: pd.DataFrame) -> np.ndarray:
     """Tell which pictures a network has learnt from, as far as is known.
 
     Of the run's own network these are the training part; of a shipped one, or of one trained on another split, what it
@@ -52,8 +48,8 @@ def seen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED, 
 
     Parameters
     ----------
-    folder, name, network
-        As for :func:`crackviz.models.chosen`.
+    network : Network
+        From :func:`crackviz.models.find`.
     table : pandas.DataFrame
         From :func:`crackviz.data.prepare`.
 
@@ -67,23 +63,22 @@ def seen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED, 
     CrackvizError
         Where the run's own network was trained on another split.
     """
-    path, shipped = models.chosen(folder, name, network)
-    if path is None:
-        return models.seen_by_pretrained(table, shipped)
-    home = path if path.is_dir() else path.parent
-    if not network:
+    if network.shipped:
+        return models.seen_by_pretrained(table, network.shipped)
+    home = network.path if network.path.is_dir() else network.path.parent
+    if not network.named:
         check_trained_on(home, table)
-    elif not (home / "training.json").is_file() or not _trained_on(home, table):
+    elif read_json(home / "training.json").get("pictures") != fingerprint(table):
         # notebook 02 keeps its second network in a folder within the run's
         split = next((p / "split.csv" for p in (home, home.parent) if (p / "split.csv").is_file()), None)
         if split is None:
             return np.zeros(len(table), bool)
-        other = pd.read_csv(split, skiprows=1, keep_default_na=False)
-        return table["hash"].map(bytes.hex).isin(other.loc[other["split"] != "test", "hash"]).to_numpy()
+        other = data.read_split(split, pictures=False)
+        return table["hash"].isin(other.loc[other["split"] != "test", "hash"]).to_numpy()
     return (table["split"] == "train").to_numpy()
 
 
-def unseen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED, network: str = "") -> pd.DataFrame:
+def unseen(network: Network, table: pd.DataFrame) -> pd.DataFrame:
     """Return the test pictures that a network has never seen; see :func:`seen`.
 
     Returns
@@ -96,13 +91,12 @@ def unseen(folder: str | Path, table: pd.DataFrame, name: str = models.PREFERRED
     CrackvizError
         Where the run's own network was trained on another split, or what is left lacks a class.
     """
-    fair = table[(table["split"] == "test") & ~seen(folder, table, name, network)]
     test = table[table["split"] == "test"]
+    fair = test[~seen(network, table)[table["split"] == "test"]]
     if fair["label"].nunique() < test["label"].nunique():
-        path, shipped = models.chosen(folder, name, network)
         raise CrackvizError(
-            f"{f'The shipped {shipped}' if path is None else path} was trained on {len(test) - len(fair):,} of the "
-            f"{len(test):,} test pictures, and what is left lacks a class. Train a network of your own (notebook 02), "
-            "or use all pictures (max_images=0)."
+            f"{f'The shipped {network.shipped}' if network.shipped else network.path} was trained on "
+            f"{len(test) - len(fair):,} of the {len(test):,} test pictures, and what is left lacks a class. Train a "
+            "network of your own (notebook 02), or use all pictures (max_images=0)."
         )
     return fair

@@ -46,16 +46,17 @@ table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=see
 # package.
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, network=network)
+net = cv.models.find(run, network=network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-print(origin)
+print(net.origin)
 
 # %% [markdown]
 # To be fair, we ask it only about pictures that it has never seen: of the test part, and none that the network was trained on. A
 # few of them, as many cracked as not.
 
 # %%
-fair = cv.training.unseen(run, table, network=network)
+fair = cv.training.unseen(net, table)
 some = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
 labels = some["label"].to_numpy()
 names = table.attrs["class_names"]

@@ -25,9 +25,12 @@ seed: int = 0  # fixes every random choice
 
 # %%
 import io
+from dataclasses import replace
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -76,16 +79,15 @@ claim("T2.1", "gap_cnn has 5,121 weights, counted by hand", small.count_params()
 # isn't trained twice; delete the run folder, or name another one, to start anew.
 
 # %%
+recipe = cv.training.Recipe(
+    epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay
+)
 small_history = cv.training.train(
     small,
     table,
     run / "gap_cnn",
+    replace(recipe, learning_rate=2 * learning_rate),
     image_size=image_size,
-    epochs=epochs,
-    patience=patience,
-    batch_size=batch_size,
-    learning_rate=2 * learning_rate,
-    decay=decay,
     seed=seed,
     logs=run / "logs" / "gap_cnn",
 )
@@ -123,32 +125,34 @@ watched = validation.groupby("label").head(max(1, n_samples // 2)).sort_values("
 samples = cv.data.load_images(watched["path"], image_size)
 
 
-def draw(model, images):
-    """Draw the images with their heat maps, and return the drawing as pixels."""
-    maps = cv.attribution.grad_cam(model, images)
-    figure = cv.plots.AttributionDisplay.from_maps(images, maps, logits=cv.attribution.logits(model, images)).figure_
+def watch(step):
+    """Draw the samples with their heat maps, and hand the drawing to TensorBoard."""
+    maps = cv.attribution.grad_cam(model, samples)
+    figure = cv.plots.AttributionDisplay.from_maps(samples, maps, logits=cv.attribution.logits(model, samples)).figure_
     figure.set_dpi(80)
     figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    with drawings.as_default():
+        tf.summary.image("samples", np.asarray(figure.canvas.buffer_rgba())[None, ..., :3], step=step)
+    drawings.flush()
     plt.close(figure)
-    return pixels
 
+
+drawings = tf.summary.create_file_writer(str(run / "logs" / "gap_cnn_deep" / "samples"))
+watching = keras.callbacks.LambdaCallback(
+    on_epoch_begin=lambda epoch, logs: watch(0) if epoch == 0 else None,
+    on_epoch_end=lambda epoch, logs: watch(epoch + 1),
+)
 
 # %%
 history = cv.training.train(
     model,
     table,
     run,
+    recipe,
     image_size=image_size,
-    epochs=epochs,
-    patience=patience,
-    batch_size=batch_size,
-    learning_rate=learning_rate,
-    decay=decay,
     seed=seed,
     logs=run / "logs" / "gap_cnn_deep",
-    samples=samples,
-    draw=draw,
+    callbacks=[watching],
 )
 
 # %%
@@ -277,6 +281,7 @@ cv.series.write_results(
     run,
     "02_training",
     {
+        "headlines": ["gap_cnn_deep: validation accuracy"],  # compared first, where many runs are
         "gap_cnn: epochs": len(small_history),
         "gap_cnn: lowest validation loss": float(small_history["val_loss"].min()),
         "gap_cnn_deep: epochs": len(history),

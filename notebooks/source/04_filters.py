@@ -24,6 +24,8 @@ steps: int = 100  # steps of gradient ascent
 seed: int = 0  # fixes every random choice
 
 # %%
+from dataclasses import replace
+
 import numpy as np
 
 import crackviz as cv
@@ -33,11 +35,12 @@ run = cv.series.open_run(run, "04_filters")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
+net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
+fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 searched = fair.sample(frac=1, random_state=seed).drop_duplicates("group").head(n_searched)  # no near-duplicates
-print(origin)
+print(net.origin)
 print(f"{len(searched)} pictures are searched")
 
 # %%
@@ -115,10 +118,8 @@ for layer in convolutions:
     strongest[layer] = found.channels[0, :n_filters]
 
 # %%
-wanted = {
-    layer: cv.features.maximise(model, channels, layer, size=64, steps=steps, seed=seed)
-    for layer, channels in strongest.items()
-}
+recipe = cv.features.Recipe(steps=steps, seed=seed, size=64)
+wanted = {layer: cv.features.maximise(model, channels, layer, recipe=recipe) for layer, channels in strongest.items()}
 
 # %%
 pictures = np.concatenate([found.images for found in wanted.values()])
@@ -136,7 +137,7 @@ _ = cv.series.save_figure(run, display.figure_, "04_synthesised")
 # Does the climbing depend on chance? It does: on the noise that it starts from. With the seed given, chance is repeatable.
 
 # %%
-again = cv.features.maximise(model, strongest[first], first, size=64, steps=steps, seed=seed)
+again = cv.features.maximise(model, strongest[first], first, recipe=recipe)
 claim(
     "T4.2",
     "the same seed gives the same synthesised pictures, byte for byte",
@@ -159,7 +160,7 @@ top.head(n_patches)
 # For a fair comparison we synthesise once more, without colour this time, and cut out the field.
 
 # %%
-plain = cv.features.maximise(model, channels, last, colour=False, steps=steps, seed=seed, size=64)
+plain = cv.features.maximise(model, channels, last, recipe=replace(recipe, colour=False))
 above, before, below, behind = plain.box
 whole = cv.data.load_images(searched["path"].iloc[top["index"]], image_size)
 patches = cv.features.crops(whole, top)
@@ -182,7 +183,8 @@ _ = cv.series.save_figure(run, display.figure_, "04_found")
 # Compare the numbers in a row. The framed picture had to pay two penalties and do without colour. Let it off both, and it goes beyond anything real.
 
 # %%
-free = cv.features.maximise(model, channels, last, size=64, steps=steps, seed=seed, smoothness=0, greyness=0, jitter=0)
+unbound = replace(recipe, smoothness=0, greyness=0, jitter=0)
+free = cv.features.maximise(model, channels, last, recipe=unbound)
 best = top.groupby("channel")["value"].max().loc[channels].to_numpy()
 print("synthesised, freely", free.reached.round(1))
 print("as drawn above     ", plain.reached.round(1))
@@ -204,10 +206,10 @@ claim(
 # The same can be asked of the logit: which picture does the network find most like a crack? And which one least? We maximise the logit. The probability would be 1 soon after the start, and have no slope any more.
 
 # %%
-options = {"steps": steps, "seed": seed}
-crack = cv.features.maximise_logit(model, "crack", **options)
-no_crack = cv.features.maximise_logit(model, "no_crack", **options)
-other = cv.features.maximise_logit(model, "crack", steps=steps, seed=seed + 1)
+recipe = replace(recipe, size=None)  # the network's own
+crack = cv.features.maximise_logit(model, "crack", recipe=recipe)
+no_crack = cv.features.maximise_logit(model, "no_crack", recipe=recipe)
+other = cv.features.maximise_logit(model, "crack", recipe=replace(recipe, seed=seed + 1))
 
 # %%
 shown = np.concatenate([crack.images, other.images, no_crack.images])
@@ -261,7 +263,7 @@ cv.series.write_results(
     run,
     "04_filters",
     {
-        "model": origin,
+        "model": net.origin,
         "pictures searched": len(searched),
         "layer": last,
         "channels": [int(channel) for channel in channels],

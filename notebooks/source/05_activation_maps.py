@@ -32,13 +32,14 @@ run = cv.series.open_run(run, "05_activation_maps")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
+net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
+fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 test = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
 images = cv.data.load_images(test["path"], image_size)
 logits = cv.attribution.logits(model, images)
-print(origin)
+print(net.origin)
 
 # %% [markdown]
 # The patch that we follow is the one that the network finds most like a crack.
@@ -294,7 +295,7 @@ cv.series.write_results(
     run,
     "05_activation_maps",
     {
-        "model": origin,
+        "model": net.origin,
         "layer": last,
         "receptive field [px]": int(ladder.loc[last, "receptive_field"]),
         "strongest channel": int(steps[last].channels[0, 0]),

@@ -32,13 +32,14 @@ run = cv.series.open_run(run, "06_grad_cam")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
+net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
+fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 test = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
 images = cv.data.load_images(test["path"], image_size)
 logits = cv.attribution.logits(model, images)
-print(origin)
+print(net.origin)
 
 # %% [markdown]
 # ## What the network computes at its end
@@ -277,7 +278,7 @@ cv.series.write_results(
     run,
     "06_grad_cam",
     {
-        "model": origin,
+        "model": net.origin,
         "layer": layer,
         "cell [px]": float(ladder.loc[layer, "stride"]),
         "receptive field [px]": field,

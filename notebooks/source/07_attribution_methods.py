@@ -39,9 +39,10 @@ run = cv.series.open_run(run, "07_attribution_methods")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, "gap_cnn_deep", network)
+net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, "gap_cnn_deep", network)  # of the test part, and new to the network
+fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 some = (
     fair.sample(frac=1, random_state=seed)
     .groupby("label")
@@ -51,7 +52,7 @@ some = (
 images = cv.data.load_images(some["path"], image_size)
 cracked = some["label"].to_numpy() == 1
 logits = explain.logits(model, images)
-print(origin)
+print(net.origin)
 
 # %% [markdown]
 # ## One layer, two maps
@@ -465,7 +466,7 @@ cv.series.write_results(
     run,
     "07_attribution_methods",
     {
-        "model": origin,
+        "model": net.origin,
         "passes": {name: [int(costs.loc[name, "forward"]), int(costs.loc[name, "backward"])] for name in costs.index},
         "milliseconds per picture": costs["ms"].to_dict(),
         "half of the evidence, share of pixels": area,

@@ -35,14 +35,15 @@ run = cv.series.open_run(run, "08_do_the_maps_hold")
 table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
 
 # %%
-model, origin = cv.models.load_or_pretrained(run, network=network)
+net = cv.models.find(run, network=network)
+model = net.load()
 image_size = cv.models.image_size(model) or image_size
-fair = cv.training.unseen(run, table, network=network)  # pictures of the test part that the network has never seen
+fair = cv.training.unseen(net, table)  # pictures of the test part that the network has never seen
 some = fair[fair["label"] == 1].sample(frac=1, random_state=seed).head(n_images)
 images = cv.data.load_images(some["path"], image_size)
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None
 logits = explain.logits(model, images)
-print(origin)
+print(net.origin)
 print("masks are known" if masks is not None else "these pictures have no masks: what needs them is left out")
 
 # %% [markdown]
@@ -116,20 +117,19 @@ _ = cv.series.save_figure(run, display.figure_, "08_rivals")
 # %%
 methods = ["grad_cam", "layer_cam", "score_cam", "eigen_cam", "thin_cam", "gradient", "smooth_grad"]
 methods += ["integrated_gradients", "guided_backprop", "occlusion", "rise"]
+arguments = {
+    "smooth_grad": {"n_samples": 16},
+    "integrated_gradients": {"n_samples": 16},
+    "rise": {"n_samples": n_masks},
+}
 scores = faith.score_methods(
     model,
     images,
     masks,
     methods=methods,
     untrained=["grad_cam", "thin_cam", "gradient", "guided_backprop"],
-    options={
-        "smooth_grad": {"n_samples": 16},
-        "integrated_gradients": {"n_samples": 16},
-        "rise": {"n_samples": n_masks},
-    },
-    perturbed=n_perturbed,
-    groups=some["group"],
-    seed=seed,
+    options=faith.Options(arguments, perturbed=n_perturbed, seed=seed),
+    bootstrap=cv.evaluation.Bootstrap(some["group"], resamples=500, seed=seed),
 )
 values = scores.xs("value", axis=1, level=1)
 values.round(2)
@@ -374,7 +374,8 @@ cv.series.write_results(
     run,
     "08_do_the_maps_hold",
     {
-        "model": origin,
+        "headlines": ["scores.trained/grad_cam.evidence_4px"],  # compared first, where many runs are
+        "model": net.origin,
         "pictures": int(scores.attrs["images"]),
         "scores": {"/".join(row): values.loc[row].round(4).to_dict() for row in values.index},
         "chance": scores.attrs["chance"],

@@ -86,14 +86,14 @@ _ = cv.series.save_figure(run, display.figure_, "09_habit")
 # We train a network on it, as in notebook 02, but without augmentation, which would turn the bars about.
 
 # %%
-recipe = {"image_size": image_size, "epochs": epochs, "patience": epochs, "learning_rate": 0.005, "decay": 0.93}
-recipe |= {"augment": False, "seed": seed}
+recipe = cv.training.Recipe(epochs=epochs, patience=epochs, learning_rate=0.005, decay=0.93, augment=False)
 
 
 def taught(table, name, **changes):
     """Return a network trained on a table with a split, by the recipe or with changes to it."""
     model = cv.models.build("gap_cnn_deep", image_size, seed=seed)
-    cv.training.train(model, table, run / f"09_{name}", **{**recipe, **changes})
+    changed = replace(recipe, **changes)
+    cv.training.train(model, table, run / f"09_{name}", changed, image_size=image_size, seed=seed)
     return model
 
 
@@ -109,8 +109,9 @@ test = table[table["split"] == "test"]
 
 
 def accuracy(labels, probabilities, groups):
-    """Return the accuracy with its interval."""
-    return cv.evaluation.evaluate(labels, probabilities, groups=groups, seed=seed)["scores"]["accuracy"]
+    """Return the accuracy with its interval, from drawing whole photographs."""
+    result = cv.evaluation.evaluate(labels, probabilities, bootstrap=cv.evaluation.Bootstrap(groups, seed=seed))
+    return cv.evaluation.report(result).loc["accuracy"].to_dict()
 
 
 with_habit = accuracy(test["label"], cv.evaluation.predict(shrewd, test, image_size), test["group"])
@@ -162,7 +163,8 @@ draw_maps(shrewd, "09_maps_habit")
 def share_of(model, method="thin_cam"):
     """Return the shortcut share of a method's maps, on cracked pictures with a mark."""
     maps = explain.METHODS[method](model, pictures[cracked])
-    return cv.faithfulness.shortcut_share(maps, cracks[cracked], marks[cracked], groups=photos[cracked], seed=seed)
+    drawn = cv.evaluation.Bootstrap(photos[cracked], seed=seed)
+    return cv.faithfulness.shortcut_share(maps, cracks[cracked], marks[cracked], bootstrap=drawn)
 
 
 methods = ("thin_cam", "grad_cam", "integrated_gradients")
@@ -191,10 +193,11 @@ _ = cv.series.save_figure(run, display.figure_, "09_pair")
 # %%
 def experiment(model):
     """Return what the mark does: on cracked walls, from which it is taken, and on sound ones, to which it is added."""
-    return {
-        kind: cv.faithfulness.counterfactual(model, pictures[these], unmarked[these], groups=photos[these], seed=seed)
-        for kind, these in (("cracked walls", cracked), ("sound walls", ~cracked))
-    }
+    found = {}
+    for kind, these in (("cracked walls", cracked), ("sound walls", ~cracked)):
+        drawn = cv.evaluation.Bootstrap(photos[these], seed=seed)
+        found[kind] = cv.faithfulness.counterfactual(model, pictures[these], unmarked[these], bootstrap=drawn)
+    return found
 
 
 def draw_pairs(found, name):
@@ -372,7 +375,7 @@ claim(
 # 2. Paint the marks over instead: set `pictures[marks]` to each picture's mean colour, and ask the first network again. Why is this a worse experiment than rendering the wall anew?
 # 3. The share can be small although the mark decides. Build such a case: which marks have no place in the picture?
 # 4. How many pictures does the cure need? Balance only a fifth of the set (`shortcut_correlation=0.72`).
-# 5. Does the network of notebook 02 read scale bars? Put `cv.models.load_or_pretrained(run)` to the experiment, with pairs of its own image size.
+# 5. Does the network of notebook 02 read scale bars? Put `cv.models.find(run).load()` to the experiment, with pairs of its own image size.
 #
 # **Solutions.** 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the
 # box's doing. 3: a cast of colour (`colour_cast`), a lens, a JPEG quality: the evidence lies on neither crack nor mark, and `elsewhere` in the result of `shortcut_share` says so. 4: less than one would think changes the maps,

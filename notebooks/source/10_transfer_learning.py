@@ -32,6 +32,7 @@ seed: int = 0  # fixes every random choice
 
 # %%
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -89,16 +90,18 @@ print("weights:", "as they come with crackviz" if source is None else source if 
 learning = cv.models.set_trainable(net)
 print(f"{learning:,} of {net.count_params():,} weights learn")
 before = net.get_weights()
-settings = {"image_size": image_size, "patience": patience, "batch_size": batch_size, "decay": decay, "seed": seed}
+recipe = cv.training.Recipe(
+    epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay
+)
 frozen_epochs = max(1, epochs // 3)
 frozen_history = cv.training.train(
     net,
     lesson,
     run / "networks" / "mobilenet_v2_frozen",
-    epochs=frozen_epochs,
-    learning_rate=learning_rate,
+    replace(recipe, epochs=frozen_epochs),
+    image_size=image_size,
+    seed=seed,
     logs=run / "logs" / "mobilenet_v2_frozen",
-    **settings,
 )
 
 # %%
@@ -125,10 +128,10 @@ tuned_history = cv.training.train(
     net,
     lesson,
     run / "networks" / "mobilenet_v2",
-    epochs=max(1, epochs - frozen_epochs),
-    learning_rate=learning_rate / 3,
+    replace(recipe, epochs=max(1, epochs - frozen_epochs), learning_rate=learning_rate / 3),
+    image_size=image_size,
+    seed=seed,
     logs=run / "logs" / "mobilenet_v2",
-    **settings,
 )
 
 # %%
@@ -190,10 +193,10 @@ for name in ("gap_cnn", "deep_cnn", "local_cnn"):
         model,
         lesson,
         run / "networks" / name,
-        epochs=epochs,
-        learning_rate=learning_rate,
+        recipe,
+        image_size=image_size,
+        seed=seed,
         logs=run / "logs" / name,
-        **settings,
     )
     networks[name], epochs_used[name] = model, len(history)
 
@@ -312,7 +315,8 @@ pictures = cv.data.load_images(masked["path"], image_size) if len(masked) else N
 rows = {}
 for name, model in networks.items():
     p = cv.evaluation.predict(model, test, image_size)
-    scores = cv.evaluation.evaluate(labels, p, groups=test["group"], resamples=200, seed=seed)["scores"]
+    drawn = cv.evaluation.Bootstrap(test["group"], resamples=200, seed=seed)
+    scores = cv.evaluation.evaluate(labels, p, bootstrap=drawn)["scores"]
     folder = run / "networks" / name
     rows[name] = {
         "weights": model.count_params(),

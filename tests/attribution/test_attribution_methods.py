@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from crackviz import CrackvizError, attribution, models
-from crackviz.attribution import METHODS, network
+from crackviz.attribution import METHODS, network, pictures
 from crackviz.attribution.occlusion import _masks, occlusion_windows
 
 FEW: dict[str, dict[str, Any]] = {
@@ -131,6 +132,14 @@ def test_passes_are_as_many_as_said(name: str) -> None:
 def test_the_table_of_methods(deep: keras.Model) -> None:
     table = attribution.methods_table(deep, random_images())
     assert list(table.index) == list(METHODS)
+    order = """cam grad_cam grad_cam_plus_plus hires_cam layer_cam xgrad_cam score_cam eigen_cam thin_cam gradient
+        input_x_gradient smooth_grad integrated_gradients guided_backprop occlusion rise
+        random darkness local_darkness edges"""
+    assert list(METHODS) == order.split()
+    for name, method in METHODS.items():
+        assert getattr(attribution, name) is method.function and method.function.__name__ == name
+        assert list(signature(method.function).parameters)[:5] == ["model", "images", "target", "layer", "upsample"]
+        assert method.function.__doc__
     assert tuple(table.loc["score_cam", ["forward", "backward"]]) == (65, 0)
     assert tuple(table.loc["occlusion", ["forward", "backward"]]) == (10, 0)
     assert METHODS["score_cam"].passes(deep, random_images(), layer="conv1") == (17, 0)
@@ -215,7 +224,6 @@ def test_a_dead_network_gives_zeros(name: str) -> None:
         ("rise", {"cells": 4}),
         ("rise", {"keep": 0.3}),
         ("rise", {"seed": 1}),
-        ("score_cam", {"weights": "probability"}),
         ("random", {"seed": 1}),
         ("local_darkness", {"sigma": 2.0}),
         ("edges", {"sigma": 2.0}),
@@ -487,22 +495,24 @@ def test_eigen_cam_is_the_first_singular_vector(model: keras.Model) -> None:
         np.testing.assert_allclose(got, expected * np.sign(expected.sum()), rtol=1e-3, atol=1e-3)
 
 
+def through_channels(model: keras.Model, images: np.ndarray, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """The layer's activations (N, h, w, C), and the logits (N, C) or (N, C, k) of the images seen through them."""
+    A = keras.Model(model.inputs, model.get_layer(layer).output)(images).numpy()
+    found = []
+    for image, maps in zip(images, A, strict=True):
+        masks = tf.image.resize(np.moveaxis(maps, -1, 0)[..., None], image.shape[:2], "bilinear").numpy()
+        low, high = masks.min((1, 2, 3), keepdims=True), masks.max((1, 2, 3), keepdims=True)
+        masks = np.divide(masks - low, high - low, out=np.zeros_like(masks), where=high > low)
+        found.append(attribution.logits(model, image * masks))
+    return A, np.stack(found)
+
+
 def test_score_cam_by_hand(deep: keras.Model) -> None:
-    """One image, channel by channel, in NumPy."""
-    image = random_images(1)
-    A = keras.Model(deep.inputs, deep.get_layer("conv4").output)(image).numpy()[0]
-    masks = tf.image.resize(np.moveaxis(A, -1, 0)[..., None], (32, 32), "bilinear").numpy()
-    low, high = masks.min((1, 2, 3), keepdims=True), masks.max((1, 2, 3), keepdims=True)
-    masks = np.divide(masks - low, high - low, out=np.zeros_like(masks), where=high > low)
-    scores = attribution.logits(deep, image * masks)
-    for weights, by_hand in (
-        ("softmax", np.exp(scores) / np.exp(scores).sum()),
-        ("probability", 1 / (1 + np.exp(-scores))),
-    ):
-        got = attribution.score_cam(deep, image, weights=weights, upsample=False)[0]
-        np.testing.assert_allclose(got, A @ by_hand, rtol=1e-4, atol=1e-5)
-    with pytest.raises(CrackvizError, match="'softmax' or 'probability'"):
-        attribution.score_cam(deep, image, weights="logit")
+    """Channel by channel, in NumPy."""
+    images = random_images(2)
+    A, scores = through_channels(deep, images, "conv4")
+    by_hand = [a @ (np.exp(z) / np.exp(z).sum()) for a, z in zip(A, scores, strict=True)]
+    np.testing.assert_allclose(attribution.score_cam(deep, images, upsample=False), by_hand, rtol=1e-4, atol=1e-5)
 
 
 def brightness() -> keras.Model:
@@ -564,7 +574,7 @@ def test_rise_finds_what_matters() -> None:
 
 
 def test_guided_backprop_wherever_the_relu_is() -> None:
-    """In the layer, after it, in an Activation, in a nested model: the same map, which is not the gradient."""
+    """In the layer, after it, in an Activation, in a nested model, of whatever kind: the same map, not the gradient."""
     images = random_images(2, 16)
 
     def network(relu: Callable[[int], list[Any]]) -> keras.Model:
@@ -576,17 +586,41 @@ def test_guided_backprop_wherever_the_relu_is() -> None:
         lambda n: [layers.Conv2D(n, 3, activation="relu")],
         lambda n: [layers.Conv2D(n, 3), layers.ReLU()],
         lambda n: [layers.Conv2D(n, 3), layers.Activation("relu")],
+        lambda n: [layers.Conv2D(n, 3, activation=tf.nn.relu)],
+        lambda n: [layers.Conv2D(n, 3, activation=keras.ops.relu)],
+        lambda n: [layers.Conv2D(n, 3, activation=layers.ReLU())],
+        lambda n: [layers.Conv2D(n, 3, activation=lambda x: tf.maximum(x, 0.0))],
+        lambda n: [layers.Conv2D(n, 3, activation="relu" if n == 4 else tf.nn.relu)],
     ]
     inside = network(kinds[0])
     nested = keras.Sequential([keras.Input((16, 16, 3)), keras.Sequential(inside.layers[:2]), *inside.layers[2:]])
     first = attribution.guided_backprop(inside, images)
     assert first.any() and not np.allclose(first, attribution.gradient(inside, images), rtol=0.1)
-    for other in (*map(network, kinds[1:]), nested):
+    x = layers.Conv2D(4, 3)(start := keras.Input((16, 16, 3)))
+    x = keras.activations.relu(layers.Conv2D(6, 3)(keras.ops.relu(x)))
+    operations = keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
+    for other in (*map(network, kinds[1:]), nested, operations):
         other.set_weights(inside.get_weights())
         np.testing.assert_allclose(attribution.guided_backprop(other, images), first, atol=1e-6)
     plain = network(lambda n: [layers.Conv2D(n, 3, activation="tanh")])
     with pytest.raises(CrackvizError, match="no ReLU"):
         attribution.guided_backprop(plain, images)
+    assert inside.layers[0].output is not None, "calling the layer again has made it ambiguous"
+
+
+def test_guided_backprop_is_not_half_guided() -> None:
+    class Block(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__(name="block")
+            self.inner = layers.Conv2D(4, 3, activation="relu", name="inner")
+
+        def call(self, x: Any) -> Any:
+            return 2 * self.inner(x)
+
+    stack = [Block(), layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(1)]
+    model = keras.Sequential([keras.Input((16, 16, 3)), *stack])
+    with pytest.raises(CrackvizError, match="Block 'block' has a ReLU inside, 'inner'"):
+        attribution.guided_backprop(model, random_images(1, 16))
 
 
 def test_guided_backprop_by_hand() -> None:
@@ -688,7 +722,10 @@ def test_as_tf_keras_vis(number: int) -> None:
 
 @pytest.mark.parametrize("number", range(3))
 def test_score_cam_as_tf_keras_vis(number: int) -> None:
-    """Where the layer is as large as the image, so that it needn't be enlarged, which is done differently there."""
+    """Weighed by probabilities, as it does, where the layer is as large as the image, since it enlarges differently.
+
+    The same weighed by the softmax of the logits over the channels is ours.
+    """
     from tf_keras_vis.scorecam import Scorecam
     from tf_keras_vis.utils.scores import CategoricalScore
 
@@ -702,8 +739,14 @@ def test_score_cam_as_tf_keras_vis(number: int) -> None:
         normalize_cam=False,
         expand_cam=False,
     )
-    got = attribution.score_cam(model, images, target=1, layer="last", weights="probability", upsample=False)
+    A, scores = through_channels(model, images, "last")
+    weights = tf.nn.softmax(scores).numpy()[..., 1]
+    got = np.einsum("nhwc,nc->nhw", A, weights).clip(min=0)
     np.testing.assert_allclose(got, np.asarray(expected), atol=1e-4)
+    ours = np.einsum("nhwc,nc->nhw", A, tf.nn.softmax(scores[..., 1], axis=1)).clip(min=0)
+    np.testing.assert_allclose(
+        attribution.score_cam(model, images, target=1, layer="last", upsample=False), ours, atol=1e-4
+    )
     assert got.max() > 0.01
 
 
@@ -766,7 +809,7 @@ def test_enlarging_is_half_pixel_bilinear(count: int, height: int, width: int, u
     maps = np.random.default_rng(seed).normal(size=(count, height, width)).astype(np.float32)
     size = (height + 4 * up[0], width + 4 * up[1])
     expected = tf.image.resize(maps[..., None], size, "bilinear").numpy()[..., 0]
-    np.testing.assert_allclose(network.enlarge(tf.constant(maps), size), expected, atol=1e-5)
+    np.testing.assert_allclose(pictures.enlarge(tf.constant(maps), tf.zeros((1, *size, 3))), expected, atol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)

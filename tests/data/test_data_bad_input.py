@@ -376,7 +376,7 @@ def test_fewer_pictures_than_a_batch_go_all_the_way(tmp_path: Path) -> None:
     table = data.split(data.scan(data.index(fill(tmp_path, 3))))
     assert table.groupby("split").size().to_dict() == {"train": 2, "validation": 2, "test": 2}
     ((x, y),) = list(data.pipeline(table[table["split"] == "train"], 8, batch_size=32, seed=0))
-    assert x.shape == (2, 8, 8, 3) and sorted(y.numpy()[:, 0]) == [0, 1]
+    assert x.shape == (2, 8, 8, 3) and sorted(y[:, 0]) == [0, 1]
 
 
 @pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.5, 0.5), (0, 0), (float("nan"), 0.1)])
@@ -403,7 +403,7 @@ def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
     table = data.split(data.index(fill(tmp_path / "set", 8)))
     (tmp_path / "file").write_text("in the way")
     for target in (tmp_path / "file" / "split.csv", tmp_path / "set"):
-        with pytest.raises(CrackvizError, match=r"can't be written: .* name another folder"):
+        with pytest.raises(CrackvizError, match=r"Cannot write .*choose an output folder"):
             data.write_split(table, target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "set"], "nothing half-written"
     with pytest.raises(CrackvizError, match="lost its attrs"):
@@ -417,7 +417,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))  # the kernel then refuses, as for a full disk
     try:
-        with pytest.raises(CrackvizError, match="can't be written"):
+        with pytest.raises(CrackvizError, match=r"Cannot write .*split\.csv.*Free some space"):
             data.write_split(table, tmp_path / "split.csv")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from crackviz import CrackvizError, data
-from crackviz.data.metu import _METU_SHA256
 
 
 def part(real_data: Path, name: str) -> Path:
@@ -46,15 +45,6 @@ def test_a_random_split_of_metu_leaks_and_a_grouped_one_does_not(metu: pd.DataFr
     assert np.allclose(done.groupby("split")["label"].mean(), 0.5, atol=0.005)
     with pytest.raises(CrackvizError, match="leaks"):
         data.check_split(data.split(metu, seed=1, grouped=False))
-
-
-def test_the_known_hashes_are_those_of_the_set(real_data: Path) -> None:
-    import hashlib
-
-    folder = part(real_data, "metu")
-    assert len(_METU_SHA256) == 16
-    for name, sha256 in _METU_SHA256.items():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
 
 
 def test_sdnets_photographs_stay_together(real_data: Path) -> None:

@@ -15,8 +15,8 @@ from scipy.special import expit, softmax
 from scipy.stats import binomtest, rankdata
 from sklearn import metrics
 
-from crackviz import CrackvizError, evaluation
-from crackviz.evaluation import thresholds
+from crackviz import CrackvizError, bootstrap, evaluation
+from crackviz.evaluation import Bootstrap, Predictions, thresholds
 from crackviz.evaluation.scores import _scores
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
@@ -29,7 +29,7 @@ def scores(result: dict) -> dict[str, float]:
 
 def test_by_hand() -> None:
     """3 sound patches right, 1 false alarm; 5 cracks found (0.5 counts as an alarm), 1 missed."""
-    result = evaluation.evaluate(LABELS, PROBABILITIES, resamples=10)
+    result = evaluation.evaluate(LABELS, PROBABILITIES, bootstrap=Bootstrap(resamples=10))
     assert result["confusion_matrix"] == [[3, 1], [1, 5]]
     assert result["support"] == [4, 6] and result["pictures"] == 10
     got = scores(result)
@@ -45,7 +45,7 @@ def test_as_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 300)
     probabilities = np.clip(0.3 * labels + 0.7 * rng.random(300), 0.001, 0.999)
-    got = scores(evaluation.evaluate(labels, probabilities, resamples=0, threshold=0.6))
+    got = scores(evaluation.evaluate(labels, probabilities, threshold=0.6, bootstrap=Bootstrap(resamples=0)))
     predicted = probabilities >= 0.6
     assert got["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
     assert got["f1/crack"] == pytest.approx(metrics.f1_score(labels, predicted))
@@ -59,7 +59,7 @@ def test_k_classes_as_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 300)
     probabilities = rng.dirichlet([1, 1, 1], 300) * 0.6 + 0.4 * np.eye(3)[labels]
-    result = evaluation.evaluate(labels, probabilities, class_names=["a", "b", "c"], resamples=5)
+    result = evaluation.evaluate(labels, probabilities, class_names=["a", "b", "c"], bootstrap=Bootstrap(resamples=5))
     got = scores(result)
     predicted = probabilities.argmax(1)
     assert result["confusion_matrix"] == metrics.confusion_matrix(labels, predicted).tolist()
@@ -85,9 +85,9 @@ def test_weights_are_copies(pairs: list[tuple[int, float]]) -> None:
     weights = np.arange(len(labels)) % 3 + 1.0
     times = weights.astype(int)
     names = ("no_crack", "crack")
-    one = _scores(labels, probabilities, weights, 0.5, names)
-    copies = np.repeat(labels, times), np.repeat(probabilities, times)
-    two = _scores(*copies, np.ones(times.sum()), 0.5, names)
+    one = _scores(Predictions(labels, probabilities), weights, names)
+    copies = Predictions(np.repeat(labels, times), np.repeat(probabilities, times))
+    two = _scores(copies, np.ones(times.sum()), names)
     for name, value in one.items():
         np.testing.assert_allclose(value, two[name], rtol=1e-6, atol=1e-9, err_msg=name)
 
@@ -96,7 +96,7 @@ def test_interval_is_about_that_of_the_binomial() -> None:
     labels = np.zeros(400, int)
     labels[:200] = 1
     probabilities = np.where(np.arange(400) % 10 == 0, 1 - labels, labels).astype(float)
-    interval = evaluation.evaluate(labels, probabilities, seed=3)["scores"]["accuracy"]
+    interval = evaluation.evaluate(labels, probabilities, bootstrap=Bootstrap(seed=3))["scores"]["accuracy"]
     assert interval["value"] == pytest.approx(0.9)
     width = 2 * 1.96 * np.sqrt(0.9 * 0.1 / 400)
     assert interval["high"] - interval["low"] == pytest.approx(width, rel=0.15)
@@ -106,9 +106,9 @@ def test_groups_widen_the_interval() -> None:
     """Each picture ten times over is no more evidence than once."""
     labels, probabilities = np.tile(LABELS, 10), np.tile(PROBABILITIES, 10)
     groups = np.tile(np.arange(10), 10)
-    alone = evaluation.evaluate(labels, probabilities, resamples=300)
-    grouped = evaluation.evaluate(labels, probabilities, groups=groups, resamples=300)
-    once = evaluation.evaluate(LABELS, PROBABILITIES, resamples=300)
+    alone = evaluation.evaluate(labels, probabilities, bootstrap=Bootstrap(resamples=300))
+    grouped = evaluation.evaluate(labels, probabilities, bootstrap=Bootstrap(groups, resamples=300))
+    once = evaluation.evaluate(LABELS, PROBABILITIES, bootstrap=Bootstrap(resamples=300))
 
     def width(result: dict) -> float:
         return result["scores"]["accuracy"]["high"] - result["scores"]["accuracy"]["low"]
@@ -120,8 +120,9 @@ def test_groups_widen_the_interval() -> None:
 
 
 def test_arguments_change_the_answer() -> None:
-    def evaluate(**options: float) -> dict:
-        return evaluation.evaluate(LABELS, PROBABILITIES, resamples=200, **options)  # type: ignore[arg-type]
+    def evaluate(threshold: float = 0.5, **options: Any) -> dict:
+        bootstrap = Bootstrap(resamples=200, **options)
+        return evaluation.evaluate(LABELS, PROBABILITIES, threshold=threshold, bootstrap=bootstrap)
 
     base = evaluate()
     assert evaluate() == base
@@ -133,7 +134,7 @@ def test_arguments_change_the_answer() -> None:
 
 
 def test_undefined_scores_are_none_and_json_holds_them() -> None:
-    result = evaluation.evaluate([0, 0, 0], np.array([0.1, 0.2, 0.3]), resamples=20)
+    result = evaluation.evaluate([0, 0, 0], np.array([0.1, 0.2, 0.3]), bootstrap=Bootstrap(resamples=20))
     assert result["scores"]["roc_auc"] == {"value": None, "low": None, "high": None}
     assert result["scores"]["precision/crack"]["value"] is None
     assert result["scores"]["accuracy"]["value"] == 1
@@ -141,7 +142,9 @@ def test_undefined_scores_are_none_and_json_holds_them() -> None:
 
 
 def test_one_sure_mistake_leaves_the_log_loss_finite() -> None:
-    assert np.isfinite(scores(evaluation.evaluate([0, 1], np.array([1.0, 1.0]), resamples=0))["log_loss"])
+    assert np.isfinite(
+        scores(evaluation.evaluate([0, 1], np.array([1.0, 1.0]), bootstrap=Bootstrap(resamples=0)))["log_loss"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,10 +155,9 @@ def test_one_sure_mistake_leaves_the_log_loss_finite() -> None:
         ([0, 1], np.array([0.1, 1.2]), {}, "Are they logits"),
         ([0, 1], np.array([0.1, np.nan]), {}, "without NaN"),
         ([0, 2], np.array([0.1, 0.2]), {}, "expected 0 to 1"),
-        ([0, 1], np.array([0.1, 0.2]), {"groups": [1]}, "don't belong together"),
+        ([0, 1], np.array([0.1, 0.2]), {"bootstrap": Bootstrap([1])}, "1 groups for 2 pictures"),
         ([0, 1], np.array([0.1, 0.2]), {"class_names": ["a"]}, "1 class names"),
         ([0, 1], np.array([0.1, 0.2]), {"threshold": 2}, "threshold is 2"),
-        ([0, 1], np.array([0.1, 0.2]), {"confidence": 95}, "confidence 95"),
     ],
 )
 def test_wrong_input_is_refused(labels: list, probabilities: np.ndarray, options: dict, message: str) -> None:
@@ -164,15 +166,23 @@ def test_wrong_input_is_refused(labels: list, probabilities: np.ndarray, options
 
 
 def test_what_a_model_returns_is_taken_as_it_is() -> None:
-    base = evaluation.evaluate(LABELS, PROBABILITIES, resamples=5)
-    assert evaluation.evaluate(LABELS, PROBABILITIES[:, None], resamples=5) == base
-    assert evaluation.evaluate(LABELS, np.stack([1 - PROBABILITIES, PROBABILITIES], 1), resamples=5) == base
-    with pytest.raises(CrackvizError, match="such as 'crack'; expected numbers"):
+    base = evaluation.evaluate(LABELS, PROBABILITIES, bootstrap=Bootstrap(resamples=5))
+    assert evaluation.evaluate(LABELS, PROBABILITIES[:, None], bootstrap=Bootstrap(resamples=5)) == base
+    assert (
+        evaluation.evaluate(LABELS, np.stack([1 - PROBABILITIES, PROBABILITIES], 1), bootstrap=Bootstrap(resamples=5))
+        == base
+    )
+    columns = np.stack([1 - PROBABILITIES, PROBABILITIES], 1)
+    error = evaluation.calibration_error(LABELS, PROBABILITIES)
+    assert evaluation.calibration_error(LABELS, columns) == error
+    assert evaluation.calibration_error(LABELS, PROBABILITIES[:, None]) == error
+    assert evaluation.threshold_for([0, 1], np.array([[0.3, 0.7], [0.9, 0.1]]), specificity=1) == np.nextafter(0.7, 1)
+    with pytest.raises(CrackvizError, match="labels holds 'crack'; expected numbers"):
         evaluation.evaluate(["crack"], np.array([0.5]))
 
 
 def test_tables() -> None:
-    result = evaluation.evaluate(LABELS, PROBABILITIES, resamples=10)
+    result = evaluation.evaluate(LABELS, PROBABILITIES, bootstrap=Bootstrap(resamples=10))
     assert list(evaluation.report(result).columns) == ["value", "low", "high"]
     assert evaluation.class_report(result).loc["crack", "support"] == 6
     assert evaluation.class_report(result).loc["no_crack", "precision"] == pytest.approx(0.75)
@@ -197,6 +207,51 @@ def test_mistakes_among_k_classes_have_the_tables_names() -> None:
     assert wrong[["path", "truth", "predicted", "confidence"]].to_numpy().tolist() == [["a", "z", "x", 0.7]]
     with pytest.raises(CrackvizError, match="2 class names"):
         evaluation.mistakes(table, np.full((2, 3), 1 / 3), class_names=["x", "y"])
+
+
+# --- the bootstrap --------------------------------------------------------------------------------------------------
+
+
+def test_weights_draw_whole_groups() -> None:
+    groups = np.array(list("aabbccddee"))
+    drawn = bootstrap.weights(groups, 500, 0)
+    assert drawn.shape == (501, 10) and (drawn[0] == 1).all()
+    assert (drawn[:, ::2] == drawn[:, 1::2]).all() and (drawn.sum(axis=1) == 10).all()
+    assert drawn[1:].mean(axis=0) == pytest.approx(1, abs=0.15)
+    assert not np.array_equal(drawn, bootstrap.weights(groups, 500, 1))
+
+
+def test_a_few_groups_have_no_interval() -> None:
+    """Of four photographs all right, [1, 1] would be no more than a repetition."""
+    for count, known in ((1, False), (4, False), (5, True)):
+        drawn = Bootstrap(np.arange(20) % count)
+        result = evaluation.evaluate([0, 1] * 10, np.tile([0.1, 0.8], 10), bootstrap=drawn)
+        compared = evaluation.compare([0, 1] * 10, [0, 1] * 10, [0, 0] * 10, bootstrap=drawn)
+        for found in (result["scores"]["brier"], compared["difference"]):
+            assert found["value"] is not None
+            assert (found["low"] is not None) == (found["high"] is not None) == known
+        assert result["groups"] == compared["groups"] == count
+
+
+def test_intervals_leave_out_equal_tails_and_what_is_undefined() -> None:
+    draws = [7.0, np.nan, *range(101)]
+    assert bootstrap.interval(draws, 0.9) == pytest.approx({"value": 7, "low": 5, "high": 95})
+    assert np.isnan(bootstrap.interval([7.0, np.nan], 0.9)["low"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence": 95}, "confidence is 95; expected a number between 0 and 1"),
+        ({"confidence": 1.0}, "confidence is 1.0"),
+        ({"resamples": -1}, "resamples is -1"),
+        ({"resamples": 0.5}, "resamples is 0.5"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_a_bootstrap_that_is_none(options: dict, message: str) -> None:
+    with pytest.raises(CrackvizError, match=message):
+        Bootstrap(**options)
 
 
 # --- temperature ----------------------------------------------------------------------------------------------------
@@ -350,7 +405,7 @@ def test_precision_at_a_prevalence_by_hand() -> None:
     assert table.index.tolist() == [0.6, 0.1] and table.index.name == "prevalence"
     high = evaluation.precision_at(LABELS, PROBABILITIES, 0.1, threshold=0.95)
     assert high["value"].item() == 1 and high["low"].item() < 0.2  # one alarm, and it is right
-    narrow = evaluation.precision_at(LABELS, PROBABILITIES, 0.1, confidence=0.5)
+    narrow = evaluation.precision_at(LABELS, PROBABILITIES, 0.1, bootstrap=Bootstrap(confidence=0.5))
     assert table["low"].iloc[1] < narrow["low"].item() < narrow["high"].item() < table["high"].iloc[1]
     silent = evaluation.precision_at(LABELS, PROBABILITIES, 0.1, threshold=1.0)
     assert np.isnan(silent["value"].item()) and silent["low"].item() == 0 and silent["high"].item() == 1
@@ -455,11 +510,11 @@ def test_the_threshold_for_a_duty() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: evaluation.threshold_by_cost(0), "Costs are 0 and 1"),
-        (lambda: evaluation.threshold_by_cost(1, np.inf), "Costs are 1 and inf"),
+        (lambda: evaluation.threshold_by_cost(0), "cost_of_missing is 0; expected a number above 0"),
+        (lambda: evaluation.threshold_by_cost(1, np.inf), "cost_of_alarm is inf"),
         (lambda: evaluation.threshold_by_cost(1, learnt=0.5), "both shares, or neither"),
         (lambda: evaluation.threshold_by_cost(1, learnt=0.5, actual=1), "learnt is 1|actual is 1"),
-        (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=-1), "Costs are -1"),
+        (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=-1), "cost_of_missing is -1"),
         (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=1, prevalence=1), "prevalence is 1"),
         (lambda: evaluation.cost_curve([1, 1], np.array([0.1, 0.2]), cost_of_missing=1), "expected both 0 and 1"),
         (lambda: evaluation.cost_curve([0, 1], np.full((2, 3), 0.3), cost_of_missing=1), "for two classes"),
@@ -468,7 +523,10 @@ def test_the_threshold_for_a_duty() -> None:
         (lambda: evaluation.threshold_for(LABELS, PROBABILITIES, recall=95), "recall is 95"),
         (lambda: evaluation.threshold_for(LABELS, 10 * PROBABILITIES, recall=0.5), "Are they logits"),
         (lambda: evaluation.precision_at(LABELS, PROBABILITIES, [0.5, 0]), "prevalence is 0"),
-        (lambda: evaluation.precision_at(LABELS, PROBABILITIES, 0.5, groups=[1]), "1 groups for 10 pictures"),
+        (
+            lambda: evaluation.precision_at(LABELS, PROBABILITIES, 0.5, bootstrap=Bootstrap([1])),
+            "1 groups for 10 pictures",
+        ),
         (lambda: evaluation.precision_at(LABELS, PROBABILITIES, 0.5, threshold=2), "threshold is 2"),
     ],
 )
@@ -498,7 +556,7 @@ def test_mcnemar_by_hand() -> None:
 
 
 def test_equal_models_and_k_classes() -> None:
-    same = evaluation.compare(LABELS, LABELS, LABELS, resamples=0)
+    same = evaluation.compare(LABELS, LABELS, LABELS, bootstrap=Bootstrap(resamples=0))
     assert same["p_value"] == 1 and same["difference"] == {"value": 0, "low": None, "high": None}
     three = evaluation.compare([0, 1, 2], [0, 1, 1], [0, 2, 2])
     assert (three["both_right"], three["only_first"], three["only_second"]) == (1, 1, 1)
@@ -508,14 +566,14 @@ def test_groups_widen_the_interval_of_a_difference() -> None:
     labels = np.ones(200, int)
     first, second = np.tile(np.repeat([1, 1, 0], [12, 5, 3]), 10), np.tile(np.repeat([1, 0, 1], [12, 5, 3]), 10)
     alone = evaluation.compare(labels, first, second)
-    grouped = evaluation.compare(labels, first, second, groups=np.tile(np.arange(20), 10))
+    grouped = evaluation.compare(labels, first, second, bootstrap=Bootstrap(np.tile(np.arange(20), 10)))
     once = evaluation.compare(labels[:20], first[:20], second[:20])
     assert grouped["p_value"] == alone["p_value"] < 0.05
     assert grouped["difference"] == pytest.approx(once["difference"])
     assert grouped["difference"]["low"] < 0 < alone["difference"]["low"]
     assert (grouped["groups"], alone["groups"]) == (20, 200)
-    assert evaluation.compare(labels, first, second, seed=1)["difference"] != alone["difference"]
-    narrow = evaluation.compare(labels, first, second, confidence=0.5)["difference"]
+    assert evaluation.compare(labels, first, second, bootstrap=Bootstrap(seed=1))["difference"] != alone["difference"]
+    narrow = evaluation.compare(labels, first, second, bootstrap=Bootstrap(confidence=0.5))["difference"]
     assert alone["difference"]["low"] < narrow["low"] < narrow["high"] < alone["difference"]["high"]
 
 
@@ -524,10 +582,9 @@ def test_groups_widen_the_interval_of_a_difference() -> None:
     [
         (([0, 1], [0, 1], [0]), {}, "for the same pictures"),
         (([], [], []), {}, "N > 0"),
-        (([0, 1], [0, 1], [0, 1]), {"groups": [1]}, "for the same pictures"),
+        (([0, 1], [0, 1], [0, 1]), {"bootstrap": Bootstrap([1])}, "1 groups for 2 pictures"),
         (([0, 1], [0, 1], [0.2, 0.7]), {}, "second holds .*0.2.*probabilities"),
         (([0, 1], ["a", "b"], [0, 1]), {}, "first holds .*'a'"),
-        (([0, 1], [0, 1], [0, 1]), {"confidence": 95}, "confidence is 95"),
     ],
 )
 def test_what_cannot_be_compared(arguments: tuple, options: dict, message: str) -> None:

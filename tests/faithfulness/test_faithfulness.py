@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, sparse
+from scipy.sparse import linalg
 
 from crackviz import CrackvizError, attribution, faithfulness, models, plots
-from crackviz.faithfulness import imputation
+from crackviz.bootstrap import Bootstrap
+from crackviz.faithfulness import Options, imputation
 
 SIDE = 32
 
@@ -130,11 +132,36 @@ def test_any_number_of_images_and_any_size_gives_the_same() -> None:
 # --- imputation ---------------------------------------------------------------------------------------------------
 
 
+def solved(image: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """Solve the equations of the linear imputation exactly."""
+    count = int(gone.sum())
+    if count in (0, gone.size):
+        return image.copy() if not count else np.full_like(image, 0.5)
+    number = np.full(gone.shape, -1)
+    number[gone] = np.arange(count)
+    rows, columns = np.nonzero(gone)
+    diagonal, right = np.zeros(count), np.zeros((count, image.shape[-1]))
+    entries: list[tuple[np.ndarray, np.ndarray, float]] = []
+    for (down, across), weight in np.ndenumerate(imputation._STENCIL):
+        y, x = rows + down - 1, columns + across - 1
+        here = np.flatnonzero((y >= 0) & (y < gone.shape[0]) & (x >= 0) & (x < gone.shape[1]))
+        diagonal[here] += weight
+        other = number[y[here], x[here]]
+        right[here[other < 0]] += weight * image[y[here], x[here]][other < 0]
+        entries.append((here[other >= 0], other[other >= 0], float(weight)))
+    which, others = (np.concatenate([entry[i] for entry in entries]) for i in (0, 1))
+    weights = np.concatenate([np.full(len(entry[0]), -entry[2]) for entry in entries])
+    matrix = sparse.csc_matrix((weights, (which, others)), (count, count)) + sparse.diags(diagonal, format="csc")
+    result = image.copy()
+    result[gone] = linalg.splu(matrix).solve(right).astype(np.float32)
+    return result
+
+
 def test_imputation_solves_the_equations() -> None:
     rng = np.random.default_rng(0)
     images = ndimage.gaussian_filter(rng.random((3, SIDE, SIDE, 3)), (0, 2, 2, 0)).astype(np.float32)
     missing = ndimage.gaussian_filter(rng.normal(size=(3, SIDE, SIDE)), (0, 2, 2)) > 0
-    exact = faithfulness.impute(images, missing, exact=True)
+    exact = np.stack([solved(*both) for both in zip(images, missing, strict=True)])
     assert np.array_equal(exact[~missing], images[~missing])
     weights = imputation._STENCIL[..., None]
     for picture, gone in zip(exact, missing, strict=True):
@@ -145,9 +172,8 @@ def test_imputation_solves_the_equations() -> None:
     assert np.array_equal(near[~missing], images[~missing])
     assert np.sqrt(((near - exact)[missing] ** 2).mean()) < 0.15 * images.std()
     gone = np.ones((1, SIDE, SIDE), bool)
-    for way in (False, True):
-        assert faithfulness.impute(images[:1], gone, exact=way) == pytest.approx(0.5)
-        assert np.array_equal(faithfulness.impute(images[:1], ~gone, exact=way), images[:1])
+    assert faithfulness.impute(images[:1], gone) == pytest.approx(0.5)
+    assert np.array_equal(faithfulness.impute(images[:1], ~gone), images[:1])
     with pytest.raises(CrackvizError, match="expected"):
         faithfulness.impute(images, missing.astype(float))
 
@@ -323,7 +349,13 @@ def test_likeness_of_maps() -> None:
 def table() -> Any:
     mine = {"truth": MASKS.astype(np.float32), "grad_cam": attribution.METHODS["grad_cam"]}
     return faithfulness.score_methods(
-        MODEL, IMAGES, MASKS, methods=mine, untrained=["grad_cam"], perturbed=2, steps=4, resamples=50
+        MODEL,
+        IMAGES,
+        MASKS,
+        methods=mine,
+        untrained=["grad_cam"],
+        options=Options(perturbed=2, steps=4),
+        bootstrap=Bootstrap(resamples=50),
     )
 
 
@@ -381,7 +413,7 @@ def test_the_tests_can_be_drawn() -> None:
 
 def test_without_masks_all_images_count_and_masked_scores_are_left_out() -> None:
     found = faithfulness.score_methods(
-        MODEL, IMAGES, methods=["grad_cam"], scores=["infidelity"], untrained=False, resamples=0
+        MODEL, IMAGES, methods=["grad_cam"], scores=["infidelity"], untrained=False, bootstrap=Bootstrap(resamples=0)
     )
     assert found.attrs["images"] == len(IMAGES)
     assert list(found.columns.get_level_values(0).unique()) == ["infidelity"]
@@ -391,7 +423,7 @@ def test_without_masks_all_images_count_and_masked_scores_are_left_out() -> None
 
 
 def test_slopes_are_scored_by_their_size_and_groups_widen_intervals() -> None:
-    options: dict[str, Any] = {"scores": ["evidence_0px"], "untrained": False, "baselines": False}
+    options: dict[str, Any] = {"scores": ["evidence_0px"], "untrained": False, "options": Options(baselines=False)}
     slope = attribution.gradient(MODEL, IMAGES)  # negative on the crack: brighter is less cracked
     by_name = faithfulness.score_methods(MODEL, IMAGES, MASKS, methods={"gradient": slope}, **options)
     given = faithfulness.score_methods(MODEL, IMAGES, MASKS, methods={"mine": slope}, **options)
@@ -399,11 +431,14 @@ def test_slopes_are_scored_by_their_size_and_groups_widen_intervals() -> None:
     assert given["evidence_0px", "value"].iloc[0] == 0
     edges = {"mine": attribution.edges(MODEL, IMAGES)}
     alone, together = (
-        faithfulness.score_methods(MODEL, IMAGES, MASKS, methods=edges, groups=groups, **options)["evidence_0px"]
+        faithfulness.score_methods(MODEL, IMAGES, MASKS, methods=edges, bootstrap=Bootstrap(groups), **options)[
+            "evidence_0px"
+        ]
         for groups in (None, [0] * 6)
     )
     assert (alone["high"] > alone["low"]).all()
-    assert together["high"].to_numpy() == pytest.approx(together["low"].to_numpy())  # one group: nothing to draw
+    assert together["value"].equals(alone["value"])
+    assert together[["low", "high", "beats"]].isna().all(axis=None)  # one group: nothing to draw
 
 
 @pytest.mark.parametrize(
@@ -415,14 +450,12 @@ def test_slopes_are_scored_by_their_size_and_groups_widen_intervals() -> None:
         ({"methods": ["grad_kam"]}, "no method 'grad_kam'"),
         ({"methods": "grad_cam"}, "expected a list"),
         ({"scores": ["beauty"]}, "no score 'beauty'"),
-        ({"options": {"rise": {}}}, "options for 'rise'"),
+        ({"options": Options({"rise": {}})}, "options for 'rise'"),
         ({"untrained": ["rise"]}, "untrained names 'rise'"),
-        ({"groups": [1, 2]}, "2 groups for 6 images"),
+        ({"bootstrap": Bootstrap([1, 2])}, "2 groups for 6 pictures"),
         ({"methods": {"mine": np.full(MASKS.shape, np.nan)}}, "Maps of trained/mine hold NaN"),
         ({"methods": {"mine": np.zeros((6, 4, 4))}}, r"Maps of trained/mine have shape \(5, 4, 4\)"),
         ({"methods": ["guided_backprop"], "model": "linear"}, "trained/guided_backprop.*no ReLU"),
-        ({"perturbed": 0}, "perturbed is 0"),
-        ({"confidence": 1.0}, "confidence is 1.0"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:
@@ -436,10 +469,16 @@ def test_mistakes_are_named(change: dict[str, Any], message: str) -> None:
         faithfulness.score_methods(model, IMAGES, **given)
 
 
+def test_options_that_are_none() -> None:
+    for wrong in (0, True, 1.5):
+        with pytest.raises(CrackvizError, match=f"perturbed is {wrong}; expected a whole number from 1 on"):
+            Options(perturbed=wrong)  # type: ignore[arg-type]
+
+
 def test_a_threshold_takes_greys() -> None:
     options: dict[str, Any] = {"methods": ["grad_cam"], "scores": ["evidence_0px"], "untrained": False}
     grey = MASKS.astype(np.uint8) * 200
-    found = faithfulness.score_methods(MODEL, IMAGES, grey, threshold=127, **options)
+    found = faithfulness.score_methods(MODEL, IMAGES, faithfulness.as_masks(grey, 127), **options)
     assert found.equals(faithfulness.score_methods(MODEL, IMAGES, MASKS, **options))
 
 
@@ -487,9 +526,9 @@ def test_as_xplique_says(reference_arrays: Any) -> None:
 def test_as_pytorch_grad_cam_says(reference_arrays: Any) -> None:
     model, images, maps, _ = reference_arrays
     missing = maps > np.quantile(maps, 0.6)
-    filled = faithfulness.impute(images, missing, exact=True)
-    means = [picture[gone].mean() for picture, gone in zip(filled, missing, strict=True)]
-    squares = [(picture[gone].astype(float) ** 2).sum() for picture, gone in zip(filled, missing, strict=True)]
+    filled = [solved(*both)[both[1]] for both in zip(images, missing, strict=True)]
+    means = [values.mean() for values in filled]
+    squares = [(values.astype(float) ** 2).sum() for values in filled]
     assert means == pytest.approx(REFERENCE["imputed mean of missing"], abs=1e-5)
     assert squares == pytest.approx(REFERENCE["imputed squares"], rel=1e-5)
     # Theirs removes below a percentile and solves exactly, and the noise is another.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from crackviz import CrackvizError, attribution, data, faithfulness, models, plots, synthetic, training
+from crackviz.bootstrap import Bootstrap
 
 SIDE = 12
 
@@ -27,7 +28,8 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def share(maps: np.ndarray, crack: np.ndarray, mark: np.ndarray, **options: Any) -> dict[str, Any]:
-    return faithfulness.shortcut_share(maps, crack, mark, **{"resamples": 0, **options})
+    drawn = {name: options.pop(name) for name in ("groups", "resamples", "confidence", "seed") if name in options}
+    return faithfulness.shortcut_share(maps, crack, mark, bootstrap=Bootstrap(**{"resamples": 0, **drawn}), **options)
 
 
 # --- the share ----------------------------------------------------------------------------------------------------
@@ -139,14 +141,17 @@ def test_the_interval_draws_whole_groups() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m, c, d: (m[0], c, d), r"Maps have shape \(12, 12\)"),
+        (lambda m, c, d: (m[0], c, d), r"the maps \(12, 12\)"),
         (lambda m, c, d: (m * np.nan, c, d), "Maps hold NaN"),
         (lambda m, c, d: (m, c[:, :6], d), r"crack_masks have shape \(1, 6, 12\).*upsample=True"),
         (lambda m, c, d: (m, c, d[..., None]), "distractor_masks have shape"),
-        (lambda m, c, d: (m, c * np.uint8(255), d), r"crack_masks are uint8 with two values from 0 to 255.*> 127\.5"),
+        (
+            lambda m, c, d: (m, c * np.uint8(255), d),
+            r"crack_masks are uint8 with 2 values \(0, 255\).*crack_masks > 127\.5",
+        ),
         (
             lambda m, c, d: (m, c, d * np.linspace(0, 1, SIDE)[:, None]),
-            r"distractor_masks are float64 with .* greys .*bool",
+            r"distractor_masks are float64 .* bool.* greys",
         ),
         (lambda m, c, d: (m, c * 0.0 + np.nan, d), "crack_masks are float64 .* expected bool"),
     ],
@@ -161,9 +166,9 @@ def test_what_the_share_refuses(change: Any, message: str) -> None:
     [
         ({"tolerance": -1}, "tolerance is -1"),
         ({"tolerance": np.nan}, "tolerance is nan"),
-        ({"groups": [1, 2]}, "2 groups for 1 images"),
+        ({"groups": [1, 2]}, "2 groups for 1 pictures"),
         ({"confidence": 1}, "confidence is 1"),
-        ({"resamples": -1}, "resamples -1"),
+        ({"resamples": -1}, "resamples is -1"),
     ],
 )
 def test_the_share_refuses_options(options: dict[str, Any], message: str) -> None:
@@ -216,10 +221,13 @@ def test_the_arguments_of_pairs_change_the_answer() -> None:
     assert other["from_target"]["value"] == 1 / 3
     assert faithfulness.counterfactual(model, marked, plain, threshold=0.65)["flips"]["value"] == 1 / 3  # 0.73, 0.60
     assert faithfulness.counterfactual(model, marked, plain, threshold=0.9)["flips"]["value"] == 0
-    one, wide = (faithfulness.counterfactual(model, marked, plain, confidence=c)["logit"] for c in (0.5, 0.95))
+    many = np.repeat(marked, 2, axis=0), np.repeat(plain, 2, axis=0)
+    one, wide = (
+        faithfulness.counterfactual(model, *many, bootstrap=Bootstrap(confidence=c))["logit"] for c in (0.5, 0.95)
+    )
     assert wide["low"] <= one["low"] <= one["value"] <= one["high"] <= wide["high"]
     assert wide["low"] < wide["high"]
-    grouped = faithfulness.counterfactual(model, marked, plain, groups=["a", "a", "a", "b"])
+    grouped = faithfulness.counterfactual(model, marked, plain, bootstrap=Bootstrap(["a", "a", "a", "b"]))
     assert grouped["groups"] == 1 and np.isnan(grouped["logit"]["low"])
     two = faithfulness.counterfactual(brightness(-1, units=2), marked, plain)  # a softmax over two says the same
     assert two["probability"]["value"] == pytest.approx(-other["probability"]["value"], abs=1e-5)
@@ -233,7 +241,7 @@ def test_what_pairs_refuse() -> None:
         ((marked, marked), {}, "Every picture equals its partner"),
         ((marked * 255, plain), {}, "expected .0, 1."),
         ((marked, plain), {"threshold": 2}, "threshold is 2"),
-        ((marked, plain), {"groups": [1]}, "1 groups for 4"),
+        ((marked, plain), {"bootstrap": Bootstrap([1])}, "1 groups for 4"),
         ((marked, plain), {"target": "chalk"}, "target is 'chalk'"),
     ]:
         with pytest.raises(CrackvizError, match=message):
@@ -275,11 +283,11 @@ def test_a_planted_mark_is_found_and_an_absent_one_is_not(tmp_path: Path) -> Non
     for name, one in {"planted": settings, "without": replace(settings, shortcut="")}.items():
         table = data.split(data.index(synthetic.dataset(one)))
         model = models.build("gap_cnn_deep", 64)
-        recipe: dict[str, Any] = {"epochs": 20, "patience": 20, "learning_rate": 3e-3, "decay": 0.93, "augment": False}
-        training.train(model, table, tmp_path / name, image_size=64, progress=False, **recipe)
+        recipe = training.Recipe(epochs=20, patience=20, learning_rate=3e-3, decay=0.93, augment=False)
+        training.train(model, table, tmp_path / name, recipe, image_size=64)
         maps = attribution.thin_cam(model, marked[cracked])
-        shares[name] = faithfulness.shortcut_share(maps, crack[cracked], bar[cracked], resamples=0)["pooled"]["value"]
-        change = faithfulness.counterfactual(model, marked[~cracked], plain[~cracked], resamples=0)
+        shares[name] = faithfulness.shortcut_share(maps, crack[cracked], bar[cracked])["pooled"]["value"]
+        change = faithfulness.counterfactual(model, marked[~cracked], plain[~cracked])
         alarms[name] = change["to_target"]["value"]
     # benchmarks/shortcuts.py has the figures of ten seeds; other processors train other networks
     assert shares["planted"] > 0.5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -298,6 +300,18 @@ def test_wrong_arguments_of_patches(model: keras.Model) -> None:
 # --- synthesis ----------------------------------------------------------------------------------------------------
 
 QUICK = {"steps": 12, "size": 32}
+RECIPE = [field.name for field in dataclasses.fields(features.Recipe)]
+
+
+def maximise(model: keras.Model, *arguments: Any, **options: Any) -> features.Pictures:
+    """`features.maximise`, with the parts of its recipe among the options."""
+    recipe = features.Recipe(**{name: options.pop(name) for name in RECIPE if name in options})
+    return features.maximise(model, *arguments, recipe=recipe, **options)
+
+
+def maximise_logit(model: keras.Model, *arguments: Any, steps: int, **options: Any) -> features.Pictures:
+    recipe = features.Recipe(steps=steps, size=options.pop("size", None))
+    return features.maximise_logit(model, *arguments, recipe=recipe, **options)
 
 
 @pytest.fixture(scope="module")
@@ -307,9 +321,9 @@ def deep() -> keras.Model:
 
 def test_a_seed_fixes_the_picture(deep: keras.Model) -> None:
     before = [weight.copy() for weight in deep.get_weights()]
-    first = features.maximise(deep, [1, 3], "conv2", **QUICK)
+    first = maximise(deep, [1, 3], "conv2", **QUICK)
     state = np.random.get_state()[1].copy()  # noqa: NPY002 - is it left alone?
-    again = features.maximise(deep, [1, 3], "conv2", **QUICK)
+    again = maximise(deep, [1, 3], "conv2", **QUICK)
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
     assert first.images.tobytes() == again.images.tobytes()
     assert first.images.shape == (2, 32, 32, 3) and first.images.dtype == np.float32
@@ -338,12 +352,12 @@ def test_a_seed_fixes_the_picture(deep: keras.Model) -> None:
 )
 def test_every_argument_changes_the_answer(deep: keras.Model, change: dict) -> None:
     given = {"channels": [1], "layer": "conv2", **QUICK}
-    changed = features.maximise(deep, **{**given, **change})
-    assert np.abs(features.maximise(deep, **given).images - changed.images).max() > 1e-3
+    changed = maximise(deep, **{**given, **change})
+    assert np.abs(maximise(deep, **given).images - changed.images).max() > 1e-3
 
 
 def test_the_answer_exceeds_the_start_and_noise(deep: keras.Model) -> None:
-    found = features.maximise(deep, [0, 1, 2], "conv2", steps=60, size=32, smoothness=0, greyness=0, jitter=0)
+    found = maximise(deep, [0, 1, 2], "conv2", steps=60, size=32, smoothness=0, greyness=0, jitter=0)
     assert (found.reached > found.started).all()
     noise = random_images(64)
     linear = keras.models.clone_model(keras.Model(deep.inputs[0], deep.get_layer("conv2").output))
@@ -357,7 +371,7 @@ def test_the_answer_exceeds_the_start_and_noise(deep: keras.Model) -> None:
 
 def test_the_value_is_the_cells_activation(deep: keras.Model) -> None:
     """Where it is above 0, the network's own map holds it, at the cell in the middle, which sees the box."""
-    found = features.maximise(deep, [0, 5], "conv2", steps=30)
+    found = maximise(deep, [0, 5], "conv2", steps=30)
     assert (found.reached > 0).all()
     maps = features.activation_maps(deep, found.images, "conv2", order=None).maps
     np.testing.assert_allclose(found.reached, [maps[0, 16, 16, 0], maps[1, 16, 16, 5]], rtol=1e-5)
@@ -371,8 +385,8 @@ def test_the_value_is_the_cells_activation(deep: keras.Model) -> None:
 
 
 def test_a_picture_does_not_depend_on_its_company(deep: keras.Model) -> None:
-    alone = features.maximise(deep, 3, "conv2", **QUICK)
-    together = features.maximise(deep, [1, 3], "conv2", **QUICK)
+    alone = maximise(deep, 3, "conv2", **QUICK)
+    together = maximise(deep, [1, 3], "conv2", **QUICK)
     np.testing.assert_allclose(alone.images[0], together.images[1], atol=2e-3)
 
 
@@ -381,21 +395,23 @@ def test_the_logit_is_raised_not_the_probability() -> None:
     weights = model.get_weights()
     weights[-1][:] = 40  # p = 1 in float32, without a slope
     model.set_weights(weights)
-    found = features.maximise_logit(model, steps=30)
+    found = maximise_logit(model, steps=30)
+    told = features.Recipe(steps=30, smoothness=10.0, jitter=4)
+    np.testing.assert_array_equal(features.maximise_logit(model, recipe=told).images, found.images)
     assert found.images.shape == (1, 24, 24, 3)
     np.testing.assert_allclose(found.reached, attribution.logits(model, found.images), rtol=1e-5)
     assert found.reached[0] > found.started[0] + 1e-3
-    against = features.maximise_logit(model, "no_crack", steps=30)
+    against = maximise_logit(model, "no_crack", steps=30)
     np.testing.assert_allclose(against.reached, -attribution.logits(model, against.images), rtol=1e-5)
     assert against.reached[0] > against.started[0] + 1e-3
     patches = random_images(2, 24)
-    begun = features.maximise_logit(model, steps=3, start=patches)
+    begun = maximise_logit(model, steps=3, start=patches)
     assert begun.images.shape == patches.shape and np.abs(begun.images - patches).max() < 0.2
     np.testing.assert_allclose(begun.started, attribution.logits(model, patches), rtol=1e-5)
 
 
 def test_without_colour_the_three_are_equal(deep: keras.Model) -> None:
-    grey = features.maximise(deep, 1, "conv2", colour=False, **QUICK).images
+    grey = maximise(deep, 1, "conv2", colour=False, **QUICK).images
     assert np.ptp(grey, axis=3).max() < 1e-6 and np.ptp(grey) > 0.1
 
 
@@ -409,41 +425,49 @@ def test_foreign_models() -> None:
             layers.Dense(3, kernel_initializer=keras.initializers.HeUniform(seed=1)),
         ]
     )
-    assert features.maximise(sequential, 1, "relu", steps=3).images.shape == (1, 16, 16, 3)
-    found = features.maximise_logit(sequential, 2, steps=5)
+    assert maximise(sequential, 1, "relu", steps=3).images.shape == (1, 16, 16, 3)
+    found = maximise_logit(sequential, 2, steps=5)
     assert found.reached[0] > found.started[0]
     with pytest.raises(CrackvizError, match="don't take pictures of 20 x 20 px"):
-        features.maximise_logit(sequential, 2, steps=3, size=20)
+        maximise_logit(sequential, 2, steps=3, size=20)
     inner = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3, name="inside"), layers.ReLU()], name="base")
     inputs = keras.Input((16, 16, 3))
     x = layers.GlobalAveragePooling2D()(inner(inputs))
     nested = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
-    assert features.maximise(nested, 0, "base", steps=3).images.shape == (1, 16, 16, 3)
-    assert features.maximise_logit(nested, steps=3).reached.shape == (1,)
+    assert maximise(nested, 0, "base", steps=3).images.shape == (1, 16, 16, 3)
+    assert maximise_logit(nested, steps=3).reached.shape == (1,)
     with pytest.raises(CrackvizError, match="nested model 'base'"):
-        features.maximise(nested, 0, "inside", steps=3)
+        maximise(nested, 0, "inside", steps=3)
 
 
 def test_wrong_arguments_of_synthesis(deep: keras.Model) -> None:
     with pytest.raises(CrackvizError, match="expected numbers from 0 to 31, the channels of 'conv2'"):
-        features.maximise(deep, 32, "conv2")
+        maximise(deep, 32, "conv2")
     with pytest.raises(CrackvizError, match="where is 'centre'"):
-        features.maximise(deep, 0, where="centre")
-    for wrong in ({"steps": 0}, {"seed": -1}, {"smoothness": -1.0}, {"learning_rate": 0.0}, {"jitter": -1}):
-        with pytest.raises(CrackvizError, match="expected at least 1 step"):
-            features.maximise(deep, 0, **wrong)
+        maximise(deep, 0, where="centre")
+    for name, wrong, expected in (
+        ("steps", 0, "0; expected a whole number from 1 on"),
+        ("steps", 1.5, "1.5; expected a whole number"),
+        ("seed", -1, "-1; expected a whole number from 0 on"),
+        ("smoothness", -1.0, "-1.0; expected a number from 0 on"),
+        ("greyness", np.nan, "nan; expected a number from 0 on"),
+        ("learning_rate", 0.0, "0.0; expected a number above 0"),
+        ("jitter", -1, "-1; expected a whole number from 0 on"),
+    ):
+        with pytest.raises(CrackvizError, match=f"{name} is {expected}"):
+            features.Recipe(**{name: wrong})
     with pytest.raises(CrackvizError, match="start holds 2 pictures for 1 channels"):
-        features.maximise(deep, 0, start=random_images(2, 64))
+        maximise(deep, 0, start=random_images(2, 64))
     with pytest.raises(CrackvizError, match="reach from"):
-        features.maximise(deep, 0, start=255 * random_images(1, 64))
+        maximise(deep, 0, start=255 * random_images(1, 64))
     with pytest.raises(CrackvizError, match="by size"):
-        features.maximise(models.gap_cnn(None), 0)
+        maximise(models.gap_cnn(None), 0)
 
 
 def test_the_score_is_what_tf_keras_vis_maximises(deep: keras.Model) -> None:
     """One step without jitter or regularisers goes up the gradient of the layer, as the tape gives it."""
     start = random_images(1, 32) * np.float32(0.2) + np.float32(0.4)
-    found = features.maximise(
+    found = maximise(
         deep, 2, "conv1", steps=1, size=32, start=start, smoothness=0, greyness=0, jitter=0, learning_rate=0.01
     )
     x = tf.Variable(start)

@@ -254,26 +254,26 @@ def test_a_changed_shipped_model_is_refused(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_run_without_a_model_takes_the_shipped_one_and_says_so(tmp_path: Path) -> None:
-    assert "comes with crackviz" in models.load_or_pretrained(tmp_path)[1]
+    assert "comes with crackviz" in models.find(tmp_path).origin
     models.save(models.gap_cnn(32), tmp_path)
-    model, origin = models.load_or_pretrained(tmp_path)
-    assert model.name == "gap_cnn" and origin == "gap_cnn, trained in this run"
+    net = models.find(tmp_path)
+    assert net.load().name == "gap_cnn" and net.origin == "gap_cnn, trained in this run"
 
 
 def test_a_network_can_be_chosen_in_the_place_of_the_runs(tmp_path: Path) -> None:
     models.save(models.gap_cnn(32), tmp_path / "run")
     models.save(models.gap_cnn_deep(32), tmp_path / "other")
     run, other = tmp_path / "run", str(tmp_path / "other")
-    assert models.chosen(run) == (run, "")
-    assert models.chosen(run, network="mobilenet_v2") == (None, "mobilenet_v2")
-    assert models.chosen(tmp_path, "gap_cnn_deep") == (None, "gap_cnn_deep")
+    assert models.find(run).path == run and not models.find(run).shipped
+    assert models.find(run, network="mobilenet_v2").shipped == "mobilenet_v2"
+    assert models.find(tmp_path, "gap_cnn_deep").shipped == "gap_cnn_deep"
     for network, origin in ((other, "from other"), (f"{other}/model.h5", "from model.h5")):
-        model, said = models.load_or_pretrained(run, network=network)
-        assert model.name == "gap_cnn_deep" and said == f"gap_cnn_deep, {origin}"
-    assert models.load_or_pretrained(run, network="local_cnn")[1] == "local_cnn, as it comes with crackviz"
+        net = models.find(run, network=network)
+        assert net.load().name == "gap_cnn_deep" and net.origin == f"gap_cnn_deep, {origin}"
+    assert models.find(run, network="local_cnn").origin == "local_cnn, as it comes with crackviz"
     for wrong in ("local_cn", str(tmp_path)):
         with pytest.raises(CrackvizError, match=r"no trained network .*a shipped one: .*local_cnn"):
-            models.load_or_pretrained(run, network=wrong)
+            models.find(run, network=wrong)
 
 
 def test_summary_lists_every_layer() -> None:

@@ -1,4 +1,4 @@
-"""Grids: what a YAML file may hold, and the runs that it stands for."""
+"""Grids: what a TOML file may hold, and the runs that it stands for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from crackviz.series.grid import EXAMPLE
 
 
 def read(tmp_path: Path, text: str) -> series.Grid:
-    (tmp_path / "grid.yaml").write_text(text)
-    return series.read_grid(tmp_path / "grid.yaml")
+    (tmp_path / "grid.toml").write_text(text)
+    return series.read_grid(tmp_path / "grid.toml")
 
 
 def test_the_example_is_a_grid(tmp_path: Path) -> None:
@@ -33,29 +33,36 @@ def test_the_example_is_a_grid(tmp_path: Path) -> None:
 
 
 def test_numbers_are_read_as_people_mean_them(tmp_path: Path) -> None:
-    grid = read(tmp_path, "notebooks: [02, 08, 010, 7, own.ipynb]\ngrid: {x: [1e-3, 0.5, -2, 1_000, true, no-1]}")
-    assert grid.notebooks == ["02", "08", "010", "7", "own.ipynb"]
+    grid = read(tmp_path, "notebooks = ['02', 8, 'own.ipynb']\ngrid.x = [1e-3, 0.5, -2, 1_000, true, 'no-1']")
+    assert grid.notebooks == ["02", "8", "own.ipynb"]
     assert grid.axes["x"] == [0.001, 0.5, -2, 1000, True, "no-1"]
     assert [type(value) for value in grid.axes["x"]] == [float, float, int, int, bool, str]
+    assert read(tmp_path, "notebooks = 'own.ipynb'\ngrid.x = [1]").notebooks == ["own.ipynb"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("grid: {seed: [0, 1, 0]}", "seed holds 0 twice"),
-        ("grid: {seed: [0], seed: [1]}", "names 'seed' twice"),
-        ("grid: {seed: [0]}\ngrid: {seed: [1]}", "names 'grid' twice"),
-        ("grid: {seed: [], lr: [1]}", "seed is an empty list, so there would be no run"),
-        ("grid: {}", "grid is empty.*crackviz run"),
-        ("grid: {seed: 3}", r"seed must be a list, such as \[3\]"),
-        ("grid: [1]", "no mapping called grid"),
-        ("seed: [0]", "no mapping called grid"),
-        ("", "no mapping called grid"),
-        ("grid: {seed: [0]}\nnotebook: [2]", "has 'notebook', which means nothing.*notebooks, parameters, grid, metr"),
-        ("grid: {seed: [0]}\nparameters: {seed: 1}", "seed both under grid and under parameters"),
-        ("grid: {seed: [0]}\nparameters: [1]", "parameters must be a mapping"),
-        ("grid: {seed: [0]}\nnotebooks: [{a: 1}]", "notebooks must be a list of texts"),
-        ("grid: {seed: [0", "is no YAML"),
+        ("grid.seed = [0, 1, 0]", "seed holds 0 twice"),
+        ("[grid]\nseed = [0]\nseed = [1]", "line 3, 'seed = .1.': .*names a key twice: keep one"),
+        ("[grid]\nseed = [0]\n[grid]\nlr = [1]", "line 3, '.grid.': .*names a key twice"),
+        ("grid = {seed = [0], seed = [1]}", "line 1.*seed.*names a key twice"),
+        ("grid.seed = []\ngrid.lr = [1]", "seed is an empty list, so there would be no run"),
+        ("[grid]", "grid is empty.*crackviz run"),
+        ("grid.seed = 3", r"seed must be a list, such as \[3\]"),
+        ("grid = [1]", "no table called grid"),
+        ("seed = [0]", "no table called grid"),
+        ("", "no table called grid"),
+        ("notebook = [2]\ngrid.seed = [0]", "has 'notebook', which means nothing.*notebooks, parameters, grid, metr"),
+        ("[grid]\nseed = [0]\n[parameters]\nseed = 1", "seed both under grid and under parameters"),
+        ("parameters = [1]\ngrid.seed = [0]", "parameters must be a table"),
+        ("notebooks = [{a = 1}]\ngrid.seed = [0]", "notebooks must be a list of texts"),
+        ("grid.seed = [0", "is no TOML"),
+        ("notebooks = [02]\ngrid.seed = [0]", r"line 1, .notebooks = \[02\].*is no TOML"),
+        (
+            f"grid.seed = {list(range(101))}\ngrid.lr = {list(range(100))}",
+            r"10,100 runs \(101 seed x 100 lr\); expected 10",
+        ),
     ],
 )
 def test_what_is_no_grid_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -63,12 +70,19 @@ def test_what_is_no_grid_is_refused(tmp_path: Path, text: str, message: str) -> 
         read(tmp_path, text)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CrackvizError, match=r"none\.yaml: No such file.*Expected a file such as"):
-        series.read_grid(tmp_path / "none.yaml")
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00grid")
-    with pytest.raises(CrackvizError, match="is no YAML"):
-        series.read_grid(tmp_path / "binary.yaml")
+def test_a_huge_grid_is_refused_before_it_is_expanded() -> None:
+    with pytest.raises(CrackvizError, match="the grid has 1,000,000,000,000,000 runs"):
+        series.Grid({f"a{n}": list(range(1000)) for n in range(5)}).points()
+
+
+def test_a_file_that_is_not_there_or_none_of_ours_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match=r"none\.toml: No such file.*Expected a file such as"):
+        series.read_grid(tmp_path / "none.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00grid")
+    with pytest.raises(CrackvizError, match="is no TOML"):
+        series.read_grid(tmp_path / "binary.toml")
+    with pytest.raises(CrackvizError, match=r"(?s)grid\.yaml is YAML; grids are TOML.*\[grid\]"):
+        series.read_grid(tmp_path / "grid.yaml")
 
 
 VALUES = st.one_of(st.integers(), st.floats(allow_nan=False), st.text(max_size=200), st.booleans())

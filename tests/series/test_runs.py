@@ -236,7 +236,7 @@ def test_a_folder_of_another_layout_is_refused_and_still_listed(tmp_path: Path, 
         for call in (
             lambda: series.run_series([notebook], out=run),
             lambda: series.report(run),
-            lambda: series.rerun(run),
+            lambda: series.compare(run, run),
             lambda: series.plan_run([notebook], out=run),
             lambda: series.summarise_runs([run, run]),
         ):

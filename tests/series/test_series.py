@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from crackviz import CrackvizError, claims, series, synthetic
 from crackviz.series import lesson, notebooks
-from crackviz.series.report import _mathml
+from crackviz.series.pages import _mathml
 
 OPENING = """from crackviz import series
 from crackviz.claims import claim
@@ -49,6 +49,7 @@ FIRST = [
     "  '<style>@import url(https://example.org/a.css); b {background: url(\"https://example.org/b.png\")}</style>'\n"
     '  \'<p style="background: url(//example.org/c.png)">styled</p><link rel="stylesheet" href="https://example.org/d.css">\'\n'
     '  \'<img src="x.png"><img src="data:," srcset="https://example.org/e.png 2x"><iframe src="https://example.org"></iframe>\'))\n'
+    'display(HTML(\'<a href="javascript:x()" onclick="x()">odd link</a><form action="https://example.org"></form>\'))\n'
     "display(Latex(r'$\\frac{a}{b}$'))\n"
     "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x', 'version_major': 2, 'version_minor': 0},"
     " 'text/plain': 'a bar'}, raw=True)",
@@ -249,9 +250,10 @@ def test_values_of_another_kind_are_refused(default: Any, given: Any) -> None:
     [
         ({"parameters": {"sed": "1"}}, "parameter 'sed'.*Did you mean seed.*Known: seed, rate, deep"),
         ({"parameters": {"seed": "one"}}, "seed cannot be 'one': expected int"),
-        ({"parameters": {"run": "x"}}, "--out"),
-        ({"parameters": {"data": "x"}}, "--data"),
+        ({"parameters": {"run": "x"}}, "Give run by out"),
+        ({"parameters": {"data": "x"}}, "Give data by data"),
         ({"data": "missing"}, "missing: expected a folder of pictures"),
+        ({"out": "s3://bucket/run"}, "s3://bucket/run is an address.*a single run needs a folder"),
         ({"notebooks": ["00", "9"]}, "no notebook '9'"),
         ({"notebooks": ["01"], "data": "."}, "takes pictures"),
         ({"notebooks": ["01"], "parameters": {"deep": "yes"}}, "No chosen notebook has a parameter 'deep'"),
@@ -259,7 +261,7 @@ def test_values_of_another_kind_are_refused(default: Any, given: Any) -> None:
 )
 def test_wrong_use_is_refused_before_anything_runs(clone: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(CrackvizError, match=message) as caught:
-        series.run_series(out="out", **arguments)
+        series.run_series(**{"out": "out", **arguments})
     assert not isinstance(caught.value, series.NotebookFailed)
     assert not (clone / "out").exists()
 
@@ -403,7 +405,9 @@ def test_no_page_loads_anything(done: Path) -> None:
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert Loads(text).found == []
-        assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
+        assert (
+            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'" in text
+        )
 
 
 def test_the_check_of_pages_sees_what_loads() -> None:
@@ -434,6 +438,7 @@ def test_a_notebook_page_shows_maths_code_and_pictures(done: Path) -> None:
     assert '<a href="https://example.org">a link</a>' in body
     assert "gone" in body
     assert "gone.md" not in body
+    assert "odd link" in body and '<a href="javascript' not in page and "<form" not in page
 
 
 @pytest.mark.slow
@@ -472,6 +477,19 @@ def test_a_report_of_notebooks_run_by_hand(tmp_path: Path) -> None:
         series.report(tmp_path)
 
 
+def test_a_figure_that_is_cut_off_is_left_out(tmp_path: Path) -> None:
+    run = series.open_run(tmp_path, "03_evaluation")
+    figure, _ = plt.subplots()
+    for name in ("03_cut", "03_whole"):
+        series.save_figure(run, figure, name)
+    plt.close(figure)
+    whole_png = (run / "figures" / "03_cut.png").read_bytes()
+    for damaged in (whole_png[:-2000], whole_png[:500] + b"xxxx" + whole_png[504:]):
+        (run / "figures" / "03_cut.png").write_bytes(damaged)
+        page = series.report(run).read_text(encoding="utf-8")
+        assert "03_whole.png" in page and "03_cut.png" not in page
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fail_fast", [True, False])
 def test_a_failing_notebook_is_marked_and_the_others_go_on(
@@ -485,7 +503,7 @@ def test_a_failing_notebook_is_marked_and_the_others_go_on(
     with pytest.raises(
         series.NotebookFailed, match=r"02_failing failed in cell \[4\]: AssertionError: T2\.2"
     ) as caught:
-        series.run_series(["1", "2", "3"], out=out, fail_fast=fail_fast)
+        series.run_series(["1", "2", "3"], out=out, options=series.Options(fail_fast=fail_fast))
     said = capsys.readouterr().out
     assert "1 of 1 claims hold" in said
     assert "FAILED" in said
@@ -526,7 +544,7 @@ def test_other_ends_of_a_notebook_are_failures_too(tmp_path: Path, code: str, me
     path = write_notebook(tmp_path / "odd.ipynb", [code, "print('after')"])
     began = time.monotonic()
     with pytest.raises(series.NotebookFailed, match=message):
-        series.run_series([path], out=tmp_path / "run", timeout=3)
+        series.run_series([path], out=tmp_path / "run", options=series.Options(timeout=3))
     assert time.monotonic() - began < 30
     assert message in (tmp_path / "run" / "notebooks" / "odd.html").read_text(encoding="utf-8")
     assert message in (tmp_path / "run" / "index.html").read_text(encoding="utf-8")

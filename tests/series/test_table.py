@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 
 from crackviz import CrackvizError, plots, series
 from crackviz.series.records import Run
-from crackviz.series.summary import _picture
-from crackviz.series.table import axes_of, compared, flattened, interval, is_time, means, table_of, write_table
+from crackviz.series.report import _picture
+from crackviz.series.table import compared, flattened, interval, is_time, means, points_of, table_of, write_table
 
 
 def make_run(folder: Path, results: dict[str, Any], *, status: str = "done", **parameters: Any) -> Path:
@@ -55,12 +56,12 @@ def glance(run: Path) -> Run:
 
 def test_results_become_columns() -> None:
     results = {
-        "03": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75}, "n": 3, "model": "net", "many": [1, 2]},
+        "03": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75, "n": 9}, "n": 3, "model": "net", "many": [1, 2]},
         "08": {"scores": {"a/b": {"f1": 1.0}}, "nothing": None, "low": {"value": 1.0}},
     }
     assert flattened(results) == {
         "03.accuracy": 0.5, "03.accuracy.low": 0.25, "03.accuracy.high": 0.75, "03.n": 3, "03.model": "net",
-        "08.scores.a/b.f1": 1.0, "08.low.value": 1.0,
+        "03.accuracy.n": 9, "03.many": [1, 2], "08.scores.a/b.f1": 1.0, "08.nothing": None, "08.low.value": 1.0,
     }  # fmt: skip
 
 
@@ -83,14 +84,18 @@ def test_the_interval_moves_and_stretches_with_the_values(values: list[float], s
 def test_runs_become_rows_and_means(tmp_path: Path) -> None:
     runs = []
     for lr, seed, accuracy in ((0.1, 0, 0.8), (0.1, 1, 0.9), (0.2, 0, 0.5), (0.2, 1, 0.6)):
-        results = {"03": {"accuracy": accuracy, "seconds": seed, "same": 1, "name": "x"}}
+        results = {"03": {"accuracy": accuracy, "seconds": seed, "same": 1, "name": "x", "many": [1], "none": None}}
+        results["03"]["headlines"] = ["same", "accuracy", "gone"]
         status = "failed" if (lr, seed) == (0.2, 1) else "done"
         runs.append(glance(make_run(tmp_path / f"{lr}-{seed}", results, status=status, lr=lr, seed=seed)))
-    assert axes_of(runs) == ["lr", "seed"]
-    points = [{"lr": run.config["parameters"]["lr"], "seed": run.config["seed"]} for run in runs]
+    points = points_of(runs)
+    assert points == [{"lr": run.config["parameters"]["lr"], "seed": run.config["seed"]} for run in runs]
+    assert list(points[0]) == ["lr", "seed"]
     table = table_of(runs, points, ["a", "b", "c", "d"])
     assert list(table["run"]) == ["a", "b", "c", "d"]
     assert list(table["03.accuracy"].dropna()) == [0.8, 0.9, 0.5]
+    assert [name for name in table if name.startswith("03")] == ["03.accuracy", "03.seconds", "03.same", "03.name"]
+    assert table.attrs["headlines"] == ["03.same", "03.accuracy"]
     assert list(table["status"]) == ["done", "done", "done", "failed"]
     assert list(table["notebooks"]) == [2, 2, 2, 0]
     assert compared(table, ["lr", "seed"]) == ["03.accuracy"]  # not what is the same, a time or a text
@@ -111,6 +116,7 @@ def test_what_is_compared_can_be_chosen() -> None:
     assert compared(table, ["seed"], limit=1) == ["1.x"]
     assert compared(table.assign(**{"1.x": [1, None]}), ["seed"]) == ["1.y", "2.z"]  # not of some runs only
     known = table.assign(**{"3.a": [1, 2], "3.scores.roc_auc": [1, 2], "3.scores.accuracy": [1, 2]})
+    known.attrs["headlines"] = ["3.scores.accuracy", "2.t", "3.scores.roc_auc"]
     assert compared(known, ["seed"])[:3] == ["3.scores.accuracy", "3.scores.roc_auc", "1.x"]
     assert compared(table, ["seed"], ["1.*", "2.z"]) == ["1.x", "1.y", "2.z"]
     assert compared(table, ["seed"], ["1.y"]) == ["1.y"]
@@ -174,6 +180,18 @@ def test_any_number_of_axes_is_drawn(sizes: tuple[int, ...], monkeypatch: pytest
     heights = sorted(np.concatenate([dots.get_offsets()[:, 1] for dots in drawn[0].ax_[0].collections]))
     assert heights == pytest.approx(sorted(table["03.f1"]))
     assert set(drawn[0].x.split(", ")) | set(filter(None, drawn[0].hue.split(", "))) == set(names)
+
+
+def test_long_labels_find_room() -> None:
+    names = [f"synthetic:patches={n},image_size=96,crack_width=(2,8)" for n in range(20)]
+    table = pd.DataFrame({"data": names, **{f"03.f{n}": np.arange(20.0) for n in range(4)}})
+    with warnings.catch_warnings(action="error"):  # as where the layout breaks down
+        display = plots.RunsDisplay.from_table(table, list(table.columns[1:]), x="data")
+        display.figure_.canvas.draw()
+    for axis in display.ax_:
+        assert [label.get_text() for label in axis.get_xticklabels()] == names
+        assert axis.get_window_extent().height > 150
+    plt.close(display.figure_)
 
 
 def test_the_display_shows_what_it_is_given() -> None:

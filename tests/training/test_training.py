@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +23,7 @@ import tensorflow as tf
 from crackviz import CrackvizError, data, evaluation, models, training
 from crackviz.training import fit
 
-OPTIONS = {"image_size": 32, "batch_size": 16, "progress": False}
+RECIPE = training.Recipe(epochs=1, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +31,9 @@ def table(small_set: Path) -> pd.DataFrame:
     return data.split(data.scan(data.index(small_set)), validation=0.2, test=0.2)
 
 
-def train(table: pd.DataFrame, folder: Path, **options: object) -> pd.DataFrame:
-    model = models.gap_cnn(32)
-    return training.train(model, table, folder, **(OPTIONS | {"epochs": 3} | options))  # type: ignore[arg-type]
+def train(table: pd.DataFrame, folder: Path, seed: int = 0, image_size: int = 32, **changes: Any) -> pd.DataFrame:
+    recipe = replace(RECIPE, **({"epochs": 3} | changes))
+    return training.train(models.gap_cnn(32), table, folder, recipe, image_size=image_size, seed=seed)
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:
@@ -57,7 +60,7 @@ def test_it_learns_and_keeps_the_best_weights(table: pd.DataFrame, tmp_path: Pat
     model = models.load(tmp_path)
     validation = table[table["split"] == "validation"]
     probabilities = evaluation.predict(model, validation, 32)
-    result = evaluation.evaluate(validation["label"], probabilities, resamples=0)
+    result = evaluation.evaluate(validation["label"], probabilities, bootstrap=evaluation.Bootstrap(resamples=0))
     assert result["scores"]["accuracy"]["value"] > 0.85
     assert result["scores"]["log_loss"]["value"] == pytest.approx(history["val_loss"].min(), abs=1e-4)
     best = history["val_loss"].idxmin() + 1
@@ -113,8 +116,8 @@ def script(table_path: Path, folder: Path, epochs: int) -> list[str]:
 import sys
 from crackviz import data, models, training
 table = data.read_split({str(table_path)!r})
-training.train(models.gap_cnn(32), table, {str(folder)!r}, epochs={epochs}, image_size=32, batch_size=16,
-               patience=4, learning_rate=1e-2, progress=False)
+recipe = training.Recipe(epochs={epochs}, batch_size=16, patience=4, learning_rate=1e-2)
+training.train(models.gap_cnn(32), table, {str(folder)!r}, recipe, image_size=32)
 """
     return [sys.executable, "-c", code]
 
@@ -183,9 +186,9 @@ def test_broken_off_in_its_first_epoch_it_starts_from_the_same_weights(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training.EpochSeeds, "on_train_batch_end", break_off)
-        training.train(model, table, tmp_path / "a", **OPTIONS, epochs=2)  # type: ignore[arg-type]
+        training.train(model, table, tmp_path / "a", replace(RECIPE, epochs=2), image_size=32)
     assert not same(model.get_weights(), models.gap_cnn(32).get_weights()), "nothing was trained"
-    training.train(model, table, tmp_path / "a", **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    training.train(model, table, tmp_path / "a", replace(RECIPE, epochs=2), image_size=32)
     train(table, tmp_path / "b", epochs=2)
     assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
 
@@ -194,12 +197,29 @@ def test_a_finished_training_is_not_run_again(table: pd.DataFrame, tmp_path: Pat
     history = train(table, tmp_path, epochs=2)
     before = (tmp_path / "model.keras").stat().st_mtime_ns
     model = models.gap_cnn(32, seed=9)
-    again = training.train(model, table, tmp_path, **OPTIONS, epochs=2)  # type: ignore[arg-type]
+    again = training.train(model, table, tmp_path, replace(RECIPE, epochs=2), image_size=32)
     pd.testing.assert_frame_equal(again, history)
     assert (tmp_path / "model.keras").stat().st_mtime_ns == before
     assert same(model.get_weights(), weights_of(tmp_path))
     train(table, tmp_path, epochs=1)
     assert len(training.read_history(tmp_path)) == 1
+
+
+def test_a_folder_whose_pictures_were_replaced_is_trained_anew(table: pd.DataFrame, tmp_path: Path) -> None:
+    """The names, the labels and the split stay; what the pictures show doesn't."""
+    root = Path(shutil.copytree(table.attrs["root"], tmp_path / "set"))
+    copied = table.assign(path=[str(root / Path(path).relative_to(table.attrs["root"])) for path in table["path"]])
+    train(copied, tmp_path / "run", epochs=1)
+    train(table, tmp_path / "other", epochs=1)
+    assert same(weights_of(tmp_path / "run"), weights_of(tmp_path / "other")), "wherever the folder lies"
+    before = (tmp_path / "run" / "training.json").stat().st_mtime_ns
+    train(table, tmp_path / "run", epochs=1)
+    assert (tmp_path / "run" / "training.json").stat().st_mtime_ns == before
+    parts = copied["split"] != "test"
+    for path, other in zip(copied["path"][parts], copied["path"][parts][::-1], strict=True):
+        Path(path).write_bytes(Path(table["path"][copied["path"] == other].item()).read_bytes() + b"\0")
+    train(copied, tmp_path / "run", epochs=1)
+    assert not same(weights_of(tmp_path / "run"), weights_of(tmp_path / "other"))
 
 
 def test_broken_off_while_saving_no_older_training_vouches_for_the_model(
@@ -225,15 +245,15 @@ def test_unseen_leaves_out_what_the_shipped_model_was_trained_on(
     table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     test = table[table["split"] == "test"]
-    assert len(training.unseen(tmp_path, table)) == len(test)
+    assert len(training.unseen(models.find(tmp_path), table)) == len(test)
     monkeypatch.setattr("crackviz.models.shipped.PRETRAINED", tmp_path)
     np.save(tmp_path / f"{models.PREFERRED}.seen.npy", models.fingerprints(test.iloc[:2]))
-    assert list(training.unseen(tmp_path, table)["path"]) == list(test["path"].iloc[2:])
+    assert list(training.unseen(models.find(tmp_path), table)["path"]) == list(test["path"].iloc[2:])
     np.save(tmp_path / f"{models.PREFERRED}.seen.npy", models.fingerprints(test[test["label"] == 1]))
     with pytest.raises(CrackvizError, match="lacks a class"):
-        training.unseen(tmp_path, table)
+        training.unseen(models.find(tmp_path), table)
     train(table, tmp_path / "run", epochs=1)
-    assert len(training.unseen(tmp_path / "run", table)) == len(test)
+    assert len(training.unseen(models.find(tmp_path / "run"), table)) == len(test)
 
 
 def test_what_a_network_of_another_run_has_seen_is_known_by_its_split(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -242,20 +262,20 @@ def test_what_a_network_of_another_run_has_seen_is_known_by_its_split(table: pd.
     train(table, tmp_path / "own", epochs=1)
     train(table, tmp_path / "own" / "gap_cnn", epochs=1)
     own = str(tmp_path / "own")
-    assert list(training.seen(tmp_path, table, network=own)) == list(parts == "train")
+    assert list(training.seen(models.find(tmp_path, network=own), table)) == list(parts == "train")
     turned = table.assign(split=table["split"].map({"train": "test", "test": "train", "validation": "validation"}))
     turned.attrs = table.attrs
     for network in (own, f"{own}/model.h5", f"{own}/gap_cnn"):  # the second network lies within the run
-        assert list(training.seen(tmp_path, turned, network=network)) == list(parts != "test")
+        assert list(training.seen(models.find(tmp_path, network=network), turned)) == list(parts != "test")
     with pytest.raises(CrackvizError, match=r"own was trained on .* lacks a class"):
-        training.unseen(tmp_path, turned, network=own)
+        training.unseen(models.find(tmp_path, network=own), turned)
     with pytest.raises(CrackvizError, match="another split"):  # as the run's own network it would be a mistake
-        training.seen(own, turned)
+        training.seen(models.find(own), turned)
     alone = tmp_path / "alone" / "net.h5"
     alone.parent.mkdir()
     alone.write_bytes((tmp_path / "own" / "model.h5").read_bytes())
-    assert not training.seen(own, turned, network=str(alone)).any()
-    shipped = training.seen(own, turned, network="gap_cnn_deep")
+    assert not training.seen(models.find(own, network=str(alone)), turned).any()
+    shipped = training.seen(models.find(own, network="gap_cnn_deep"), turned)
     assert list(shipped) == list(models.seen_by_pretrained(turned, "gap_cnn_deep"))
 
 
@@ -304,7 +324,7 @@ def test_a_full_disk_is_explained_and_keeps_the_last_checkpoint(
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limit[1]))  # a checkpoint takes about 110 kB
-        with pytest.raises(CrackvizError, match="could not be written"):
+        with pytest.raises(CrackvizError, match=r"Cannot write .*checkpoint\.npz.*Free some space"):
             train(table, tmp_path / "a")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
@@ -318,7 +338,7 @@ def test_an_exploding_loss_is_explained(table: pd.DataFrame, tmp_path: Path) -> 
     model = models.gap_cnn(32)
     model.set_weights([np.full_like(value, np.nan) for value in model.get_weights()])
     with pytest.raises(CrackvizError, match=r"loss became nan.*Try a tenth"):
-        training.train(model, table, tmp_path, **OPTIONS, epochs=3)  # type: ignore[arg-type]
+        training.train(model, table, tmp_path, replace(RECIPE, epochs=3), image_size=32)
     assert not (tmp_path / "checkpoint.npz").exists() and not (tmp_path / "model.keras").exists()
 
 
@@ -326,7 +346,7 @@ def test_three_classes(table: pd.DataFrame, tmp_path: Path) -> None:
     three = table.assign(label=np.arange(len(table)) % 3)
     three.attrs["class_names"] = ("a", "b", "c")
     model = models.gap_cnn(32, n_classes=3)
-    history = training.train(model, three, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    history = training.train(model, three, tmp_path, RECIPE, image_size=32)
     assert len(history) == 1 and evaluation.predict(model, three, 32).shape == (len(three), 3)
 
 
@@ -381,14 +401,14 @@ def test_no_history_is_explained(tmp_path: Path) -> None:
 def test_the_file_tells_what_it_was_trained_on(table: pd.DataFrame, tmp_path: Path) -> None:
     model = models.gap_cnn(32)
     models.annotate(model, threshold=0.9, temperature=3.0)  # of an earlier training: no longer true
-    training.train(model, table, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    training.train(model, table, tmp_path, RECIPE, image_size=32)
     known = models.metadata(models.load(tmp_path))
     assert known == models.metadata(model)
     assert (known.image_size, known.threshold, known.temperature) == (32, 0.5, 1.0)
     split = json.loads((tmp_path / "training.json").read_text())["pictures"]
     assert known.trained_on == f"metu: {(table['split'] == 'train').sum()} pictures, training part of split {split}"
     other = models.gap_cnn(32)
-    training.train(other, table, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    training.train(other, table, tmp_path, RECIPE, image_size=32)
     assert models.metadata(other) == known, "taken from the folder, with the weights"
 
 
@@ -402,7 +422,7 @@ def test_more_classes_than_the_model_has_are_refused(table: pd.DataFrame, tmp_pa
 @pytest.mark.slow
 def test_a_softmax_over_two_classes_is_trained(table: pd.DataFrame, tmp_path: Path) -> None:
     model = models.deep_cnn(32)
-    history = training.train(model, table, tmp_path, **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    history = training.train(model, table, tmp_path, RECIPE, image_size=32)
     validation = table[table["split"] == "validation"]
     p = evaluation.predict(models.load(tmp_path), validation, 32)
     loss = -np.log(np.where(validation["label"] == 1, p, 1 - p)).mean()
@@ -414,20 +434,20 @@ def test_frozen_layers_stay_and_a_second_training_goes_on_from_the_first(table: 
     model = models.gap_cnn(32)
     start = model.get_weights()
     models.set_trainable(model)
-    training.train(model, table, tmp_path / "head", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    training.train(model, table, tmp_path / "head", RECIPE, image_size=32)
     assert [layer.name for layer in model.layers if layer.trainable_weights] == ["logit"]
     head = model.get_weights()
     assert same(head[:4], start[:4]) and not np.array_equal(head[4], start[4])
     models.set_trainable(model, "conv2")
-    training.train(model, table, tmp_path / "tuned", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    training.train(model, table, tmp_path / "tuned", RECIPE, image_size=32)
     tuned = model.get_weights()
     assert same(tuned[:2], start[:2]) and not np.array_equal(tuned[2], head[2])
     fresh = models.gap_cnn(32)
     models.set_trainable(fresh, "conv2")
-    training.train(fresh, table, tmp_path / "fresh", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    training.train(fresh, table, tmp_path / "fresh", RECIPE, image_size=32)
     assert not same(fresh.get_weights(), tuned), "the second training started anew"
     models.set_trainable(fresh)
-    training.train(fresh, table, tmp_path / "fresh", **OPTIONS, epochs=1)  # type: ignore[arg-type]
+    training.train(fresh, table, tmp_path / "fresh", RECIPE, image_size=32)
     assert not same(fresh.get_weights(), tuned), "another choice of layers is another training"
 
 
@@ -435,7 +455,7 @@ def test_nothing_to_learn_is_refused(table: pd.DataFrame, tmp_path: Path) -> Non
     model = models.gap_cnn(32)
     model.trainable = False
     with pytest.raises(CrackvizError, match=r"frozen: choose some by models\.set_trainable"):
-        training.train(model, table, tmp_path, **OPTIONS)  # type: ignore[arg-type]
+        training.train(model, table, tmp_path, RECIPE, image_size=32)
 
 
 @pytest.mark.slow
@@ -470,46 +490,32 @@ def test_a_checkpoint_of_another_augmentation_is_refused(
         train(table, tmp_path, mixed_precision=True)
 
 
-def shade(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """A picture as grey as the network is sure, drawn with no care for anybody's random numbers."""
-    np.random.random()  # noqa: NPY002
-    keras.random.normal((1,))
-    return np.full((8, 8, 3), 255 * model(images[:1], training=False).numpy().ravel()[0], np.uint8)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("mixed", [False, True])
-def test_samples_are_drawn_with_the_weights_of_the_epoch(mixed: bool, table: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_callback_that_looks_on_sees_the_weights_of_the_epoch(
+    mixed: bool, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    """As notebook 02 draws its samples, with no care for anybody's random numbers."""
     images = data.load_images(table["path"][:1], 32)
+    recipe = replace(RECIPE, epochs=2, learning_rate=1e-2, mixed_precision=mixed)
+    model = models.gap_cnn(32)
     seen = []
 
-    def draw(model: keras.Model, given: np.ndarray) -> np.ndarray:
-        np.testing.assert_array_equal(given, images)
+    def look() -> None:
+        np.random.random()  # noqa: NPY002
+        keras.random.normal((1,))
+        model(images, training=False)
         seen.append(model.get_weights())
-        return shade(model, given)
 
-    options = {"epochs": 2, "learning_rate": 1e-2, "mixed_precision": mixed}
-    train(table, tmp_path / "a", samples=images, draw=draw, **options)
-    assert [event for event in events(tmp_path / "a" / "logs") if event[0] == "samples"] == [
-        ("samples", "samples", step) for step in (0, 1, 2)
-    ]
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: look() if epoch == 0 else None, on_epoch_end=lambda epoch, logs: look()
+    )
+    training.train(model, table, tmp_path / "a", recipe, image_size=32, callbacks=[watch])
+    assert len(seen) == 3
     assert same(seen[0], models.gap_cnn(32).get_weights()) and same(seen[2], weights_of(tmp_path / "a"))
     assert not same(seen[1], seen[2])
-    train(table, tmp_path / "b", **options)
+    training.train(models.gap_cnn(32), table, tmp_path / "b", recipe, image_size=32)
     assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b")), "watching changed the training"
-
-
-@pytest.mark.parametrize(
-    ("draw", "message"),
-    [
-        (lambda model, images: images, r"draw returned float32 \(3, 32, 32, 3\); expected a picture, uint8"),
-        (lambda model, images: np.zeros((4, 4), np.uint8), r"draw returned uint8 \(4, 4\)"),
-        (None, "belong together"),
-    ],
-)
-def test_what_is_no_picture_is_refused(draw: object, message: str, table: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(CrackvizError, match=message):
-        train(table, tmp_path, samples=data.load_images(table["path"][:3], 32), draw=draw)
 
 
 @pytest.mark.slow
@@ -517,8 +523,8 @@ def test_mixed_precision_leaves_a_float32_model_and_resumes_exactly(
     table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, broken = models.deep_cnn(32), models.deep_cnn(32)
-    options = OPTIONS | {"epochs": 2, "mixed_precision": True}
-    history = training.train(whole, table, tmp_path / "whole", **options)  # type: ignore[arg-type]
+    recipe = replace(RECIPE, epochs=2, mixed_precision=True)
+    history = training.train(whole, table, tmp_path / "whole", recipe, image_size=32)
     write = training.Checkpoint.on_epoch_end
 
     def break_off(self: training.Checkpoint, epoch: int, logs: dict | None = None) -> None:
@@ -527,8 +533,8 @@ def test_mixed_precision_leaves_a_float32_model_and_resumes_exactly(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training.Checkpoint, "on_epoch_end", break_off)
-        training.train(broken, table, tmp_path / "broken", **options)  # type: ignore[arg-type]
-    resumed = training.train(broken, table, tmp_path / "broken", **options)  # type: ignore[arg-type]
+        training.train(broken, table, tmp_path / "broken", recipe, image_size=32)
+    resumed = training.train(broken, table, tmp_path / "broken", recipe, image_size=32)
     pd.testing.assert_frame_equal(resumed, history, check_exact=True)
     assert same(broken.get_weights(), whole.get_weights())
     assert same(weights_of(tmp_path / "broken" / "model.h5"), whole.get_weights())
@@ -539,7 +545,7 @@ def test_mixed_precision_leaves_a_float32_model_and_resumes_exactly(
 
 def test_mixed_precision_computes_maps_in_bfloat16_and_what_follows_in_float32() -> None:
     model = models.deep_cnn(32)
-    copy = fit._copy(model, True)
+    copy = fit._in_bfloat16(model)
     kinds = {layer.name: layer.compute_dtype for layer in copy.layers}
     assert kinds["conv1"] == kinds["pool4"] == "bfloat16"
     assert kinds["gap"] == kinds["dense"] == kinds["logit"] == kinds["probability"] == "float32"
@@ -549,74 +555,16 @@ def test_mixed_precision_computes_maps_in_bfloat16_and_what_follows_in_float32()
     assert not np.array_equal(rough, exact)
 
 
-DEVICES = """
-import json, sys
-import numpy as np
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from crackviz import data, models, training
-table, folder = data.read_split(sys.argv[1]), sys.argv[2]
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-options = dict(image_size=32, batch_size=16, epochs=3, progress=False)
-write = training.Checkpoint.on_epoch_end
-
-
-def run(name, strategy=None, stop=False, **more):
-    def break_off(self, epoch, logs=None):
-        write(self, epoch, logs)
-        if stop and epoch == 1:
-            raise KeyboardInterrupt
-
-    training.Checkpoint.on_epoch_end = break_off
-    model = models.gap_cnn(32)
-    try:
-        training.train(model, table, f"{folder}/{name}", strategy=strategy, **options, **more)
-    except KeyboardInterrupt:
-        return None
-    return model.get_weights()
-
-
-one, two = run("one", augment=False), run("two", strategy, augment=False)
-whole = run("whole", strategy)
-assert run("broken", strategy, stop=True) is None
-broken = run("broken", strategy)
-mixed = run("mixed", strategy, mixed_precision=True)
-apart = lambda a, b: max(float(np.abs(x - y).max()) for x, y in zip(a, b))
-print(json.dumps({
-    "devices": strategy.num_replicas_in_sync, "one and two": apart(one, two), "resumed": apart(whole, broken),
-    "augmented": apart(two, whole), "mixed": apart(whole, mixed),
-    "saved": apart(whole, models.load(f"{folder}/whole/model.h5").get_weights()),
-}))
-"""
-
-
-@pytest.mark.slow
-def test_two_devices_come_to_the_same_end_as_one(table: pd.DataFrame, tmp_path: Path) -> None:
-    data.write_split(table, tmp_path / "split.csv")
-    arguments = [sys.executable, "-c", DEVICES, str(tmp_path / "split.csv"), str(tmp_path)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    apart = json.loads(done.stdout.splitlines()[-1])
-    assert apart["devices"] == 2
-    assert apart["one and two"] < 1e-5, "sums are taken in another order, nothing else"
-    assert apart["resumed"] == apart["saved"] == 0
-    assert apart["augmented"] > 1e-4 and apart["mixed"] > 0
-    for name, count in (("one", 1), ("two", 2)):
-        assert json.loads((tmp_path / name / "training.json").read_text())["devices"] == count
-
-
 @pytest.mark.slow
 def test_mobilenet_is_trained_frozen_then_fine_tuned(table: pd.DataFrame, tmp_path: Path) -> None:
     model = models.mobilenet_v2(64)
-    options = OPTIONS | {"image_size": 64, "epochs": 1}
     models.set_trainable(model)
     start = model.get_weights()
-    training.train(model, table, tmp_path / "head", **options)  # type: ignore[arg-type]
+    training.train(model, table, tmp_path / "head", RECIPE, image_size=64)
     head = model.get_weights()
     assert same(head[:-2], start[:-2]) and not np.array_equal(head[-2], start[-2])
     models.set_trainable(model, "block_16_project")
-    training.train(model, table, tmp_path / "tuned", **options)  # type: ignore[arg-type]
+    training.train(model, table, tmp_path / "tuned", RECIPE, image_size=64)
     names = [weight.path for weight, old in zip(model.weights, head, strict=True) if not np.array_equal(weight, old)]
     assert names and all("block_16_project/" in name or "Conv_1/" in name or "logit/" in name for name in names)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crackviz import CrackvizError
-from crackviz.series import store
+from crackviz.series import workers as store
 
 fsspec = pytest.importorskip("fsspec", reason="needs crackviz[cluster]")
 from fsspec.implementations.local import LocalFileSystem  # noqa: E402

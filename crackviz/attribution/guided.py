@@ -1,0 +1,109 @@
+"""Guided backpropagation: a copy of the network with a guard behind every ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from crackviz import CrackvizError
+from crackviz.attribution.gradients import check_channels, over_channels, prepare
+from crackviz.attribution.network import VECTOR, Network, Target, compiled, direction, in_chunks
+from crackviz.attribution.registry import method
+
+
+@method("pixels", "guided backprop", "Springenberg et al. 2015", signed=True)
+def guided_backprop(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    target: Target = "crack",
+    layer: None = None,
+    upsample: bool = True,
+    channels: str = "sum",
+) -> np.ndarray:
+    """Differentiate the logit, but drop every negative gradient at every ReLU: sharp, and hardly about the decision.
+
+    A cautionary example. It restores edges of the image from what the first layers let through, and looks much the same
+    for another class or for other weights behind them. Arguments, result and errors are those of :func:`gradient`;
+    refused besides are networks without a ReLU, which it would leave as they are, and with one hidden inside a layer of
+    one's own, which it would pass by.
+
+    Notes
+    -----
+    Springenberg et al.: *Striving for Simplicity*, ICLR Workshop 2015; the caution: Adebayo et al.: *Sanity Checks for
+    Saliency Maps*, NeurIPS 2018. Works where the ReLU is a layer, an operation, or an argument of another layer, of
+    Keras or TensorFlow or one's own, and in nested models; tf-keras-vis changes arguments only, and does nothing for a
+    ReLU that is a layer. ``THEORY.md`` T7.
+    """
+    images = prepare(model, images, layer)
+    check_channels(channels)
+    slope, along = compiled(model, _build_guided), direction(model, target)
+    return in_chunks(lambda some: over_channels(slope(some, along).numpy(), channels), images)
+
+
+@tf.custom_gradient
+def _positive(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Let values pass forwards, and positive gradients only backwards."""
+    return tf.identity(values), tf.nn.relu
+
+
+def _is_relu(operation: Any) -> bool:
+    """Tell whether the last that an operation does is to cut off what is below 0."""
+    if isinstance(operation, keras.layers.Layer):
+        activation = getattr(operation, "activation", None)
+        return isinstance(operation, keras.layers.ReLU) or (activation is not None and _is_relu(activation))
+    probe = np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 1, 1, 8)
+    with suppress(Exception):  # whatever doesn't take one tensor is no ReLU; known by what it does, not by its name
+        return bool(np.array_equal(operation(tf.constant(probe)), np.maximum(probe, 0)))
+    return False
+
+
+class _Guarded(keras.layers.Layer):
+    """An operation of another model, with its weights, and behind its ReLU the guard.
+
+    It calls the other model's layer within a layer of its own, or else that layer's ``output`` would be ambiguous.
+    """
+
+    def __init__(self, operation: Any) -> None:
+        super().__init__(name=operation.name, autocast=False)
+        self.operation, self.relu = operation, _is_relu(operation)
+        inner = operation._flatten_layers(include_self=False) if isinstance(operation, keras.layers.Layer) else ()
+        hidden = [layer for layer in inner if _is_relu(layer) and layer is not getattr(operation, "activation", None)]
+        if hidden:
+            raise CrackvizError(
+                f"{type(operation).__name__} {operation.name!r} has a ReLU inside, {hidden[0].name!r}, where its "
+                "gradient can't be guided. Build the network of Keras' layers, or take gradient."
+            )
+
+    def call(self, *inputs: Any, **options: Any) -> Any:
+        values = self.operation(*inputs, **options)
+        return _positive(values) if self.relu else values
+
+
+def _build_guided(network: Network) -> Any:
+    made: list[_Guarded] = []
+
+    def guarded(operation: Any) -> keras.layers.Layer:
+        if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+            return keras.models.clone_model(operation, clone_function=guarded)
+        made.append(_Guarded(operation))
+        return made[-1]
+
+    plain = keras.Model(network.network.inputs, network.network.outputs[-1])
+    guided = keras.models.clone_model(plain, clone_function=guarded)
+    if not any(layer.relu for layer in made):
+        raise CrackvizError("The model has no ReLU: guided backpropagation is its plain gradient.")
+
+    @tf.function(input_signature=[network.signature, VECTOR])
+    def slope(images: tf.Tensor, along: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            score = tf.tensordot(network.logits(guided(images, training=False)), along, 1)
+        return tape.gradient(score, images, unconnected_gradients="zero")
+
+    return slope

@@ -1,0 +1,108 @@
+"""What is done with any network: built by name, made to take another size, listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import pandas as pd
+
+from crackviz import CrackvizError
+from crackviz.contracts import check_choice
+from crackviz.models.mobilenet import mobilenet_v2
+from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn
+from crackviz.models.saving import annotate, metadata
+
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "gap_cnn": gap_cnn,
+    "gap_cnn_deep": gap_cnn_deep,
+    "deep_cnn": deep_cnn,
+    "local_cnn": local_cnn,
+    "mobilenet_v2": mobilenet_v2,
+}
+"""The networks by name, as :func:`build` takes it."""
+
+
+def build(name: str, image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0, **options: Any) -> keras.Model:
+    """Build the network called `name` (a key of :data:`MODELS`); see :func:`gap_cnn` for the arguments.
+
+    Parameters
+    ----------
+    name : str
+    image_size : int or None
+    n_classes, seed : int
+    **options
+        Of that network alone, such as ``weights`` of :func:`mobilenet_v2`.
+
+    Raises
+    ------
+    CrackvizError
+        Where there is no network of this name.
+    """
+    check_choice("The network's name", name, MODELS)
+    return MODELS[name](image_size, n_classes=n_classes, seed=seed, **options)
+
+
+def image_size(model: keras.Model) -> int | None:
+    """Return the side in px of the square images that `model` takes; None where it takes any."""
+    return model.inputs[0].shape[1]
+
+
+def resized(model: keras.Model, image_size: int | None) -> keras.Model:
+    """Return a copy of `model`, with the same weights, for images of another size.
+
+    A network whose maps are averaged has no weight that depends on the size. Its answers do: a crack that is twice
+    as many pixels wide is another crack to it, so the new size should show the concrete at about the same scale.
+
+    Parameters
+    ----------
+    model : keras.Model
+    image_size : int or None
+        Side in px of the square images it shall take; None takes any.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    CrackvizError
+        Where the network is bound to its size: by a layer that flattens its maps, or paths that don't meet.
+    """
+    try:
+        if model.name == "local_cnn":  # which layers it has depends on the size
+            other = local_cnn(image_size, n_classes=max(model.output_shape[-1], 2))
+        else:
+            other = keras.models.clone_model(model, keras.Input((image_size, image_size, 3), name=model.inputs[0].name))
+        for layer in model.layers:
+            if layer.weights:
+                other.get_layer(layer.name).set_weights(layer.get_weights())
+    except ValueError as error:  # Keras's kind for shapes that don't fit
+        raise CrackvizError(
+            f"The model {model.name!r} can't be made to take {image_size} px images "
+            f"({str(error).strip().splitlines()[0]}). Try a multiple of 4, or resize the images."
+        ) from error
+    known = metadata(model)
+    annotate(other, **(asdict(known) | {"image_size": image_size or known.image_size}))
+    return other
+
+
+def summary(model: keras.Model) -> pd.DataFrame:
+    """Return a table of the layers: name, kind, output shape (without N), number of weights.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    rows = [
+        {
+            "layer": layer.name,
+            "kind": type(layer).__name__,
+            "output": " × ".join(map(str, tuple(layer.output.shape)[1:])),
+            "weights": layer.count_params(),
+        }
+        for layer in model.layers
+    ]
+    return pd.DataFrame(rows).set_index("layer")

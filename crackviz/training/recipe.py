@@ -1,0 +1,92 @@
+"""How a network is trained, in one object."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import keras
+
+from crackviz import CrackvizError, data
+from crackviz.contracts import check_number
+
+Augment: TypeAlias = bool | Mapping[str, Any] | Any  # a keras.Layer, which carries no types
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; ``dataclasses.replace(recipe, epochs=3)`` gives a changed one.
+
+    Parameters
+    ----------
+    epochs : int
+        At most so many passes over the training data.
+    patience : int
+        Epochs without a lower validation loss before it stops.
+    batch_size : int
+    learning_rate : float
+        At the start.
+    decay : float
+        Factor of the learning rate per epoch, in (0, 1].
+    augment : bool, mapping or keras.Layer
+        Whether the training pictures are varied by :func:`crackviz.data.augmentation`; a mapping holds arguments for
+        that function. Or a layer of one's own, such as a ``keras.Sequential``: (B, H, W, 3) in [0, 1] to the same.
+    mixed_precision : bool
+        Whether maps are computed in bfloat16 during training (Keras's ``mixed_bfloat16``): faster on processors that
+        have it, slower on others. Weights, logits and the saved model stay float32.
+
+    Raises
+    ------
+    CrackvizError
+        Where a number is out of bounds.
+    """
+
+    epochs: int = 100
+    patience: int = 3
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    decay: float = 0.88
+    augment: Augment = True
+    mixed_precision: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_size"):
+            check_number(name, getattr(self, name), 1, 10**6, whole=True)
+        check_number("learning_rate", self.learning_rate, 1e-8, 10.0)
+        check_number("decay", self.decay, 1e-3, 1.0)
+
+    def augmentation(self, seed: int) -> keras.Layer | None:
+        """Return a fresh layer that varies the training pictures, or None."""
+        if isinstance(self.augment, Mapping):
+            try:
+                return data.augmentation(**dict[str, Any]({"seed": seed, **self.augment}))
+            except TypeError as error:
+                raise CrackvizError(
+                    f"augment holds {', '.join(self.augment)}; expected arguments of data.augmentation ({error})."
+                ) from error
+        if isinstance(self.augment, keras.Layer):  # another training's random state stays out of this one
+            return type(self.augment).from_config(self.augment.get_config())
+        return data.augmentation(seed) if self.augment else None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this recipe from another, ready for JSON."""
+        return vars(self) | {"augment": _identity_of(self.augment)}
+
+
+def _identity_of(augment: Augment) -> Any:
+    if isinstance(augment, Mapping):
+        return json.loads(json.dumps(dict(augment), sort_keys=True, default=str))
+    if isinstance(augment, keras.Layer):
+        plain = json.dumps(_nameless(augment.get_config()), sort_keys=True, default=str)
+        return f"{type(augment).__name__} {hashlib.sha256(plain.encode()).hexdigest()[:16]}"
+    return bool(augment)
+
+
+def _nameless(config: Any) -> Any:
+    """Leave out names and shapes: Keras counts up the names with each layer that it makes."""
+    if isinstance(config, dict):
+        return {key: _nameless(value) for key, value in config.items() if key not in ("name", "build_config")}
+    return [_nameless(value) for value in config] if isinstance(config, list | tuple) else config
