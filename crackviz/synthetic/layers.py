@@ -36,6 +36,11 @@ class Layer:
         """How far the layer reaches beside its centre line, at most [px]."""
         return float(np.hypot(*(self.polygons[:, 0] - self.polygons[:, -1]).T).max())
 
+    @property
+    def reach(self) -> int:
+        """How far its softness carries it beyond its polygons [px]."""
+        return 2 + int(np.ceil(3 * self.softness))
+
     @cached_property
     def boxes(self) -> Points:
         """Left, top, right, bottom of each polygon: (n, 4)."""

@@ -72,8 +72,6 @@ def _basis(spacing: float, first: int, count: int) -> tuple[npt.NDArray[np.intp]
 
 _PAGE = 1024
 """Positions of which the basis is computed, and kept, at once: the windows of one photograph share it."""
-
-
 _FOUR = np.arange(4)
 _ROWS = np.arange(9000)[:, None]
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from crackviz.synthetic.layers import Layer, Points
 from crackviz.synthetic.noise import Float, Window, smooth, step, streaks, white
-from crackviz.synthetic.scene import _OCTAVES, Scene, _reach
+from crackviz.synthetic.scene import OCTAVES, Scene
 
 SUPERSAMPLING = 4
 MARGIN = 8
@@ -89,7 +89,7 @@ def _bare(wall: Scene, window: Window) -> Float:
     """Return the surface alone, without light: RGB float32 (3, H, W), for a plane at a time is quicker."""
     of, light = wall.surface, wall.camera.light
     tone = np.zeros((window.height, window.width), np.float32)
-    for number, (spacing, deviation) in enumerate(zip(_OCTAVES, of.albedo, strict=True)):
+    for number, (spacing, deviation) in enumerate(zip(OCTAVES, of.albedo, strict=True)):
         tone += smooth(window, max(1.0, spacing * of.zoom), of.salt + number) * np.float32(deviation)
     if of.cloud:
         cloud = smooth(window, 70 * of.zoom, of.salt + 20) + np.float32(0.4) * smooth(
@@ -131,7 +131,7 @@ _FULL = [0] + [255] * 255
 
 def _draw(layer: Layer, window: Window) -> tuple[Box, npt.NDArray[np.bool_] | None, Float] | None:
     """Draw a layer's polygons: where in the window, there a crack's pixels (half covered or more), and the opacity."""
-    reach = _reach(layer)
+    reach = layer.reach
     near = window.grown(reach)
     boxes = layer.boxes
     hit = (boxes[:, 0] < near.x + near.width) & (boxes[:, 2] > near.x)

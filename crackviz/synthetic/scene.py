@@ -14,7 +14,9 @@ from crackviz.synthetic.layers import Layer, Points
 from crackviz.synthetic.noise import Window
 
 _ABOVE = {"shadow", "pen_mark", "chalk_mark", "scale_bar", "cable", "debris", "date_stamp"}
-_OCTAVES = (1.0, 2.3, 5.0, 12.0, 30.0, 90.0)
+OCTAVES = (1.0, 2.3, 5.0, 12.0, 30.0, 90.0)
+"""Sizes of the features that the tone of a surface is made of [px]."""
+_OUT = np.array([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Scene:
     @cached_property
     def reaches(self) -> Points:
         """Left, top, right, bottom of what each layer can change: (layers, 4)."""
-        return np.array([layer.box for layer in self.layers]) + np.outer([_reach(one) for one in self.layers], _OUT)
+        return np.array([layer.box for layer in self.layers]) + np.outer([one.reach for one in self.layers], _OUT)
 
     def within(self, window: Window) -> list[Layer]:
         """Return the layers that may reach into the window, in their order."""
@@ -111,7 +113,7 @@ def surface(rng: np.random.Generator) -> Surface:
     warm, green = rng.normal(0.028, 0.034), rng.normal(0.004, 0.008)
     colour = tuple(float(c) for c in grey * np.array([1 + warm, 1 + 0.1 * warm + green, 1 - 1.2 * warm]))
     overall, tilt = _log(rng, 0.006, 0.035), rng.normal(0, 0.18)
-    bands = np.exp(tilt * (np.arange(len(_OCTAVES)) - 2) + rng.normal(0, 0.35, len(_OCTAVES)))
+    bands = np.exp(tilt * (np.arange(len(OCTAVES)) - 2) + rng.normal(0, 0.35, len(OCTAVES)))
     sandy = rng.random() < 0.35
     return Surface(
         colour=colour,  # type: ignore[arg-type]
@@ -235,10 +237,3 @@ def _pores(rng: np.random.Generator, extent: Points, wall: Surface) -> list[Laye
         light = float(min(0.97, max(wall.colour) * rng.uniform(1.15, 1.5)))
         made.append(replace(layer, colour=(light, light, 0.96 * light), relief=-0.3 * layer.relief, ragged=0.4))
     return made
-
-
-_OUT = np.array([-1.0, -1.0, 1.0, 1.0])
-
-
-def _reach(layer: Layer) -> int:
-    return 2 + int(np.ceil(3 * layer.softness))
