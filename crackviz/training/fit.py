@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from tqdm.keras import TqdmCallback
 
 from crackviz import CrackvizError, data, models
 from crackviz.contracts import PREPROCESSING
@@ -21,6 +21,11 @@ from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, CopyBack, EpochSeeds
 from crackviz.training.recipe import Recipe
 from crackviz.training.seen import fingerprint
+
+with warnings.catch_warnings(
+    action="ignore"
+):  # without ipywidgets, which nothing here needs, it complains in notebooks
+    from tqdm.keras import TqdmCallback
 
 
 def train(
