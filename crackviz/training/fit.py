@@ -22,10 +22,8 @@ from crackviz.training.callbacks import Checkpoint, CopyBack, EpochSeeds
 from crackviz.training.recipe import Recipe
 from crackviz.training.seen import fingerprint
 
-with warnings.catch_warnings(
-    action="ignore"
-):  # without ipywidgets, which nothing here needs, it complains in notebooks
-    from tqdm.keras import TqdmCallback
+with warnings.catch_warnings(action="ignore"):
+    from tqdm.keras import TqdmCallback  # in notebooks it complains of missing ipywidgets, which nothing here needs
 
 
 def train(
