@@ -81,6 +81,8 @@ def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics:
     hashes = Hashes()
     common = Path(out).expanduser().resolve() if str(out) else Path(os.path.commonpath([f.parent for f in folders]))
     if (common / "config.json").exists():
-        raise CrackvizError(f"The comparison would overwrite the report of {common}: choose another one.", "out")
+        raise CrackvizError(
+            f"The comparison would overwrite the report of the run {common}: choose another one.", "out"
+        )
     make_folder(common)
     return summarise([look(folder, hashes) for folder in folders], common, metrics=metrics, strict=True)
