@@ -129,7 +129,7 @@ def run_sweep(
     """
     from crackviz import data as datasets
 
-    grid = _read(grid)
+    described = _read(grid)
     remote = workers.is_address(str(out))
     out = str(out) if remote else str(Path(out).expanduser().resolve())
     if jobs < 1:
@@ -139,7 +139,7 @@ def run_sweep(
     with ExitStack() as stack:
         folder = _mirror(out, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         hashes = Hashes()
-        runs = _plan(grid, out, folder, options.again, hashes)
+        runs = _plan(described, out, folder, options.again, hashes)
         todo = {name: run for name, run in runs.items() if run.reasons}
         _check_room(folder, sum(len(run.reasons) for run in todo.values()))
         notebooks = [values for run in todo.values() for values in run.notebooks.values()]
@@ -154,7 +154,7 @@ def run_sweep(
         stack.callback(pool.close)
         if pool.client:
             workers.check_sees(pool, "" if remote else out, [value for known in notebooks for value in known.values()])
-        record = _begin(folder, grid, runs, options.threads, tell)
+        record = _begin(folder, described, runs, options.threads, tell)
         order = Order(
             "", {}, options, {}, hashes.manifests, uuid.uuid4().hex[:12], record["command"], _WAIT, pool.slots
         )
@@ -192,9 +192,7 @@ def _mirror(out: str, place: Path) -> Path:
     return place if workers.is_address(out) else Path(out).expanduser().resolve()
 
 
-def _plan(
-    grid: str | Path | Grid, out: str, folder: Path, again: Collection[str], hashes: Hashes
-) -> dict[str, _Planned]:
+def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Hashes) -> dict[str, _Planned]:
     """Check every point of the grid, and say what is to be run of it."""
     if folder.exists() and not folder.is_dir():
         raise CrackvizError(f"Cannot use {folder} as the folder of the sweep: it is a file. Choose another one.", "out")
