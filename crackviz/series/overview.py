@@ -66,14 +66,10 @@ def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics:
     runs : sequence of str or Path
         Run folders, or one folder of a sweep.
     out : str or Path, default ""
-        Folder for ``results.csv`` and ``index.html``; "" is the sweep's folder, or the one that all runs lie in.
+        Folder for ``results.csv`` and ``index.html``, whose path is returned; "" is the sweep's folder, or the one that
+        all runs lie in.
     metrics : sequence of str
         Patterns of results to be compared, such as ``"03_evaluation.*"``; none leaves the choice to crackviz.
-
-    Returns
-    -------
-    Path
-        ``index.html``.
 
     Raises
     ------

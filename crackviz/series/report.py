@@ -32,12 +32,7 @@ def report(run: str | Path) -> Path:
     Parameters
     ----------
     run : str or Path
-        A run folder, of :func:`run_series` or of notebooks run by hand.
-
-    Returns
-    -------
-    Path
-        ``index.html`` in the run folder.
+        A run folder, of :func:`run_series` or of notebooks run by hand; its ``index.html`` is returned.
 
     Raises
     ------
@@ -146,9 +141,10 @@ def describe_run(folder: str | Path) -> str:
         memory = f"{record['memory_MiB']:,} MiB" if record.get("memory_MiB") else ""
         took = duration(record["seconds"]) if "seconds" in record else ""
         lines.append(f"  {stem:{width}}  {record['status']:11}  {took:>8}  {memory:>10}  {claims}".rstrip())
-        notes = [f"stale: {why[stem]}"] if stem in why else []
-        notes += [record["error"]["message"][:300]] if record["status"] == "failed" and "error" in record else []
-        lines += [f"  {'':{width}}  {note}" for note in notes]
+        if stem in why:
+            lines.append(f"  {'':{width}}  stale: {why[stem]}")
+        if record["status"] == "failed":
+            lines.append(f"  {'':{width}}  {record['error']['message'][:300]}")
     broken = [f"  {c['id']} {c['statement']}" for claims in made.values() for c in claims if not c["holds"]]
     lines += ["", "Claims that do not hold here:", *broken] if broken else []
     manifest = config["manifests"].get(config["data"] or "", {})

@@ -50,13 +50,7 @@ class NotebookFailed(CrackvizError):
 
 @dataclass(frozen=True)
 class Options:
-    """How notebooks are run, whichever they are.
-
-    Raises
-    ------
-    CrackvizError
-        If a number is negative, infinite or NaN.
-    """
+    """How notebooks are run, whichever they are; negative, infinite or undefined numbers are refused."""
 
     timeout: float = 4 * 3600
     """Seconds that one notebook may take; 0 for no limit."""
@@ -106,17 +100,9 @@ def plan_run(
     parameters: Mapping[str, Any] | None = None,
     options: Options = Options(),
 ) -> dict[str, str]:
-    """Return what :func:`run_series` would run, with the reasons; nothing is made or run.
+    """Return, by name, why :func:`run_series` would run each chosen notebook, "" if its outcome still holds.
 
-    Returns
-    -------
-    dict
-        Each chosen notebook's name, with the reason why it would be run, "" if its outcome still holds.
-
-    Raises
-    ------
-    CrackvizError
-        As :func:`run_series` does before anything runs.
+    Nothing is made or run; what it would refuse before anything runs is refused here.
     """
     chosen = checked(notebooks, data, parameters)
     config = read_config(run_folder(out, chosen))
@@ -179,16 +165,14 @@ def execute_run(order: Order, run: Path, copies: Path | None = None, tell: Tell 
     read_config(run)  # another layout is refused before the folder is touched
     open_run(run)
     with locked(run, wait=order.wait):
-        for folder in {values["data"] for values in order.notebooks.values() if "data" in values}:
+        for folder in {known["data"] for known in order.notebooks.values() if "data" in known}:
             datasets.locate(folder)  # synthetic concrete is made now, where its progress shows
         config = read_config(run)
         records: dict[str, dict[str, Any]] = config.get("notebooks", {})
         hashes = Hashes(config.get("manifests", {}) | dict(order.manifests))
         origins = {Path(name).stem: name for name in order.notebooks}
-        values = {
-            stem: order.notebooks[name] | ({"run": str(run)} if "run" in order.notebooks[name] else {})
-            for stem, name in origins.items()
-        }
+        given = {stem: order.notebooks[name] for stem, name in origins.items()}
+        values = {stem: known | ({"run": str(run)} if "run" in known else {}) for stem, known in given.items()}
         reasons = plan(values, records, hashes, order.options.again)
         _tell_plan(tell, values, reasons)
         if not reasons:
@@ -197,10 +181,9 @@ def execute_run(order: Order, run: Path, copies: Path | None = None, tell: Tell 
         chosen: dict[Path, dict[str, Any]] = {}
         for stem in reasons:
             path = copies / Path(origins[stem]).name if copies else Path(origins[stem])
-            chosen[path] = values[stem]
-            sources = hashes.sources(path, values[stem])
-            known = {"path": origins[stem], "parameters": values[stem], "sources": sources}
-            records[stem] = {"status": "not run", **known}
+            chosen[path] = known = values[stem]
+            sources = hashes.sources(path, known)
+            records[stem] = {"status": "not run", "path": origins[stem], "parameters": known, "sources": sources}
         used = {str(record["parameters"]["data"]) for record in records.values() if "data" in record["parameters"]}
         config = provenance(order.options.threads, order.command) | {
             "manifests": {name: hashes.manifests[name] for name in sorted(used) if name in hashes.manifests},

@@ -11,27 +11,17 @@ import uuid
 from collections.abc import Collection, Iterable
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError
 from crackviz.files import read_json, write_json
-from crackviz.series import workers
+from crackviz.series import records, workers
 from crackviz.series.grid import Grid, read_grid
 from crackviz.series.hashes import Hashes
 from crackviz.series.overview import make_folder, summarise_sweep
-from crackviz.series.records import (
-    Run,
-    duration,
-    locked,
-    look,
-    outcome,
-    plan,
-    provenance,
-    read_config,
-    stale,
-)
+from crackviz.series.records import Run, look, read_config
 from crackviz.series.run import Options, Order, Tell, checked, run_folder, say
 
 _DEFAULTS = Options(again=())  # whatever has run to an end is left alone
@@ -67,18 +57,10 @@ class _Planned:
 def plan_sweep(
     grid: str | Path | Grid, *, out: str | Path = "runs/sweep", again: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Return what :func:`run_sweep` would do with each run; nothing is made.
+    """Return what :func:`run_sweep` would do with each run; nothing is made, and what it would refuse is refused here.
 
-    Returns
-    -------
-    dict
-        By run: ``notebooks``, a mapping of those that would be run to the reason; ``status``, how it lies there; and
-        ``stale``, what has changed since it was made, "" for nothing.
-
-    Raises
-    ------
-    CrackvizError
-        As :func:`run_sweep` does before anything runs.
+    By run, ``notebooks`` maps those that would be run to the reason; ``status`` is how it lies there, and ``stale``
+    what has changed since it was made, "" for nothing.
     """
     with tempfile.TemporaryDirectory() as place:
         runs = _plan(_read(grid), str(out), _mirror(str(out), Path(place)), again, Hashes())
@@ -149,27 +131,26 @@ def run_sweep(
             workers.check(out)
         else:
             make_folder(folder)
-            stack.enter_context(locked(folder))
+            stack.enter_context(records.locked(folder))
         pool = workers.cluster(scheduler) if scheduler and todo else workers.local(jobs)
         stack.callback(pool.close)
         if pool.client:
             workers.check_sees(pool, "" if remote else out, [value for known in notebooks for value in known.values()])
         record = _begin(folder, described, runs, options.threads, tell)
-        order = Order(
-            "", {}, options, {}, hashes.manifests, uuid.uuid4().hex[:12], record["command"], _WAIT, pool.slots
-        )
+        common: dict[str, Any] = {
+            "options": options,
+            "manifests": hashes.manifests,
+            "ticket": uuid.uuid4().hex[:12],
+            "command": record["command"],
+            "wait": _WAIT,
+            "slots": pool.slots,
+        }
         orders = {
-            name: replace(
-                order,
-                run=f"{out}/{name}",
-                notebooks=run.notebooks,
-                texts={path: workers.text_of(Path(path)) for path in run.notebooks} if pool.ships else {},
-            )
+            name: Order(f"{out}/{name}", run.notebooks, texts=pool.texts(run.notebooks), **common)
             for name, run in todo.items()
         }
         stopped = _follow(orders, pool, folder, record["problems"], tell)
         try:
-            write_json(folder / "sweep.json", record)
             index = _finish(folder, out, record)
         except CrackvizError as error:  # a disk that is full by now: what was begun has failed, and was no wrong use
             raise SweepFailed(str(error), "") from error
@@ -215,9 +196,9 @@ def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Ha
         config = read_config(run)
         for data_name, manifest in config.get("manifests", {}).items():
             hashes.manifests.setdefault(data_name, manifest)
-        reasons = plan(values, config.get("notebooks", {}), hashes, again)
+        reasons = records.plan(values, config.get("notebooks", {}), hashes, again)
         there = look(run)
-        why = "" if reasons else next(iter(stale(there.records, hashes, values).values()), "")
+        why = next(iter(records.stale(there.records, hashes, values).values()), "")
         found[name] = _Planned(point, {str(path): known for path, known in chosen.items()}, reasons, there, why)
         for known in values.values() if reasons else ():  # manifests of all data, for the runs that are begun
             if "data" in known:
@@ -240,7 +221,7 @@ def _begin(folder: Path, grid: Grid, runs: dict[str, _Planned], threads: int, te
     """Say what is left alone, and write ``sweep.json``; of problems those are kept that runs had which are left."""
     left = {name: run for name, run in runs.items() if not run.reasons}
     known = read_json(folder / "sweep.json").get("problems", {})
-    record = provenance(threads) | {
+    record = records.provenance(threads) | {
         "grid": asdict(grid),
         "runs": {name: run.point for name, run in runs.items()},
         "problems": {name: why for name, why in known.items() if name in left},
@@ -282,9 +263,9 @@ def _follow(
                     workers.fetch(orders[name].run, folder / name, _SMALL)
             run = look(folder / name)
             left = (time.monotonic() - began) * (len(orders) - number) / number
-            about = f"; about {duration(left)} left" if number < len(orders) else ""
+            about = f"; about {records.duration(left)} left" if number < len(orders) else ""
             with bar.external_write_mode():
-                tell(f"[{number}/{len(orders)}] {name} … {outcome(status, run.seconds, run.claims)}{about}")
+                tell(f"[{number}/{len(orders)}] {name} … {records.outcome(status, run.seconds, run.claims)}{about}")
             bar.update()
             if orders[name].options.fail_fast and status not in ("done", "interrupted"):
                 _stop(pool, futures, ticket)
@@ -324,7 +305,8 @@ def _result(future: Future[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _finish(folder: Path, out: str, record: dict[str, Any]) -> str:
-    """Write the table and the page, and carry them to where they belong."""
+    """Write the record, the table and the page, and carry them to where they belong."""
+    write_json(folder / "sweep.json", record)
     index = summarise_sweep(folder, record, record["grid"]["metrics"])
     if not workers.is_address(out):
         return str(index)

@@ -28,15 +28,6 @@ MARK = "config.json"
 _WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"}
 
 
-def text_of(notebook: Path) -> str:
-    """Return a notebook's text without outputs, as it is sent to workers elsewhere."""
-    content = json.loads(notebook.read_text(encoding="utf-8"))
-    for cell in content["cells"]:
-        if cell["cell_type"] == "code":
-            cell |= {"outputs": [], "execution_count": None}
-    return json.dumps(content)
-
-
 def work(order: Order) -> tuple[str, str]:
     """Execute one run; return "done", "failed", "refused" or "interrupted", and why."""
     from crackviz.series.kernel import is_stopped, stop
@@ -104,10 +95,16 @@ class Pool:
     cluster: Any = None
     """A cluster that was started for it."""
 
-    @property
-    def ships(self) -> bool:
-        """Whether notebooks are sent as text, since they may not be where workers run."""
-        return self.client is not None and self.cluster is None
+    def texts(self, notebooks: Iterable[str]) -> dict[str, str]:
+        """Return the notebooks without outputs, by their paths, where they may not be where workers run."""
+        found: dict[str, str] = {}
+        for name in notebooks if self.client is not None and self.cluster is None else ():
+            content = json.loads(Path(name).read_text(encoding="utf-8"))
+            for cell in content["cells"]:
+                if cell["cell_type"] == "code":
+                    cell |= {"outputs": [], "execution_count": None}
+            found[name] = json.dumps(content)
+        return found
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """Call a function in every process that executes runs; return what it returned, by the address of each."""
