@@ -180,20 +180,13 @@ def list_(folder: str) -> None:
         hashes = Hashes()
         rows = [("run", "outcome", "notebooks", "claims", "time", "begun", "")]
         for found in series.find_runs(top):
-            at_glance = series.look(found, hashes)
-            done = sum(record["status"] == "done" for record in at_glance.records.values())
-            held, made = at_glance.claims
-            rows.append(
-                (
-                    str(found),
-                    at_glance.status,
-                    f"{done}/{len(at_glance.records)}" if at_glance.records else "",
-                    f"{held}/{made}" if made else "",
-                    duration(at_glance.seconds) if at_glance.records else "",
-                    str(at_glance.config.get("started", ""))[:16].replace("T", " "),
-                    f"stale: {at_glance.stale}" if at_glance.stale else "",
-                )
-            )
+            run = series.look(found, hashes)
+            done = sum(record["status"] == "done" for record in run.records.values())
+            notebooks, took = (f"{done}/{len(run.records)}", duration(run.seconds)) if run.records else ("", "")
+            claims = "{}/{}".format(*run.claims) if run.claims[1] else ""
+            begun = str(run.config.get("started", ""))[:16].replace("T", " ")
+            stale = f"stale: {run.stale}" if run.stale else ""
+            rows.append((str(found), run.status, notebooks, claims, took, begun, stale))
         if len(rows) == 1:
             _tell(f"No runs in {folder}.")
             return

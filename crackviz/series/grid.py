@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,10 @@ class Grid:
                 raise CrackvizError(f"{where}{name} must be a list, such as [{values}]; found {values!r}.")
             if not values:
                 raise CrackvizError(f"{where}{name} is an empty list, so there would be no run. Give it a value.")
-            seen: set[str] = set()
-            for value in map(repr, values):
-                if value in seen:
-                    raise CrackvizError(
-                        f"{where}{name} holds {value} twice, which would be the same run: keep one of them."
-                    )
-                seen.add(value)
+            if twice := [text for text, times in Counter(map(repr, values)).items() if times > 1]:
+                raise CrackvizError(
+                    f"{where}{name} holds {twice[0]} twice, which would be the same run: keep one of them."
+                )
         if (runs := math.prod(map(len, self.axes.values()))) > MOST:
             counts = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
             raise CrackvizError(f"{where}the grid has {runs:,} runs ({counts}); expected {MOST:,} at most.")
@@ -78,8 +76,7 @@ def read_grid(path: str | Path) -> Grid:
     Raises
     ------
     CrackvizError
-        If the file cannot be read, is no TOML, names a key twice, holds one that means nothing, or an axis that
-        is no list, is empty, or holds a value twice, or it stands for too many runs.
+        If the file cannot be read, or is no such grid.
     """
     if Path(path).suffix in (".yaml", ".yml"):
         raise CrackvizError(f"{path} is YAML; grids are TOML. Expected a file such as\n{EXAMPLE}")

@@ -25,11 +25,8 @@ _NO_RESULT = "cli"  # a module that changes no result of a run
 class Hashes:
     """Hashes as they are now; each is taken once in the life of an object.
 
-    Parameters
-    ----------
-    manifests : mapping, optional
-        Manifests taken earlier, by the name of the data. Where sizes and times of all files are still those of the
-        manifest, its hash is believed, and no file is read.
+    Of ``manifests`` taken earlier, by the name of the data, the hash is believed where sizes and times of all files are
+    still the same: no file is read then.
     """
 
     def __init__(self, manifests: Mapping[str, dict[str, Any]] | None = None) -> None:

@@ -68,15 +68,7 @@ class Execution:
     """``cells_seconds``, the sum of the cells' own times; ``memory_MiB``, the kernel's greatest resident set."""
 
     def execute(self) -> None:
-        """Execute it.
-
-        Raises
-        ------
-        Stopped
-            If its ticket was stopped.
-        BaseException
-            Whatever else ended the notebook; see :func:`describe`.
-        """
+        """Execute it; raise Stopped if its ticket was stopped, or whatever else ended it; see :func:`describe`."""
         final = self.run / "notebooks" / self.path.name
         part = final.with_name(f"{self.path.stem}.part-{os.getpid()}.ipynb")
         source, target = (str(p).replace("{", "{{").replace("}", "}}") for p in (self.path, part))  # it formats them

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import ROOT, CrackvizError
+from crackviz.contracts import closest
 
 # TensorFlow's C++ start-up lines go to file descriptor 2, past Python: ipykernel would show them in the notebook.
 KERNEL_ARGUMENTS = ("--IPKernelApp.capture_fd_output=False",)
@@ -70,8 +71,6 @@ def find_notebooks(chosen: Iterable[str | Path] = ()) -> list[Path]:
         if name.isdigit():
             path = next((p for p in series if int(p.stem[:2]) == int(name)), None)
         if path is None or not path.is_file():
-            from crackviz.contracts import closest
-
             known = ", ".join(by_name) or "none, since no notebooks/ folder is near"
             hint = closest(Path(name).stem, by_name, 0.4)
             raise CrackvizError(f"There is no notebook {name!r}.{hint} Those of the series: {known}.")
@@ -157,24 +156,20 @@ def typed(name: str, value: Any, default: Any) -> Any:
         ) from None
 
 
-def assign(notebooks: Iterable[Path], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def assign(notebooks: Iterable[Path], given: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
     """Return for each notebook its defaults with the given values in their place; every name must be known."""
     for name in given.keys() & RESERVED.keys():
         what = RESERVED[name]
         raise CrackvizError(f"Give {name} by {what}, not as a parameter: the notebooks must agree on it.", what)
-    defaults = {path.stem: parameters_of(path) for path in notebooks}
+    defaults = {path: parameters_of(path) for path in notebooks}
     known = {name: None for values in defaults.values() for name in values if name not in RESERVED}
     for name in given:
         if name not in known:
-            from crackviz.contracts import closest
-
-            raise CrackvizError(
-                f"No chosen notebook has a parameter {name!r}.{closest(name, known)} Known: "
-                f"{', '.join(known) or 'none'}."
-            )
+            hint, names = closest(name, known), ", ".join(known) or "none"
+            raise CrackvizError(f"No chosen notebook has a parameter {name!r}.{hint} Known: {names}.")
     return {
-        stem: values | {name: _located(typed(name, given[name], values[name])) for name in given if name in values}
-        for stem, values in defaults.items()
+        path: values | {name: _located(typed(name, given[name], values[name])) for name in given if name in values}
+        for path, values in defaults.items()
     }
 
 

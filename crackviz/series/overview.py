@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError
 from crackviz.files import read_json
 from crackviz.series.hashes import Hashes
 from crackviz.series.records import Run, existing_config, look
+from crackviz.series.report import in_base64, render
+from crackviz.series.table import REPLICATE, compared, interval, means, points_of, table_of, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DPI = 80  # of the plots
+_PLOTTED = 60  # points of a grid beyond which nothing could be read off a plot
+_HUES = 8  # colours that are still told apart
+_ROWS = 1000  # runs listed on the page; results.csv has them all
 
 
 def summarise_sweep(folder: Path, record: dict[str, Any], metrics: Sequence[str], strict: bool = False) -> Path:
     """Write the page of a sweep from its ``sweep.json``; `strict` refuses a metric that matches nothing."""
-    from crackviz.series.report import summarise
-
     hashes = Hashes()
     runs = []
     for name in record["runs"]:
@@ -37,8 +46,8 @@ def summarise_sweep(folder: Path, record: dict[str, Any], metrics: Sequence[str]
         "Software": f"crackviz {record['crackviz']}" + (f" ({record['revision']})" if record["revision"] else ""),
         "Machine": f"{record['hardware']['system']}, {record['hardware']['cores']} cores",
     }
-    given = {"metrics": metrics, "facts": facts, "problems": record["problems"], "strict": strict}
-    return summarise(runs, folder, points=list(record["runs"].values()), **given)
+    points, problems = list(record["runs"].values()), record["problems"]
+    return _summarise(runs, folder, metrics, points=points, strict=strict, facts=facts, problems=problems)
 
 
 def make_folder(folder: Path) -> None:
@@ -57,14 +66,10 @@ def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics:
     runs : sequence of str or Path
         Run folders, or one folder of a sweep.
     out : str or Path, default ""
-        Folder for ``results.csv`` and ``index.html``; "" is the sweep's folder, or the one that all runs lie in.
+        Folder for ``results.csv`` and ``index.html``, whose path is returned; "" is the sweep's folder, or the one that
+        all runs lie in.
     metrics : sequence of str
         Patterns of results to be compared, such as ``"03_evaluation.*"``; none leaves the choice to crackviz.
-
-    Returns
-    -------
-    Path
-        ``index.html``.
 
     Raises
     ------
@@ -74,13 +79,93 @@ def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics:
     folders = [Path(run).expanduser().resolve() for run in runs]
     if len(folders) == 1 and (record := read_json(folders[0] / "sweep.json")):
         return summarise_sweep(folders[0], record, metrics or record["grid"]["metrics"], strict=True)
-    from crackviz.series.report import summarise
-
     for folder in folders:
         existing_config(folder)
     hashes = Hashes()
     common = Path(out).expanduser().resolve() if str(out) else Path(os.path.commonpath([f.parent for f in folders]))
     if (common / "config.json").exists():
-        raise CrackvizError(f"The comparison would overwrite the report of {common}: choose another one.", "out")
+        raise CrackvizError(
+            f"The comparison would overwrite the report of the run {common}: choose another one.", "out"
+        )
     make_folder(common)
-    return summarise([look(folder, hashes) for folder in folders], common, metrics=metrics, strict=True)
+    return _summarise([look(folder, hashes) for folder in folders], common, metrics)
+
+
+def _summarise(
+    runs: Sequence[Run],
+    folder: Path,
+    metrics: Sequence[str],
+    *,
+    points: Sequence[Mapping[str, Any]] | None = None,
+    strict: bool = True,
+    **shown: Mapping[str, Any],
+) -> Path:
+    """Write table and page about runs; `points` tell them apart, by default the parameters in which they differ.
+
+    A pattern that matches nothing is refused if `strict`; else the page says so, since it must not be lost for that.
+    """
+    points = points_of(runs) if points is None else points
+    axes = list(dict.fromkeys(axis for point in points for axis in point))
+    common = Path(os.path.commonpath([run.folder.parent for run in runs]))
+    table = table_of(runs, points, [run.folder.relative_to(common).as_posix() for run in runs])
+    write_table(table, folder)
+    problem, chosen = "", []
+    try:
+        chosen = compared(table, axes, metrics)
+    except CrackvizError as error:
+        if strict:
+            raise
+        problem = str(error)
+    readable = _shortened(table, axes)
+    fixed = [axis for axis in axes if axis != REPLICATE]
+    given = {
+        "title": f"crackviz: {folder.name}",
+        "name": folder.name,
+        "problem": problem,
+        "picture": _picture(readable, chosen, fixed) if chosen else "",
+        "axes": axes,
+        "fixed": fixed,
+        "metrics": chosen,
+        "averages": means(readable, axes, chosen).to_dict("records") if chosen else [],
+        "repeated": REPLICATE in axes,
+        "rows": table.head(_ROWS).to_dict("records"),
+        "left_out": max(len(table) - _ROWS, 0),
+        "links": [Path(os.path.relpath(run.folder / "index.html", folder)).as_posix() for run in runs[:_ROWS]],
+        "counts": table["status"].value_counts().to_dict(),
+        "stale": int((table["stale"] != "").sum()),
+    }
+    render("summary.html", folder / "index.html", **{"facts": {}, "problems": {}} | given | shown)
+    return folder / "index.html"
+
+
+def _shortened(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """Return the table with paths along its axes cut down to their last part, where that still tells them apart."""
+    short = {}
+    for axis in axes:
+        values = table[axis].map(
+            lambda value: Path(value).name if isinstance(value, str) and os.sep in value else value
+        )
+        if values.nunique() == table[axis].nunique():
+            short[axis] = values
+    return table.assign(**short)
+
+
+def _picture(table: pd.DataFrame, metrics: Sequence[str], fixed: list[str]) -> str:
+    """Return the plots as a PNG in base64; "" where there is nothing to be read off them."""
+    import matplotlib.pyplot as plt
+
+    from crackviz import plots
+
+    ended = table[table[list(metrics)].notna().any(axis=1)]
+    if ended.empty or len(ended[fixed].drop_duplicates()) > _PLOTTED:
+        return ""
+    joined = {", ".join(axes): ended[axes].astype(str).agg(", ".join, axis=1) for axes in (fixed[1:], fixed) if axes}
+    ended = ended.assign(**joined)
+    x, hue = ", ".join(fixed[:1]), ", ".join(fixed[1:])
+    if hue and ended[hue].nunique() > _HUES:
+        x, hue = ", ".join(fixed), ""
+    display = plots.RunsDisplay.from_table(ended, metrics, x=x, hue=hue, interval=interval)
+    file = io.BytesIO()
+    display.figure_.savefig(file, format="png", dpi=_DPI, bbox_inches="tight")
+    plt.close(display.figure_)
+    return in_base64(file.getvalue())

@@ -31,21 +31,8 @@ _BY_HAND = ("claims.json", "results.json")
 _WORST = ("running", "interrupted", "failed", "not run", "done")
 
 
-# --- what has changed, and what is to be done ---------------------------------------------------------------------
-
-
 def changes(record: Mapping[str, Any], hashes: Hashes, values: Mapping[str, Any] | None = None) -> list[str]:
-    """Say what has changed since a notebook was run, nothing where its outcome still holds.
-
-    Parameters
-    ----------
-    record : mapping
-        Of the notebook, as ``config.json`` keeps it.
-    hashes : Hashes
-        As they are now.
-    values : mapping, optional
-        The parameters that are wanted; by default those of the record.
-    """
+    """Say what has changed since a notebook was run; ``values`` are wanted, by default those of its record."""
     then, recorded = record["sources"], record["parameters"]
     wanted = dict(recorded if values is None else values)
     path = Path(record["path"])
@@ -91,52 +78,32 @@ def plan(
     hashes: Hashes,
     again: Collection[str] = (),
 ) -> dict[str, str]:
-    """Return which notebooks are to be run, in order, each with the reason.
+    """Return which of the wanted notebooks are to be run, in order, each with the reason.
 
-    Parameters
-    ----------
-    wanted : mapping
-        Notebooks with their parameters.
-    records : mapping
-        Of the notebooks that have been run.
-    hashes : Hashes
-        As they are now.
-    again : collection of str
-        What else is run again besides what never reached its end: "failed", "stale", "done".
-
-    Notes
-    -----
-    A notebook may use what an earlier one left, so all that follow the first one are run again, too.
+    These are what never reached its end, what ``again`` names ("failed", "stale", "done"), and all that follow the
+    first one, since a notebook may use what an earlier one left.
     """
     reasons: dict[str, str] = {}
     for stem, values in wanted.items():
-        record = records.get(stem)
-        status = record["status"] if record else "new"
-        if reasons:
-            reasons[stem] = f"comes after {next(iter(reasons))}" if record else "new"
-        elif record is None or status not in ("done", "failed"):
-            reasons[stem] = "new" if status in ("new", "not run") else "broken off before"
-        elif status == "failed":
-            if "failed" in again:
-                reasons[stem] = "failed before"
-        elif "done" in again:
-            reasons[stem] = "asked for"
-        elif "stale" in again and (why := changes(record, hashes, values)):
-            reasons[stem] = ", ".join(why)
+        record = records.get(stem, {"status": "not run"})
+        status, why = record["status"], ""
+        if reasons and stem in records:
+            why = f"comes after {next(iter(reasons))}"
+        elif reasons or status == "not run":
+            why = "new"
+        elif status not in ("done", "failed"):
+            why = "broken off before"
+        elif status in again:
+            why = "asked for" if status == "done" else "failed before"
+        elif status == "done" and "stale" in again:
+            why = ", ".join(changes(record, hashes, values))
+        if why:
+            reasons[stem] = why
     return reasons
 
 
-# --- reading, and looking for runs --------------------------------------------------------------------------------
-
-
 def read_config(run: Path, name: str = "config.json") -> dict[str, Any]:
-    """Return ``config.json`` of a run, or ``sweep.json`` of a sweep, {} if there is none.
-
-    Raises
-    ------
-    CrackvizError
-        If it isn't crackviz's, or another version of crackviz has laid the folder out in another way.
-    """
+    """Return ``config.json`` of a run, or ``sweep.json`` of a sweep, {} if there is none; refuse another layout."""
     config = read_json(run / name)
     if config and not config.keys() & {"layout", "crackviz"}:
         raise CrackvizError(f"{run / name} isn't of crackviz. Choose another folder, or remove the file.", "out")
@@ -243,18 +210,9 @@ def outcome(status: str, seconds: float, claims: tuple[int, int]) -> str:
     return text + (f", {claims[0]} of {claims[1]} claims hold" if claims[1] else "")
 
 
-# --- writing ------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold an existing folder alone; the lock ends with the process that holds it, however that ends.
-
-    Raises
-    ------
-    CrackvizError
-        If another process holds it still after `wait` seconds, or the folder can't be written to.
-    """
+    """Hold an existing folder alone, refused after `wait` seconds; the lock ends with its process, however it ends."""
     import filelock
 
     lock = filelock.FileLock(folder / ".lock", timeout=wait)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,7 @@ class NotebookFailed(CrackvizError):
 
 @dataclass(frozen=True)
 class Options:
-    """How notebooks are run, whichever they are.
-
-    Raises
-    ------
-    CrackvizError
-        If a number is negative, infinite or NaN.
-    """
+    """How notebooks are run, whichever they are; negative, infinite or undefined numbers are refused."""
 
     timeout: float = 4 * 3600
     """Seconds that one notebook may take; 0 for no limit."""
@@ -76,19 +70,26 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a run of a sweep is told, besides its notebooks: a run that a person calls has the defaults."""
+class Order:
+    """One run that is to be executed, here or by a worker of a sweep."""
 
+    run: str
+    """Its folder, or an address."""
+    notebooks: Mapping[str, dict[str, Any]]
+    """All parameters of each, by its path."""
+    options: Options = Options()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Those of the notebooks, by their paths, for workers that don't see these."""
+    manifests: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Those of the data, where they are known already."""
     ticket: str = ""
     """By which it is stopped; see :func:`crackviz.series.kernel.stop`."""
-    wait: float = 0.0
-    """Seconds to wait for another process that runs into the same folder."""
-    manifests: Mapping[str, dict[str, Any]] | None = None
-    """Those of the data, where they are known already."""
-    origins: Mapping[str, str] | None = None
-    """Where a notebook comes from of which a copy is executed."""
     command: str = ""
     """What a person has called, where that isn't this process."""
+    wait: float = 0.0
+    """Seconds to wait for another process that runs into the same folder."""
+    slots: Mapping[str, int] = field(default_factory=dict)
+    """How many runs go on at once, by host; "" is this one."""
 
 
 def plan_run(
@@ -99,20 +100,13 @@ def plan_run(
     parameters: Mapping[str, Any] | None = None,
     options: Options = Options(),
 ) -> dict[str, str]:
-    """Return what :func:`run_series` would run, with the reasons; nothing is made or run.
+    """Return, by name, why :func:`run_series` would run each chosen notebook, "" if its outcome still holds.
 
-    Returns
-    -------
-    dict
-        Each chosen notebook's name, with the reason why it would be run, "" if its outcome still holds.
-
-    Raises
-    ------
-    CrackvizError
-        As :func:`run_series` does before anything runs.
+    Nothing is made or run; what it would refuse before anything runs is refused here.
     """
-    paths, values = checked(notebooks, data, parameters)
-    config = read_config(run_folder(out, paths))
+    chosen = checked(notebooks, data, parameters)
+    config = read_config(run_folder(out, chosen))
+    values = {path.stem: known for path, known in chosen.items()}
     reasons = plan(values, config.get("notebooks", {}), Hashes(config.get("manifests")), options.again)
     return {stem: reasons.get(stem, "") for stem in values}
 
@@ -159,58 +153,52 @@ def run_series(
         If a notebook, a parameter, the data or the run folder is not as it must be, or another process is running into
         the folder; nothing has been run then.
     """
-    paths, values = checked(notebooks, data, parameters)
-    run = run_folder(out, paths)
-    return execute_run({path: values[path.stem] for path in paths}, run, options, tell=tell)
+    chosen = checked(notebooks, data, parameters)
+    run = run_folder(out, chosen)
+    return execute_run(Order(str(run), {str(path): values for path, values in chosen.items()}, options), run, tell=tell)
 
 
-def execute_run(
-    wanted: Mapping[Path, dict[str, Any]],
-    run: Path,
-    options: Options,
-    setting: Setting = Setting(),
-    tell: Tell = say,
-) -> Path:
-    """Execute notebooks with all their parameters as given; see :func:`run_series`."""
+def execute_run(order: Order, run: Path, copies: Path | None = None, tell: Tell = say) -> Path:
+    """Execute an order into a folder; ``copies`` is the folder of the notebooks' texts, where the order has some."""
     from crackviz import data as datasets
 
     read_config(run)  # another layout is refused before the folder is touched
     open_run(run)
-    with locked(run, wait=setting.wait):
-        for folder in {values["data"] for values in wanted.values() if "data" in values}:
+    with locked(run, wait=order.wait):
+        for folder in {known["data"] for known in order.notebooks.values() if "data" in known}:
             datasets.locate(folder)  # synthetic concrete is made now, where its progress shows
         config = read_config(run)
-        hashes = Hashes(config.get("manifests", {}) | dict(setting.manifests or {}))
-        values = {path.stem: known | ({"run": str(run)} if "run" in known else {}) for path, known in wanted.items()}
         records: dict[str, dict[str, Any]] = config.get("notebooks", {})
-        reasons = plan(values, records, hashes, options.again)
+        hashes = Hashes(config.get("manifests", {}) | dict(order.manifests))
+        origins = {Path(name).stem: name for name in order.notebooks}
+        given = {stem: order.notebooks[name] for stem, name in origins.items()}
+        values = {stem: known | ({"run": str(run)} if "run" in known else {}) for stem, known in given.items()}
+        reasons = plan(values, records, hashes, order.options.again)
         _tell_plan(tell, values, reasons)
         if not reasons:
             return run / "index.html" if (run / "index.html").exists() else report(run)
-        chosen = {path: values[path.stem] for path in wanted if path.stem in reasons}
         _clear(run, set(reasons))
-        for path, known in chosen.items():
-            records[path.stem] = {
-                "status": "not run",
-                "path": (setting.origins or {}).get(path.stem, str(path)),
-                "parameters": known,
-                "sources": hashes.sources(path, known),
-            }
+        chosen: dict[Path, dict[str, Any]] = {}
+        for stem in reasons:
+            path = copies / Path(origins[stem]).name if copies else Path(origins[stem])
+            chosen[path] = known = values[stem]
+            sources = hashes.sources(path, known)
+            records[stem] = {"status": "not run", "path": origins[stem], "parameters": known, "sources": sources}
         used = {str(record["parameters"]["data"]) for record in records.values() if "data" in record["parameters"]}
-        config = provenance(options.threads, setting.command) | {
+        config = provenance(order.options.threads, order.command) | {
             "manifests": {name: hashes.manifests[name] for name in sorted(used) if name in hashes.manifests},
             "notebooks": dict(sorted(records.items())),
             **_in_common(records),
         }
         try:
-            stopped = _execute_all(chosen, run, config, options, setting.ticket, tell)
+            stopped = _execute_all(chosen, run, config, order, tell)
             with _report:
                 index = report(run)
         except CrackvizError as error:  # a disk that is full by now: what was begun has failed, and was no wrong use
             raise NotebookFailed(str(error), run / "index.html") from error
     if stopped and not isinstance(stopped, Exception):
         raise stopped
-    if failed := [path.stem for path in chosen if records[path.stem]["status"] == "failed"]:
+    if failed := [stem for stem in reasons if records[stem]["status"] == "failed"]:
         what = records[failed[0]]["error"]
         others = f" So did {', '.join(failed[1:])}." if failed[1:] else ""
         argument = "timeout" if what["name"] == "CellTimeoutError" else ""
@@ -220,16 +208,12 @@ def execute_run(
 
 
 def _execute_all(
-    chosen: Mapping[Path, dict[str, Any]],
-    run: Path,
-    config: dict[str, Any],
-    options: Options,
-    ticket: str,
-    tell: Tell,
+    chosen: Mapping[Path, dict[str, Any]], run: Path, config: dict[str, Any], order: Order, tell: Tell
 ) -> BaseException | None:
     """Execute notebooks one after the other and record how each ends; return what stopped it before the last."""
     from crackviz.series.kernel import Execution, Stopped, describe, is_stopped
 
+    options, ticket = order.options, order.ticket
     watched = not ticket and sys.stderr.isatty()  # then a bar names the notebook, until it has ended
     for number, (path, values) in enumerate(chosen.items(), start=1):
         if is_stopped(ticket):
@@ -261,9 +245,6 @@ def _execute_all(
     return None
 
 
-# --- what is said ------------------------------------------------------------------------------------------------
-
-
 def _tell_plan(tell: Tell, values: Iterable[str], reasons: Mapping[str, str]) -> None:
     """Say what is left alone, and what is run again for which reason."""
     if left := ", ".join(stem for stem in values if stem not in reasons):
@@ -273,29 +254,25 @@ def _tell_plan(tell: Tell, values: Iterable[str], reasons: Mapping[str, str]) ->
             tell(f"run again, {why}: {', '.join(stem for stem, reason in reasons.items() if reason == why)}")
 
 
-# --- before -------------------------------------------------------------------------------------------------------
-
-
 def checked(
     notebooks: Iterable[str | Path], data: str | Path, parameters: Mapping[str, Any] | None
-) -> tuple[list[Path], dict[str, dict[str, Any]]]:
-    """Return the chosen notebooks and the parameters of each, or refuse what isn't as it must be."""
+) -> dict[Path, dict[str, Any]]:
+    """Return the chosen notebooks with all parameters of each, or refuse what isn't as it must be."""
     from crackviz import data as datasets
 
-    paths = find_notebooks(notebooks)
-    values = assign(paths, parameters or {})
+    chosen = assign(find_notebooks(notebooks), parameters or {})
     if str(data):
         if not datasets.synthetic_settings(data):
             folder = Path(data).expanduser().resolve()
             if not folder.exists():
                 raise CrackvizError(f"There is no {folder}: expected a folder of pictures.", "data")
             data = datasets.locate(folder)
-        if not any("data" in known for known in values.values()):
+        having = [values for values in chosen.values() if "data" in values]
+        if not having:
             raise CrackvizError("None of the chosen notebooks takes pictures: name none, or choose others.", "data")
-        for known in values.values():
-            if "data" in known:
-                known["data"] = str(data)
-    return paths, values
+        for values in having:
+            values["data"] = str(data)
+    return chosen
 
 
 def run_folder(out: str | Path, paths: Iterable[Path]) -> Path:

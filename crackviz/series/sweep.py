@@ -17,22 +17,12 @@ from typing import Any
 
 from crackviz import CrackvizError
 from crackviz.files import read_json, write_json
-from crackviz.series import workers
+from crackviz.series import records, workers
 from crackviz.series.grid import Grid, read_grid
 from crackviz.series.hashes import Hashes
 from crackviz.series.overview import make_folder, summarise_sweep
-from crackviz.series.records import (
-    Run,
-    duration,
-    locked,
-    look,
-    outcome,
-    plan,
-    provenance,
-    read_config,
-    stale,
-)
-from crackviz.series.run import Options, Setting, Tell, checked, run_folder, say
+from crackviz.series.records import Run, look, read_config
+from crackviz.series.run import Options, Order, Tell, checked, run_folder, say
 
 _DEFAULTS = Options(again=())  # whatever has run to an end is left alone
 _SMALL = ("config.json", "results.json", "claims.json")  # what a table needs of a run
@@ -54,40 +44,28 @@ class _Planned:
     """One run of a sweep, before it is begun."""
 
     point: dict[str, Any]
-    notebooks: dict[str, Path]
-    values: dict[str, dict[str, Any]]
+    notebooks: dict[str, dict[str, Any]]
+    """All parameters of each, by its path."""
     reasons: dict[str, str]
     """Of the notebooks that are to be run."""
     run: Run
     """As it lies there."""
-
-    def stale(self, hashes: Hashes) -> str:
-        """Say why what lies there isn't what is wanted, "" if it is."""
-        return next(iter(stale(self.run.records, hashes, self.values).values()), "")
+    stale: str
+    """Why what lies there isn't what is wanted, "" if it is."""
 
 
 def plan_sweep(
     grid: str | Path | Grid, *, out: str | Path = "runs/sweep", again: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Return what :func:`run_sweep` would do with each run; nothing is made.
+    """Return what :func:`run_sweep` would do with each run; nothing is made, and what it would refuse is refused here.
 
-    Returns
-    -------
-    dict
-        By run: ``notebooks``, a mapping of those that would be run to the reason; ``status``, how it lies there; and
-        ``stale``, what has changed since it was made, "" for nothing.
-
-    Raises
-    ------
-    CrackvizError
-        As :func:`run_sweep` does before anything runs.
+    By run, ``notebooks`` maps those that would be run to the reason; ``status`` is how it lies there, and ``stale``
+    what has changed since it was made, "" for nothing.
     """
-    hashes = Hashes()
     with tempfile.TemporaryDirectory() as place:
-        runs = _plan(_read(grid), str(out), _mirror(str(out), Path(place)), again, hashes)
+        runs = _plan(_read(grid), str(out), _mirror(str(out), Path(place)), again, Hashes())
     return {
-        name: {"notebooks": run.reasons, "status": run.run.status, "stale": run.stale(hashes)}
-        for name, run in runs.items()
+        name: {"notebooks": run.reasons, "status": run.run.status, "stale": run.stale} for name, run in runs.items()
     }
 
 
@@ -134,7 +112,8 @@ def run_sweep(
     from crackviz import data as datasets
 
     described = _read(grid)
-    out = str(out) if workers.is_address(str(out)) else str(Path(out).expanduser().resolve())
+    remote = workers.is_address(str(out))
+    out = str(out) if remote else str(Path(out).expanduser().resolve())
     if jobs < 1:
         raise CrackvizError(f"jobs is {jobs}; expected 1 or more.", "jobs")
     if scheduler and jobs > 1:
@@ -145,28 +124,33 @@ def run_sweep(
         runs = _plan(described, out, folder, options.again, hashes)
         todo = {name: run for name, run in runs.items() if run.reasons}
         _check_room(folder, sum(len(run.reasons) for run in todo.values()))
-        for data in {known["data"] for run in todo.values() for known in run.values.values() if "data" in known}:
+        notebooks = [values for run in todo.values() for values in run.notebooks.values()]
+        for data in {values["data"] for values in notebooks if "data" in values}:
             datasets.locate(data)  # synthetic concrete is made now, once, where its progress shows
-        if workers.is_address(out):
+        if remote:
             workers.check(out)
         else:
             make_folder(folder)
-            stack.enter_context(locked(folder))
+            stack.enter_context(records.locked(folder))
         pool = workers.cluster(scheduler) if scheduler and todo else workers.local(jobs)
         stack.callback(pool.close)
-        if scheduler and todo:
-            values = [value for run in todo.values() for known in run.values.values() for value in known.values()]
-            workers.check_sees(pool, "" if workers.is_address(out) else out, values)
-        record = _begin(folder, described, runs, options.threads)
-        record["stale"] = _tell_left(tell, runs, hashes)
-        setting = Setting(uuid.uuid4().hex[:12], _WAIT, hashes.manifests, command=record["command"])
+        if pool.client:
+            workers.check_sees(pool, "" if remote else out, [value for known in notebooks for value in known.values()])
+        record = _begin(folder, described, runs, options.threads, tell)
+        common: dict[str, Any] = {
+            "options": options,
+            "manifests": hashes.manifests,
+            "ticket": uuid.uuid4().hex[:12],
+            "command": record["command"],
+            "wait": _WAIT,
+            "slots": pool.slots,
+        }
         orders = {
-            name: workers.order(pool, f"{out}/{name}", run.notebooks, run.values, options, setting)
+            name: Order(f"{out}/{name}", run.notebooks, texts=pool.texts(run.notebooks), **common)
             for name, run in todo.items()
         }
         stopped = _follow(orders, pool, folder, record["problems"], tell)
         try:
-            write_json(folder / "sweep.json", record)
             index = _finish(folder, out, record)
         except CrackvizError as error:  # a disk that is full by now: what was begun has failed, and was no wrong use
             raise SweepFailed(str(error), "") from error
@@ -178,9 +162,6 @@ def run_sweep(
         first = problems.get(failed[0]) or f"it is {ended[failed[0]]}"
         raise SweepFailed(f"{len(failed)} of {len(runs)} runs did not reach their end: {failed[0]}: {first}", index)
     return index
-
-
-# --- before ---------------------------------------------------------------------------------------------------------
 
 
 def _read(grid: str | Path | Grid) -> Grid:
@@ -204,24 +185,23 @@ def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Ha
     for name, point in grid.points().items():
         given = grid.parameters | point
         data = given.pop("data", "")
-        paths, values = checked(grid.notebooks, "" if data == "synthetic" else data, given)  # one set, one name
-        key = json.dumps(values, sort_keys=True, default=str)
-        if key in same:
-            raise CrackvizError(
-                f"The runs {same[key]} and {name} would be the same: their parameters have one meaning."
-            )
-        same[key] = name
-        run = run_folder(folder / name, paths)
+        chosen = checked(grid.notebooks, "" if data == "synthetic" else data, given)  # one set, one name
+        values = {path.stem: known for path, known in chosen.items()}
+        other = same.setdefault(json.dumps(values, sort_keys=True, default=str), name)
+        if other != name:
+            raise CrackvizError(f"The runs {other} and {name} would be the same: their parameters have one meaning.")
+        run = run_folder(folder / name, chosen)
         if workers.is_address(out):
             workers.fetch(f"{out}/{name}", run, _SMALL)
         config = read_config(run)
         for data_name, manifest in config.get("manifests", {}).items():
             hashes.manifests.setdefault(data_name, manifest)
-        reasons = plan(values, config.get("notebooks", {}), hashes, again)
-        found[name] = _Planned(point, {path.stem: path for path in paths}, values, reasons, look(run))
-    for run_planned in found.values():  # manifests of all data, for the runs that are begun
-        for known in run_planned.values.values():
-            if "data" in known and run_planned.reasons:
+        reasons = records.plan(values, config.get("notebooks", {}), hashes, again)
+        there = look(run)
+        why = next(iter(records.stale(there.records, hashes, values).values()), "")
+        found[name] = _Planned(point, {str(path): known for path, known in chosen.items()}, reasons, there, why)
+        for known in values.values() if reasons else ():  # manifests of all data, for the runs that are begun
+            if "data" in known:
                 hashes.data(known["data"])
     return found
 
@@ -237,37 +217,29 @@ def _check_room(folder: Path, notebooks: int) -> None:
         )
 
 
-def _begin(folder: Path, grid: Grid, runs: dict[str, _Planned], threads: int) -> dict[str, Any]:
-    """Write ``sweep.json``; of problems those are kept that runs had which are left alone now."""
+def _begin(folder: Path, grid: Grid, runs: dict[str, _Planned], threads: int, tell: Tell) -> dict[str, Any]:
+    """Say what is left alone, and write ``sweep.json``; of problems those are kept that runs had which are left."""
+    left = {name: run for name, run in runs.items() if not run.reasons}
     known = read_json(folder / "sweep.json").get("problems", {})
-    record = provenance(threads) | {
+    record = records.provenance(threads) | {
         "grid": asdict(grid),
         "runs": {name: run.point for name, run in runs.items()},
-        "problems": {name: why for name, why in known.items() if name in runs and not runs[name].reasons},
+        "problems": {name: why for name, why in known.items() if name in left},
+        "stale": {name: run.stale for name, run in left.items() if run.stale},
     }
     write_json(folder / "sweep.json", record)
-    return record
-
-
-def _tell_left(tell: Tell, runs: dict[str, _Planned], hashes: Hashes) -> dict[str, str]:
-    """Say what is left alone; return which runs of it are stale, with the reason."""
-    left = {name: run for name, run in runs.items() if not run.reasons}
     states = [run.run.status for run in left.values()]
-    why = {name: reason for name, run in left.items() if (reason := run.stale(hashes))}
     if done := states.count("done"):
         tell(f"{done} of {len(runs)} runs have reached their end before")
     if failed := states.count("failed"):
         tell(f"{failed} have failed before", again="failed")
-    if why:
+    if why := record["stale"]:
         tell(f"{len(why)} are stale ({next(iter(why.values()))})", again="stale")
-    return why
-
-
-# --- meanwhile ------------------------------------------------------------------------------------------------------
+    return record
 
 
 def _follow(
-    orders: dict[str, workers.Order], pool: workers.Pool, folder: Path, problems: dict[str, str], tell: Tell
+    orders: dict[str, Order], pool: workers.Pool, folder: Path, problems: dict[str, str], tell: Tell
 ) -> BaseException | None:
     """Execute runs, say how each ends, and note the problems; return what a person, or a defect, stopped them by."""
     if not orders:
@@ -276,7 +248,7 @@ def _follow(
 
     import crackviz.series.kernel  # noqa: F401 - loaded once, before threads do it at the same time
 
-    ticket = next(iter(orders.values())).setting.ticket
+    ticket = next(iter(orders.values())).ticket
     began = time.monotonic()
     futures: dict[Future[tuple[str, str]], str] = {}
     bar = tqdm(total=len(orders), desc="sweep", unit="run", leave=False, disable=not sys.stderr.isatty())
@@ -291,9 +263,9 @@ def _follow(
                     workers.fetch(orders[name].run, folder / name, _SMALL)
             run = look(folder / name)
             left = (time.monotonic() - began) * (len(orders) - number) / number
-            about = f"; about {duration(left)} left" if number < len(orders) else ""
+            about = f"; about {records.duration(left)} left" if number < len(orders) else ""
             with bar.external_write_mode():
-                tell(f"[{number}/{len(orders)}] {name} … {outcome(status, run.seconds, run.claims)}{about}")
+                tell(f"[{number}/{len(orders)}] {name} … {records.outcome(status, run.seconds, run.claims)}{about}")
             bar.update()
             if orders[name].options.fail_fast and status not in ("done", "interrupted"):
                 _stop(pool, futures, ticket)
@@ -333,7 +305,8 @@ def _result(future: Future[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _finish(folder: Path, out: str, record: dict[str, Any]) -> str:
-    """Write the table and the page, and carry them to where they belong."""
+    """Write the record, the table and the page, and carry them to where they belong."""
+    write_json(folder / "sweep.json", record)
     index = summarise_sweep(folder, record, record["grid"]["metrics"])
     if not workers.is_address(out):
         return str(index)

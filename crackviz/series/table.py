@@ -37,22 +37,11 @@ def points_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
-    """Return a row for each run.
+    """Return a row for each run; ``points`` tell the runs apart, and ``names`` are what they are called.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-    points : sequence of mapping
-        What tells the runs apart: values by the name of the axis.
-    names : sequence of str
-        What the runs are called.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``FACTS``, a column for each axis, and one for each number or text in ``results.json``, called
-        ``notebook.name``; of a number with an interval, ``.low`` and ``.high`` as well. Lists are left out, and what a
-        notebook wrote that did not reach its end. ``attrs["headlines"]`` are the columns that notebooks name so.
+    Its columns are ``FACTS``, one for each axis, and one for each number or text in ``results.json``, called
+    ``notebook.name``; of a number with an interval, ``.low`` and ``.high`` as well. Lists are left out, and what a
+    notebook wrote that did not reach its end. ``attrs["headlines"]`` are the columns that notebooks name so.
     """
     import pandas as pd
 
@@ -84,15 +73,7 @@ def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Se
 
 
 def flattened(value: Mapping[str, Any], between: str = ".") -> dict[str, Any]:
-    """Return nested results by their whole names; of a number with an interval, its bounds as ``low`` and ``high``.
-
-    Parameters
-    ----------
-    value : mapping
-        As notebooks write it: numbers, texts, None, lists, which stay whole, and mappings of them.
-    between : str, default "."
-        Stands between the parts of a name.
-    """
+    """Return nested results by their whole names; of a number with an interval, its bounds as ``low`` and ``high``."""
     found: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(item, Mapping):
@@ -127,12 +108,8 @@ def compared(table: pd.DataFrame, axes: Sequence[str], patterns: Sequence[str] =
     """Return the results worth comparing: those that match a pattern, or numbers that differ between runs.
 
     Of the latter, first the table's headlines, then one for each notebook before a second one of any; none that only
-    some of the runs of its notebook left, such as the score of a network by its name.
-
-    Raises
-    ------
-    CrackvizError
-        If a pattern matches no number.
+    some of the runs of its notebook left, such as the score of a network by its name. A pattern that matches no number
+    is refused.
     """
     left_out = {*FACTS, *axes}
     numbers = [str(name) for name in table.select_dtypes(["number", "bool"]) if name not in left_out]
@@ -170,12 +147,9 @@ def interval(values: Any) -> tuple[float, float]:
 
 
 def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """Return, for each point of the grid without the seed, how many runs have results, and means with intervals.
+    """Return a row for each point of the grid without the seed: the axes, how many runs have results, and means.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The axes, ``runs``, and for each metric its mean, ``.low`` and ``.high`` (NaN for a single run).
+    Of each metric there is its mean, ``.low`` and ``.high`` (NaN for a single run).
     """
     from scipy import stats
 
@@ -186,9 +160,6 @@ def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> p
     for metric in metrics:
         of = groups[metric].agg(["mean", "sem", "count"])
         half = stats.t.ppf(0.975, of["count"] - 1) * of["sem"]  # as in `interval`, for all at once
-        found[metric], found[f"{metric}.low"], found[f"{metric}.high"] = (
-            of["mean"],
-            of["mean"] - half,
-            of["mean"] + half,
-        )
+        found[metric] = of["mean"]
+        found[f"{metric}.low"], found[f"{metric}.high"] = of["mean"] - half, of["mean"] + half
     return found.reset_index(drop=not fixed)

@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,88 +21,43 @@ from typing import Any
 from urllib.parse import urlparse
 
 from crackviz import CrackvizError, __version__
-from crackviz.series.run import NotebookFailed, Options, Setting, execute_run
+from crackviz.series.run import NotebookFailed, Order, execute_run
 
 MARK = "config.json"
 # These know no folders; to make one would make a bucket by a misspelt name.
 _WITHOUT_FOLDERS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"}
 
 
-@dataclass(frozen=True)
-class Order:
-    """One run, as it is sent to a worker."""
-
-    run: str
-    """A path or an address."""
-    notebooks: list[tuple[str, str | None, dict[str, Any]]]
-    """Path, text (None: the file is read) and all parameters of each."""
-    options: Options
-    setting: Setting
-    slots: dict[str, int]
-    """How many runs go on at once, by host; "" is this one."""
-
-
-def order(
-    pool: Pool,
-    run: str,
-    notebooks: Mapping[str, Path],
-    values: Mapping[str, dict[str, Any]],
-    options: Options,
-    setting: Setting,
-) -> Order:
-    """Return the order for one run; workers elsewhere get the notebooks' text, without outputs."""
-
-    def text(path: Path) -> str:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                cell |= {"outputs": [], "execution_count": None}
-        return json.dumps(notebook)
-
-    sent = [(str(path), text(path) if pool.ships else None, values[stem]) for stem, path in notebooks.items()]
-    setting = replace(setting, origins={stem: str(path) for stem, path in notebooks.items()})
-    return Order(run, sent, options, setting, pool.slots)
-
-
 def work(order: Order) -> tuple[str, str]:
     """Execute one run; return "done", "failed", "refused" or "interrupted", and why."""
     from crackviz.series.kernel import is_stopped, stop
 
-    if is_stopped(order.setting.ticket):
+    if is_stopped(order.ticket):
         return "interrupted", "not begun"
+    remote = is_address(order.run)
+    ended = "done", ""
     with tempfile.TemporaryDirectory(prefix="crackviz-") as place:
-        remote = is_address(order.run)
-        run = Path(place) / "run" if remote else Path(order.run)
+        run, copies = Path(place) / "run" if remote else Path(order.run), Path(place) / "notebooks"
         try:
             if remote:
                 fetch(order.run, run)
-            notebooks: dict[Path, dict[str, Any]] = {}
-            for name, text, values in order.notebooks:
-                path = Path(name)
-                if text is not None:
-                    path = Path(place) / "notebooks" / path.name
-                    path.parent.mkdir(exist_ok=True)
-                    path.write_text(text, encoding="utf-8")
-                notebooks[path] = values
-            options = replace(order.options, threads=_threads(order))
-            ended = _execute(notebooks, run, options, order.setting)
-            if options.fail_fast and ended[0] == "failed":
-                stop(order.setting.ticket)  # before this thread takes the next run
+            copies.mkdir()
+            for name, text in order.texts.items():
+                (copies / Path(name).name).write_text(text, encoding="utf-8")
+            here = replace(order, options=replace(order.options, threads=_threads(order)))
+            try:
+                execute_run(here, run, copies if order.texts else None, tell=lambda *_, **__: None)
+            except NotebookFailed as failure:
+                ended = "failed", str(failure)
+                if order.options.fail_fast:
+                    stop(order.ticket)  # before this thread takes the next run
+            except KeyboardInterrupt:
+                ended = "interrupted", "interrupted"
             if remote and (run / MARK).exists():
                 _carry(run, order.run)
         except CrackvizError as error:
             return "refused", str(error)
     return ended
-
-
-def _execute(notebooks: dict[Path, dict[str, Any]], run: Path, options: Options, setting: Setting) -> tuple[str, str]:
-    try:
-        execute_run(notebooks, run, options, setting, tell=lambda *_, **__: None)
-    except NotebookFailed as failure:
-        return "failed", str(failure)
-    except KeyboardInterrupt:
-        return "interrupted", "interrupted"
-    return "done", ""
 
 
 def _carry(run: Path, address: str) -> None:
@@ -140,10 +95,16 @@ class Pool:
     cluster: Any = None
     """A cluster that was started for it."""
 
-    @property
-    def ships(self) -> bool:
-        """Whether notebooks are sent as text, since they may not be where workers run."""
-        return self.client is not None and self.cluster is None
+    def texts(self, notebooks: Iterable[str]) -> dict[str, str]:
+        """Return the notebooks without outputs, by their paths, where they may not be where workers run."""
+        found: dict[str, str] = {}
+        for name in notebooks if self.client is not None and self.cluster is None else ():
+            content = json.loads(Path(name).read_text(encoding="utf-8"))
+            for cell in content["cells"]:
+                if cell["cell_type"] == "code":
+                    cell |= {"outputs": [], "execution_count": None}
+            found[name] = json.dumps(content)
+        return found
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
         """Call a function in every process that executes runs; return what it returned, by the address of each."""

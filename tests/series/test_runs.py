@@ -145,7 +145,7 @@ def test_relative_files_are_made_absolute(notebook: Path, tmp_path: Path, monkey
     (tmp_path / "net.h5").touch()
     (tmp_path / "plain").touch()
     assert assign([own], {"network": "net.h5", "name": "plain"}) == {
-        "own": {"network": str(tmp_path / "net.h5"), "name": "plain"}
+        own: {"network": str(tmp_path / "net.h5"), "name": "plain"}
     }
 
 

@@ -27,7 +27,7 @@ from crackviz.series import sweep as sweep_module
 from crackviz.series import workers as workers_module
 from crackviz.series.records import duration
 from crackviz.series.report import describe_run
-from crackviz.series.run import Setting
+from crackviz.series.run import Order
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 
@@ -367,8 +367,8 @@ def test_a_run_that_cannot_be_carried_away_is_kept(place: Path, monkeypatch: pyt
     (place / "temporary").mkdir()
     address = f"file://{place}/far/sw/seed=0"
     values = {"run": "", "seed": 0, "lr": 0.1, "end": ""}
-    notebooks = [(str(place / "tiny.ipynb"), None, values)]
-    status, why = workers_module.work(workers_module.Order(address, notebooks, series.Options(), Setting(), {"": 1}))
+    notebooks = {str(place / "tiny.ipynb"): values}
+    status, why = workers_module.work(Order(address, notebooks, slots={"": 1}))
     assert status == "refused" and "The run is kept in" in why
     (kept,) = (place / "temporary").glob("crackviz-kept-*/seed=0")
     assert str(kept) in why and ledger(place)["ended 0"] == 1

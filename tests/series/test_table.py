@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crackviz import CrackvizError, plots, series
+from crackviz.series.overview import _picture
 from crackviz.series.records import Run
-from crackviz.series.report import _picture
 from crackviz.series.table import compared, flattened, interval, is_time, means, points_of, table_of, write_table
 
 
