@@ -14,6 +14,7 @@ import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -80,6 +81,43 @@ def test_required_packages_are_declared() -> None:
 def test_ci_runs_the_command_of_the_readme() -> None:
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
     assert "make test" in (ROOT / "README.md").read_text("utf-8")
+
+
+def benchmark(name: str) -> Any:
+    """A script of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_library_stays_small() -> None:
+    """Its bounds stand at the top of benchmarks/shape.py, which prints all the figures."""
+    shape = benchmark("shape")
+    assert shape.broken(shape.sizes()) == []
+
+
+def test_what_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = benchmark("shape")
+    (tmp_path / "crackviz" / "plots").mkdir(parents=True)
+    (tmp_path / "crackviz" / "plots" / "__init__.py").write_text("")
+    wide = ", ".join("abcdefghi")
+    text = f"class A:\n    def from_maps(self, {wide}): ...\n    def many(self, {wide}): ...\n"
+    text += '\ndef long():\n    """Say\n    much."""\n' + "    x = 1\n" * 60 + "\ndef short():\n" + "    x = 1\n" * 59
+    (tmp_path / "crackviz" / "plots" / "a.py").write_text(text + "\n" * 300)
+    monkeypatch.setattr(shape, "ROOT", tmp_path)
+    monkeypatch.setattr(shape, "PACKAGE", tmp_path / "crackviz")
+    monkeypatch.setattr(shape, "LINES", 400)
+    figures = shape.sizes()
+    assert (
+        figures["modules of a package"] == {"plots": 1} and figures["lines"] == figures["lines of a package"]["plots"]
+    )
+    assert figures["long files"] == {"crackviz/plots/a.py": figures["lines"]}
+    assert figures["long functions"] == {"crackviz.plots.a.long": 61}
+    assert figures["long signatures"] == {"crackviz.plots.a.A.many": 9}
+    said = shape.broken(figures | {"seconds": {"python -c pass": 9.0, "import crackviz": 9.0}})
+    assert len(said) == 5 and "import crackviz takes 9.0 s; expected at most 0.3 s." in said
 
 
 def test_the_files_that_contributing_names_exist() -> None:
@@ -216,10 +254,7 @@ def test_make_refuses_another_python(tmp_path: Path) -> None:
 
 
 def test_the_figures_of_the_shipped_model_are_those_that_were_measured() -> None:
-    spec = importlib.util.spec_from_file_location("cards", ROOT / "benchmarks" / "_cards.py")
-    assert spec is not None and spec.loader is not None
-    cards = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(cards)
+    cards = benchmark("_cards")
     figures = cards.load()
     metu = figures["answers"]["METU, test part"]["scores"]["accuracy"]
     for name in cards.TEXTS:
