@@ -125,7 +125,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray, *, signed: bool = True) -> np
         float64 (N,).
     """
     a, b = _pair(a, b, signed)
-    ranked = (np.stack([stats.rankdata(one) for one in maps]) for maps in (a, b))
+    ranked = (stats.rankdata(maps, axis=1) for maps in (a, b))
     x, y = (values - values.mean(axis=1, keepdims=True) for values in ranked)
     spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     return np.divide((x * y).sum(axis=1), spread, out=np.zeros(len(x)), where=spread > 0)

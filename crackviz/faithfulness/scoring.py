@@ -190,13 +190,12 @@ def _chosen(methods: Methods, baselines: bool) -> dict[str, Method | np.ndarray]
 
 def make_maps(
     rows: Sequence[Row], images: np.ndarray, numbers: np.ndarray, lenient: bool
-) -> tuple[list[np.ndarray | None], dict[str, str]]:
-    """Return each row's maps, float (n, H, W), and why there are none; `numbers` are those of the images as given.
+) -> tuple[list[tuple[Row, np.ndarray]], dict[str, str]]:
+    """Return rows with their maps, float (n, H, W), and why others have none; `numbers`: which images of all given.
 
     A method that refuses the network is a mistake, unless all methods were asked for (`lenient`).
     """
-    found: list[np.ndarray | None] = []
-    errors = {}
+    found, errors = [], {}
     for row in rows:
         if not callable(row.method):
             maps = np.asarray(row.method)  # of all images, or of those alone that show a crack
@@ -208,10 +207,9 @@ def make_maps(
                 if not lenient or row.network == "none":
                     raise CrackvizError(f"{row.label}: {error}") from error
                 errors[row.label] = str(error)
-                found.append(None)
                 continue
-        found.append(check_maps(maps, images.shape[:3], f"Maps of {row.label}"))
-    if len(errors) == len(rows):
+        found.append((row, check_maps(maps, images.shape[:3], f"Maps of {row.label}")))
+    if not found:
         raise CrackvizError(f"There is no map to score: {'; '.join(errors.values()) or 'no method is named'}.")
     return found, errors
 

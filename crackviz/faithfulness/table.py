@@ -51,7 +51,7 @@ def mean_draws(values: Means, weights: np.ndarray) -> Means:
     for column, numbers in enumerate(values.values()):
         wide[: len(numbers), column] = numbers  # the costly scores are those of the first images
     known = ~np.isnan(wide)
-    total, sums = weights @ known, weights @ np.where(known, wide, 0.0)
+    total, sums = weights @ known.astype(float), weights @ np.where(known, wide, 0.0)
     means = np.divide(sums, total, out=np.full_like(sums, np.nan), where=total > 0)
     return dict(zip(values, means.T, strict=True))
 
@@ -141,14 +141,12 @@ def score_methods(
     weights = bootstrap.weights(count, numbers)
 
     rows = rows_of(model, methods, untrained, options)
-    every, errors = make_maps(rows, images, numbers, lenient=methods is None)
+    made, errors = make_maps(rows, images, numbers, lenient=methods is None)
     falls = measure_falls(model, images[few], target=options.target) if "infidelity" in wanted else None
     values: Means = {}
     draws: Means = {}
     thresholds = {}
-    for row, maps in zip(rows, every, strict=True):
-        if maps is None:
-            continue
+    for row, maps in made:
         key, shown = (row.network, row.name), np.abs(maps) if row.name in SLOPES else maps
         found: dict[Any, np.ndarray] = {}
         if known is not None and any(SCORES[score].masks for score in wanted):
@@ -159,7 +157,7 @@ def score_methods(
             draws |= {(*key, "f1"): f1, (*key, "iou"): f1 / (2 - f1)}
         found |= perturbed(model, images[few], shown[few], wanted, options)
         found |= accounted(row, images[few], shown[few], wanted, falls, options.seed)
-        values |= {(*key, score): numbers for score, numbers in found.items()}
+        values |= {(*key, score): column for score, column in found.items()}
     draws |= mean_draws(values, weights)
     table = summarise({key: draws[key] for key in draws if key[2] in wanted}, wanted, bootstrap)
     chance: Mapping[str, float] = {"road": 0.0} | (chance_levels(known) if known else {})

@@ -172,6 +172,11 @@ def test_what_a_model_returns_is_taken_as_it_is() -> None:
         evaluation.evaluate(LABELS, np.stack([1 - PROBABILITIES, PROBABILITIES], 1), bootstrap=Bootstrap(resamples=5))
         == base
     )
+    columns = np.stack([1 - PROBABILITIES, PROBABILITIES], 1)
+    error = evaluation.calibration_error(LABELS, PROBABILITIES)
+    assert evaluation.calibration_error(LABELS, columns) == error
+    assert evaluation.calibration_error(LABELS, PROBABILITIES[:, None]) == error
+    assert evaluation.threshold_for([0, 1], np.array([[0.3, 0.7], [0.9, 0.1]]), specificity=1) == np.nextafter(0.7, 1)
     with pytest.raises(CrackvizError, match="labels holds 'crack'; expected numbers"):
         evaluation.evaluate(["crack"], np.array([0.5]))
 
