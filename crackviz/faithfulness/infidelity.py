@@ -119,8 +119,8 @@ def sensitivity_max(
     ----------
     method : callable
         ``method(model, images, **options)``, one of :data:`crackviz.attribution.METHODS`.
-    model : keras.Model
-    images : float32 (N, H, W, 3), in [0, 1]
+    model, images
+        What `method` is given: images are float32 (N, H, W, 3), in [0, 1].
     n_samples : int
         Disturbed copies; as many times the method's cost. The maximum grows with them.
     radius : float

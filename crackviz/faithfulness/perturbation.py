@@ -26,19 +26,12 @@ ROAD_NOISE = 0.01
 
 @dataclass(frozen=True)
 class Curves:
-    """What the network says while the map's pixels are taken away, or given back; see :func:`deletion_insertion`.
-
-    Attributes
-    ----------
-    shares : float64 (S + 1,)
-        Share of the pixels that are taken away (deletion) or there (insertion), from 0 to 1.
-    deletion, insertion : float32 (N, S + 1)
-        The target's logit.
-    deletion_probability, insertion_probability : float32 (N, S + 1)
-    """
+    """What the network says while the map's pixels are taken away, or given back; see :func:`deletion_insertion`."""
 
     shares: np.ndarray
+    """float64 (S + 1,): share of the pixels that are taken away (deletion) or there (insertion), from 0 to 1."""
     deletion: np.ndarray
+    """float32 (N, S + 1): the target's logit, and so below; the probabilities have the same shape."""
     insertion: np.ndarray
     deletion_probability: np.ndarray
     insertion_probability: np.ndarray
@@ -46,11 +39,8 @@ class Curves:
     def areas(self, unit: str = "probability") -> tuple[np.ndarray, np.ndarray]:
         """Return the area under each deletion and insertion curve, by the trapezoidal rule: float64 (N,) each.
 
-        Parameters
-        ----------
-        unit : "probability" or "logit"
-            Areas of probabilities lie in [0, 1], but a sure network's curve is a step. Areas of logits (their mean)
-            keep changing where the probability is 1.00.
+        Areas of the `unit` "probability" lie in [0, 1], but a sure network's curve is a step. Those of "logit" (their
+        mean) keep changing where the probability is 1.00.
         """
         check_choice("unit", unit, ("probability", "logit"))
         ways = (getattr(self, way if unit == "logit" else f"{way}_{unit}") for way in ("deletion", "insertion"))
@@ -191,15 +181,6 @@ def deletion_insertion(
         surroundings grow in (:func:`impute`, with a little noise), as ROAD does.
     seed : int
         Order of equal values, and the noise of "inpaint".
-
-    Returns
-    -------
-    Curves
-
-    Raises
-    ------
-    CrackvizError
-        Where images, maps or arguments are wrong.
 
     Notes
     -----

@@ -24,25 +24,17 @@ Methods = Iterable[str] | Mapping[str, Method | np.ndarray] | None
 
 @dataclass(frozen=True)
 class Score:
-    """A score of :func:`score_methods`, and how to read it.
-
-    Attributes
-    ----------
-    title : str
-    better : "higher" or "lower"
-    masks : bool
-        Whether it needs masks.
-    chance : str
-        The level that says nothing.
-    fooled : str
-        What scores well without deserving it.
-    """
+    """A score of :func:`score_methods`, and how to read it."""
 
     title: str
     better: str
+    """What is better: "higher" or "lower"."""
     masks: bool
+    """Whether it needs masks."""
     chance: str
+    """The level that says nothing."""
     fooled: str
+    """What scores well without deserving it."""
 
 
 _RANDOM = "the random map's"

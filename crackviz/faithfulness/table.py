@@ -120,8 +120,7 @@ def score_methods(
     Raises
     ------
     CrackvizError
-        Where images, maps, masks or arguments don't fit, there is nothing to score, or no image shows a crack. Which
-        method's maps they were is said.
+        Where there is nothing to score, no image shows a crack, or maps don't fit: whose is said.
 
     Notes
     -----
