@@ -31,11 +31,6 @@ class Bootstrap:
         Coverage of the intervals, in (0, 1).
     seed : int
 
-    Raises
-    ------
-    CrackvizError
-        Where a number is out of its range; where it is used, if there isn't one group a picture.
-
     Notes
     -----
     Efron, Tibshirani: *An Introduction to the Bootstrap*, 1993, ch. 13. ``THEORY.md`` T3.

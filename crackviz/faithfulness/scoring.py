@@ -13,7 +13,7 @@ import pandas as pd
 
 from crackviz import CrackvizError, attribution
 from crackviz.attribution.methods import METHODS
-from crackviz.contracts import check_maps, check_number
+from crackviz.contracts import check_choice, check_maps, check_number
 from crackviz.faithfulness.infidelity import Falls, infidelity, sensitivity_max
 from crackviz.faithfulness.perturbation import INPAINT, average_drop, deletion_insertion, road
 from crackviz.faithfulness.randomisation import randomise
@@ -110,8 +110,7 @@ def wanted_scores(scores: Sequence[str] | None, masks: bool) -> list[str]:
     if scores is None:
         return [name for name, score in SCORES.items() if name != "sensitivity" and (masks or not score.masks)]
     for name in scores:
-        if name not in SCORES:
-            raise CrackvizError(f"There is no score {name!r}; choose of {', '.join(SCORES)}.")
+        check_choice("score", name, SCORES)
         if SCORES[name].masks and not masks:
             raise CrackvizError(f"The score {name!r} needs masks, and none are given.")
     if not scores:
@@ -172,8 +171,7 @@ def _chosen(methods: Methods, baselines: bool) -> dict[str, Method | np.ndarray]
     else:
         names = [name for name, one in METHODS.items() if one.kind != "baseline"] if methods is None else list(methods)
         for name in names:
-            if name not in METHODS:
-                raise CrackvizError(f"There is no method {name!r}; choose of {', '.join(METHODS)}.")
+            check_choice("method", name, METHODS)
         chosen = {name: METHODS[name] for name in names}
     if baselines:
         chosen |= {name: one for name, one in METHODS.items() if one.kind == "baseline" and name not in chosen}
