@@ -54,13 +54,10 @@ class Bootstrap:
         return groups
 
     def weights(self, count: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return how often each of `count` pictures (or only of those in `rows`) is drawn, whole groups at a time.
+        """Return how often each of `count` pictures (or only of those in `rows`) is drawn: int16 (1 + resamples, N).
 
-        Returns
-        -------
-        numpy.ndarray
-            int16 (1 + resamples, N), alike within a group. The first row are the pictures as they are: ones. It is the
-            only one where there are fewer groups than `LEAST_GROUPS`.
+        It is alike within a group. The first row are the pictures as they are: ones. It is the only one where there are
+        fewer groups than `LEAST_GROUPS`.
         """
         members = np.unique(self.members(count)[rows], return_inverse=True)[1]
         groups = int(members.max()) + 1

@@ -85,7 +85,6 @@ def log_odds(probabilities: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     probabilities : float (N,), (N, 1) or (N, k), in [0, 1]
-        As :func:`crackviz.evaluation.predict` or the model itself returns them.
 
     Returns
     -------
@@ -118,9 +117,8 @@ def fit_temperature(
     Returns
     -------
     Temperature
-        ``value`` is a bound, and ``note`` says why, where the log loss only ever falls towards it: downwards where
-        every picture is put in its class (then no temperature is too low), upwards where the logits are no better
-        than chance.
+        Its value is a bound where the log loss only ever falls towards it: the lower one where every picture is put in
+        its class, the upper one where the logits are no better than chance.
 
     Raises
     ------

@@ -150,12 +150,10 @@ def mistakes(
     ----------
     table : pandas.DataFrame
         Columns ``path`` and ``label``, such as :func:`crackviz.data.index` returns; others, and the index, are kept.
-    probabilities : float (N,), (N, 1) or (N, k), in [0, 1]
-        In the table's order, as :func:`predict` returns them.
+    probabilities, threshold
+        As for :func:`evaluate`, in the table's order.
     class_names : sequence of str, optional
         k names; those of the table by default.
-    threshold : float
-        "crack" is predicted from this probability on; two classes only.
 
     Returns
     -------

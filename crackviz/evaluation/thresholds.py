@@ -105,11 +105,9 @@ def threshold_for(
     ----------
     labels, probabilities
         As for :func:`cost_curve`.
-    recall : float, optional
-        Share of the cracked pictures that must be found, in (0, 1]: the highest threshold that finds them.
-    specificity : float, optional
-        Share of the sound pictures that must raise no alarm, in (0, 1]: the lowest threshold that keeps them quiet.
-        One of the two.
+    recall, specificity : float, optional
+        Share of the cracked pictures that must be found: the highest threshold that finds them. Or share of the sound
+        pictures that must raise no alarm: the lowest threshold that keeps them quiet. One of the two, in (0, 1].
 
     Returns
     -------

@@ -37,10 +37,7 @@ def measure_falls(
 ) -> Falls:
     """Cover squares as :func:`crackviz.attribution.occlusion` does, for :func:`infidelity`.
 
-    Parameters
-    ----------
-    size, stride : int, optional
-        In px; by default a quarter of the shorter side, and half of that.
+    `size` and `stride` are in px; by default a quarter of the images' shorter side, and half of that.
     """
     images = check_images(model, images)
     size = max(1, min(images.shape[1:3]) // 4) if size is None else size

@@ -60,7 +60,7 @@ def pointing_game(maps: np.ndarray, masks: Masks, *, tolerance: float = 0) -> np
     Parameters
     ----------
     maps : float (N, H, W)
-    masks : bool (N, H, W)
+    masks : bool (N, H, W), or what :func:`truth` made of them
         At least one shows a crack.
     tolerance : float
         In px.
@@ -227,8 +227,8 @@ def centreline_coverage(maps: np.ndarray, masks: Masks, *, tolerance: float = 0)
 
     Parameters
     ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W), or what :func:`truth` made of them with known centre lines
+    maps, masks
+        As for :func:`pointing_game`; centre lines that are known are told to :func:`truth`.
     tolerance : float
         In px: a pixel of the line is covered from so far.
 
@@ -285,8 +285,8 @@ def localisation_scores(maps: np.ndarray, masks: Masks) -> tuple[pd.DataFrame, P
 
     Parameters
     ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W), or what :func:`truth` made of them
+    maps, masks
+        As for :func:`pointing_game`.
 
     Returns
     -------

@@ -119,15 +119,13 @@ def wanted_scores(scores: Sequence[str] | None, masks: bool) -> list[str]:
 
 
 class Row(NamedTuple):
-    """A row of the table before it is scored."""
+    """A row of the table before it is scored: whose maps ("trained", "untrained" or "none"), and how they are made."""
 
     network: str
-    """Whose account the maps are: "trained", "untrained" or "none"."""
     name: str
     model: keras.Model
     method: Method | np.ndarray
     given: Mapping[str, Any]
-    """Its keyword arguments."""
 
     @property
     def label(self) -> str:
