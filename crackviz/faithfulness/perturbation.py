@@ -193,16 +193,14 @@ def deletion_insertion(
     cuts = np.round(_shares(steps, shares) * count).astype(np.int32)
     inner = cuts[1:-1]
     # Both ways begin or end with the whole picture and with nothing: asked once.
-    ways = *((cut, count) for cut in inner), *((0, cut) for cut in inner)
-    windows = np.array([(0, count), (0, 0), *ways], np.int32)
+    down = (0, count), *((cut, count) for cut in inner), (0, 0)
+    windows = np.array([*down, *((0, cut) for cut in inner)], np.int32)
     values = _answers(model, images, ranks(maps, seed), windows, baseline, seed)
     logit, probability = _of_target(model, values, target)
-    middle = 2 + len(inner)
 
     def both(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        whole, nothing = answers[:, :1], answers[:, 1:2]
-        down = np.concatenate([whole, answers[:, 2:middle], nothing], axis=1)
-        return down, np.concatenate([nothing, answers[:, middle:], whole], axis=1)
+        deletion, between = answers[:, : len(cuts)], answers[:, len(cuts) :]
+        return deletion, np.concatenate([deletion[:, -1:], between, deletion[:, :1]], axis=1)
 
     return Curves(cuts / count, *both(logit), *both(probability))
 
