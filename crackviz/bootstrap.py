@@ -15,54 +15,6 @@ LEAST_GROUPS = 5
 """Fewer groups have no interval: drawn anew they give the same few values again and again, and a width near 0."""
 
 
-def weights(groups: np.ndarray | Sequence[Any], n: int, seed: int) -> np.ndarray:
-    """Return how often each picture is drawn, whole groups at a time, with replacement.
-
-    Parameters
-    ----------
-    groups : sequence (N,)
-        Group of each picture.
-    n : int
-        Resamples.
-    seed : int
-
-    Returns
-    -------
-    numpy.ndarray
-        int16 (1 + n, N), alike within a group. The first row are the pictures as they are: ones. It is the only one
-        where there are fewer groups than `LEAST_GROUPS`.
-    """
-    members = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
-    count = int(members.max()) + 1
-    rng = np.random.default_rng(seed)
-    times = np.ones((1 + n if count >= LEAST_GROUPS else 1, len(members)), np.int16)  # of 8 bytes they'd fill gigabytes
-    for row in times[1:]:
-        row[:] = np.bincount(rng.integers(count, size=count), minlength=count)[members]
-    return times
-
-
-def interval(draws: np.ndarray | Sequence[float], confidence: float) -> dict[str, float]:
-    """Return a score with the percentile interval that leaves out equal tails.
-
-    Parameters
-    ----------
-    draws : float (1 + n,)
-        The score at each row of :func:`weights`; NaN where it is undefined, which is left out.
-    confidence : float
-        Coverage, in (0, 1).
-
-    Returns
-    -------
-    dict
-        ``value``, ``low``, ``high``; the bounds are NaN where no resample is left.
-    """
-    value, *drawn = np.asarray(draws, float)
-    known = np.asarray(drawn)[~np.isnan(drawn)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
-    return {"value": float(value), "low": float(low), "high": float(high)}
-
-
 @dataclass(frozen=True)
 class Bootstrap:
     """How scores get their intervals: what is drawn anew together, how often, and how wide the interval is.
@@ -78,11 +30,6 @@ class Bootstrap:
     confidence : float
         Coverage of the intervals, in (0, 1).
     seed : int
-
-    Raises
-    ------
-    CrackvizError
-        Where a number is out of its range; where it is used, if there isn't one group a picture.
 
     Notes
     -----
@@ -107,12 +54,30 @@ class Bootstrap:
         return groups
 
     def weights(self, count: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return the :func:`weights` of some `rows` of `count` pictures, all by default."""
-        return weights(self.members(count)[rows], self.resamples, self.seed)
+        """Return how often each of `count` pictures (or only of those in `rows`) is drawn: int16 (1 + resamples, N).
+
+        It is alike within a group. The first row are the pictures as they are: ones. It is the only one where there are
+        fewer groups than `LEAST_GROUPS`.
+        """
+        members = np.unique(self.members(count)[rows], return_inverse=True)[1]
+        groups = int(members.max()) + 1
+        rng = np.random.default_rng(self.seed)
+        resamples = self.resamples if groups >= LEAST_GROUPS else 0
+        times = np.ones((1 + resamples, len(members)), np.int16)  # of 8 bytes they'd fill gigabytes
+        for row in times[1:]:
+            row[:] = np.bincount(rng.integers(groups, size=groups), minlength=groups)[members]
+        return times
 
     def interval(self, draws: np.ndarray | Sequence[float]) -> dict[str, float]:
-        """Return the :func:`interval` of a score's draws."""
-        return interval(draws, self.confidence)
+        """Return ``value``, ``low``, ``high`` of a score, given at each row of :meth:`weights`; NaN is left out.
+
+        The bounds are percentiles with equal tails, NaN where no resample is left.
+        """
+        value, *drawn = np.asarray(draws, float)
+        known = np.asarray(drawn)[~np.isnan(drawn)]
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
+        return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 PICTURES = Bootstrap()

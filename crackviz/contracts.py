@@ -30,25 +30,9 @@ def check_number(
     whole: bool = False,
     inclusive: bool = True,
 ) -> Number:
-    """Return `value` if it is a number within its bounds.
+    """Return `value` if it is a number within its bounds, a `whole` one, the bounds `inclusive`; else it is refused.
 
-    Parameters
-    ----------
-    name : str
-        What the caller calls it.
-    value : int or float
-        NumPy's kinds count; booleans, NaN and infinities don't.
-    low, high : float
-        Bounds.
-    whole : bool
-        Whether it must be an integer.
-    inclusive : bool
-        Whether the bounds themselves are allowed.
-
-    Raises
-    ------
-    CrackvizError
-        If it is none, or out of bounds.
+    NumPy's kinds of numbers count; booleans, NaN and infinities don't. `name` is what messages call it.
     """
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     is_number = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
@@ -86,13 +70,9 @@ def check_lengths(**values: Sized | None) -> None:
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
-    """Return `images` as an array, if it is float32 (N, H, W, 3) in [0, 1].
+    """Return `images` as an array, if it is float32 (N, H, W, 3) in [0, 1], or raise a CrackvizError.
 
-    Raises
-    ------
-    CrackvizError
-        Otherwise. Nothing is converted silently: a map of images that the network never saw the like of looks
-        as convincing as any.
+    Nothing is converted silently: a map of images that the network never saw the like of looks as convincing as any.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
@@ -111,7 +91,7 @@ def check_images(images: np.ndarray) -> np.ndarray:
 
 
 def as_masks(masks: np.ndarray, threshold: float | None = None, name: str = "Masks") -> np.ndarray:
-    """Return `masks` as bool (N, H, W), and refuse to guess.
+    """Return `masks` as bool (N, H, W), and refuse to guess: numbers without a threshold raise a CrackvizError.
 
     Parameters
     ----------
@@ -120,11 +100,6 @@ def as_masks(masks: np.ndarray, threshold: float | None = None, name: str = "Mas
         A pixel is crack above it: 127 for anti-aliased greys up to 255.
     name : str
         What messages call them.
-
-    Raises
-    ------
-    CrackvizError
-        Where the shape isn't (N, H, W), or masks are numbers and there is no threshold.
     """
     masks = np.asarray(masks)
     if masks.ndim != 3 or not masks.size:

@@ -1,4 +1,7 @@
-"""How good a classifier is, and how sure one can be of that (``THEORY.md`` T3)."""
+"""How good a classifier is, and how sure one can be of that (``THEORY.md`` T3).
+
+Whatever doesn't fit what a docstring asks for (shapes, ranges, numbers of classes) raises a :class:`CrackvizError`.
+"""
 
 from __future__ import annotations
 

@@ -19,23 +19,17 @@ TEMPERATURES = 0.05, 20.0
 
 
 class Temperature(NamedTuple):
-    """What :func:`fit_temperature` found.
-
-    Attributes
-    ----------
-    value : float
-        The temperature: above 1 the probabilities were too sure, below 1 not sure enough.
-    before, after : float
-        Log loss of the pictures it was fitted on, in nats, at temperature 1 and at `value`.
-    note : str
-        Why `value` is a bound and no minimum; empty where it is one. A bound says more about the pictures than about
-        the network: temperature 1 is the better choice then.
-    """
+    """What :func:`fit_temperature` found."""
 
     value: float
+    """The temperature: above 1 the probabilities were too sure, below 1 not sure enough."""
     before: float
+    """Log loss of the pictures it was fitted on, in nats, at temperature 1."""
     after: float
+    """The same at `value`."""
     note: str = ""
+    """Why `value` is a bound and no minimum; empty where it is one. A bound says more about the pictures than about the
+    network: temperature 1 is the better choice then."""
 
 
 def calibration_error(
@@ -58,7 +52,6 @@ def calibration_error(
     bins : int
         At least 1.
     weights : float (N,), optional
-        Weight of each picture.
 
     Returns
     -------
@@ -92,17 +85,11 @@ def log_odds(probabilities: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     probabilities : float (N,), (N, 1) or (N, k), in [0, 1]
-        As :func:`crackviz.evaluation.predict` or the model itself returns them.
 
     Returns
     -------
     numpy.ndarray
         float64 (N,): ln(p / (1 - p)); for (N, k) ln p, of which the softmax is p.
-
-    Raises
-    ------
-    CrackvizError
-        Where a probability lies outside [0, 1].
     """
     probabilities = one_column(probabilities)
     check_probabilities(probabilities)
@@ -130,15 +117,13 @@ def fit_temperature(
     Returns
     -------
     Temperature
-        ``value`` is a bound, and ``note`` says why, where the log loss only ever falls towards it: downwards where
-        every picture is put in its class (then no temperature is too low), upwards where the logits are no better
-        than chance.
+        Its value is a bound where the log loss only ever falls towards it: the lower one where every picture is put in
+        its class, the upper one where the logits are no better than chance.
 
     Raises
     ------
     CrackvizError
-        Where all labels are alike (any temperature could be had, according to their prevalence), shapes or bounds
-        don't fit, or logits aren't finite, or all alike.
+        Where all labels (any temperature could be had, according to their prevalence) or all logits are alike.
 
     Notes
     -----
@@ -199,11 +184,6 @@ def apply_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
     -------
     numpy.ndarray
         float64 (N,), or (N, k). Their order is that of the logits, so ROC-AUC and the answers at 0.5 stay.
-
-    Raises
-    ------
-    CrackvizError
-        Where the temperature isn't above 0.
     """
     check_number("temperature", temperature, 0, inclusive=False)
     scaled = one_column(np.asarray(logits, dtype=np.float64)) / temperature
@@ -221,20 +201,14 @@ def correct_prior(
     Parameters
     ----------
     probabilities : float (N,) of label 1, or (N, k), in [0, 1]
-    learnt : float, or k floats
-        Share of label 1, or of each class, among the pictures that the network was trained on.
-    actual : float, or k floats
-        The same where it is going to be used.
+    learnt, actual : float, or k floats
+        Share of label 1, between 0 and 1, or of each class, which add up to 1: among the pictures that the network was
+        trained on, and where it is going to be used.
 
     Returns
     -------
     numpy.ndarray
         float64 (N,) or (N, k), as `probabilities`. Their order is kept.
-
-    Raises
-    ------
-    CrackvizError
-        Where a share doesn't lie between 0 and 1, those of k classes don't add up to 1, or there isn't one a class.
 
     Notes
     -----

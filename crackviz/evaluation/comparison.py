@@ -20,19 +20,17 @@ def compare(
     *,
     bootstrap: Bootstrap = PICTURES,
 ) -> dict[str, Any]:
-    """Compare two models that have answered for the same pictures: McNemar's test, and the difference in accuracy.
+    """Compare two models by their answers for the same pictures: McNemar's test, and the difference in accuracy.
 
     Only the pictures on which one is right and the other wrong can tell the two apart. If they were equally good, each
     of these would fall to either side like a coin.
 
     Parameters
     ----------
-    labels : int (N,)
-        The truth.
-    first, second : int (N,)
-        The predicted classes (not probabilities): for two classes ``probabilities >= threshold``.
+    labels, first, second : int (N,)
+        The truth, and the predicted classes (not probabilities): for two classes ``probabilities >= threshold``.
     bootstrap : Bootstrap
-        Which pictures are drawn together, how often, and how wide the interval is: ``Bootstrap(table["group"])``.
+        ``Bootstrap(table["group"])`` draws the pictures of a group together.
 
     Returns
     -------
@@ -46,11 +44,6 @@ def compare(
         than pictures, its p-value is too small, and the interval is the one to believe. If that one holds 0, the
         difference may be chance.
 
-    Raises
-    ------
-    CrackvizError
-        Where lengths don't agree, there is nothing to compare, or the answers are no class numbers.
-
     Notes
     -----
     McNemar: *Note on the sampling error of the difference between correlated proportions or percentages*,
@@ -58,23 +51,23 @@ def compare(
     """
     given = {"labels": labels, "first": first, "second": second}
     labels, first, second = (class_numbers(name, answers) for name, answers in given.items())
-    if labels.size == 0 or {answers.shape for answers in (labels, first, second)} != {(labels.size,)}:
+    if not labels.size or not (labels.shape == first.shape == second.shape == (labels.size,)):
         raise CrackvizError(
             f"Labels, first and second have the shapes {labels.shape}, {first.shape} and {second.shape}; expected (N,) "
             "each, N > 0, for the same pictures in the same order."
         )
-    right = first == labels, second == labels
-    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-    lead = right[0].astype(float) - right[1]
+    right, other = first == labels, second == labels
+    only_first, only_second = int((right & ~other).sum()), int((other & ~right).sum())
+    lead = right.astype(float) - other
     difference = bootstrap.interval([np.average(lead, weights=times) for times in bootstrap.weights(len(lead))])
     apart = only_first + only_second
     return {
         "pictures": len(labels),
         "groups": len(np.unique(bootstrap.members(len(labels)))),
-        "both_right": int((right[0] & right[1]).sum()),
+        "both_right": int((right & other).sum()),
         "only_first": only_first,
         "only_second": only_second,
-        "both_wrong": int((~right[0] & ~right[1]).sum()),
+        "both_wrong": int((~right & ~other).sum()),
         "p_value": float(binomtest(only_first, apart).pvalue) if apart else 1.0,
         "difference": {what: None if np.isnan(number) else number for what, number in difference.items()},
         "confidence": bootstrap.confidence,

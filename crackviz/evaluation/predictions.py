@@ -55,11 +55,6 @@ class Predictions:
         Of label 1, where there are two classes: given as (N,), (N, 1) or (N, 2). Else (N, k).
     threshold : float
         Label 1 is predicted from this probability on; two classes only.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is nothing to score, or labels, probabilities or the threshold don't fit.
     """
 
     labels: np.ndarray

@@ -87,7 +87,7 @@ def evaluate(
     threshold : float
         "crack" is predicted from this probability on; two classes only.
     bootstrap : Bootstrap
-        Which pictures are drawn together, how often, and how wide the intervals are: ``Bootstrap(table["group"])``.
+        ``Bootstrap(table["group"])`` draws the pictures of a group together.
 
     Returns
     -------
@@ -96,20 +96,13 @@ def evaluate(
         (pictures per class), ``confusion_matrix`` (rows truth, columns prediction), and ``scores``: name ->
         {``value``, ``low``, ``high``} for accuracy, precision, recall and F1 of each class, ROC-AUC, average
         precision, log loss, Brier score, expected calibration error. A score that is undefined is None; so are the
-        bounds without resamples, and where there are fewer than 5 groups: too few to know the spread.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is nothing to score, or lengths, labels, probabilities or bounds don't fit. ``THEORY.md`` T3.
+        bounds without resamples, and where there are fewer than 5 groups: too few to know the spread. ``THEORY.md`` T3.
     """
     found = Predictions(np.asarray(labels), probabilities, threshold)
     _check_names(class_names, found.k)
-    drawn = []
-    for times in bootstrap.weights(len(found.labels)):
-        keep = times > 0
-        drawn.append(_scores(found[keep], times[keep].astype(float), class_names))
-    intervals = {name: bootstrap.interval([scores[name] for scores in drawn]) for name in drawn[0]}
+    rounds = bootstrap.weights(len(found.labels))
+    drawn = pd.DataFrame([_scores(found[times > 0], times[times > 0].astype(float), class_names) for times in rounds])
+    intervals = {name: bootstrap.interval(drawn[name].to_numpy()) for name in drawn}
     return {
         "pictures": len(found.labels),
         "groups": len(np.unique(bootstrap.members(len(found.labels)))),
@@ -151,29 +144,22 @@ def mistakes(
 ) -> pd.DataFrame:
     """Return the pictures that the model gets wrong, the surest mistake first.
 
-    The first are the ones to look at: a sure mistake is a wrong label, or a kind of picture new to the model.
+    A sure mistake is a wrong label, or a kind of picture new to the model.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Columns ``path`` and ``label``, such as :func:`crackviz.data.index` returns; others, and the index, are kept.
-    probabilities : float (N,), (N, 1) or (N, k), in [0, 1]
-        In the table's order, as :func:`predict` returns them.
+    probabilities, threshold
+        As for :func:`evaluate`, in the table's order.
     class_names : sequence of str, optional
         k names; those of the table by default.
-    threshold : float
-        "crack" is predicted from this probability on; two classes only.
 
     Returns
     -------
     pandas.DataFrame
         Columns ``path``, ``truth`` and ``predicted`` (names), ``confidence`` (the probability of the predicted class),
         then the table's others.
-
-    Raises
-    ------
-    CrackvizError
-        As :func:`evaluate` does.
     """
     found = Predictions(table["label"].to_numpy(), probabilities, threshold)
     names = list(table.attrs.get("class_names", CLASS_NAMES) if class_names is None else class_names)

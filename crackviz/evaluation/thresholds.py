@@ -17,11 +17,7 @@ from crackviz.evaluation.predictions import Predictions
 
 
 def threshold_by_cost(
-    cost_of_missing: float,
-    cost_of_alarm: float = 1.0,
-    *,
-    learnt: float | None = None,
-    actual: float | None = None,
+    cost_of_missing: float, cost_of_alarm: float = 1.0, *, learnt: float | None = None, actual: float | None = None
 ) -> float:
     r"""Return the probability from which on an alarm costs less than silence.
 
@@ -41,11 +37,6 @@ def threshold_by_cost(
     -------
     float
         In (0, 1).
-
-    Raises
-    ------
-    CrackvizError
-        Where a cost isn't above 0, a share doesn't lie between 0 and 1, or only one of them is given.
 
     Notes
     -----
@@ -81,7 +72,7 @@ def cost_curve(
     probabilities : float (N,), in [0, 1]
         Of label 1.
     cost_of_missing, cost_of_alarm : float
-        Above 0, in the same unit.
+        As for :func:`threshold_by_cost`.
     prevalence : float, optional
         Share of cracked pictures where the network is going to be used; by default that of `labels`.
 
@@ -90,11 +81,6 @@ def cost_curve(
     pandas.DataFrame
         A row for each threshold that makes a difference, from the highest: ``threshold`` (the first is infinite: no
         alarm at all), ``recall``, ``specificity``, ``cost`` (mean, a picture, in the unit of the costs).
-
-    Raises
-    ------
-    CrackvizError
-        Where labels and probabilities don't fit, or a cost or the prevalence is out of its range.
     """
     _check_costs(cost_of_missing=cost_of_missing, cost_of_alarm=cost_of_alarm)
     curve = _roc(labels, probabilities)
@@ -117,15 +103,11 @@ def threshold_for(
 
     Parameters
     ----------
-    labels : int (N,)
-        0 or 1, both of them there.
-    probabilities : float (N,), in [0, 1]
-        Of label 1.
-    recall : float, optional
-        Share of the cracked pictures that must be found, in (0, 1]: the highest threshold that finds them.
-    specificity : float, optional
-        Share of the sound pictures that must raise no alarm, in (0, 1]: the lowest threshold that keeps them quiet.
-        One of the two.
+    labels, probabilities
+        As for :func:`cost_curve`.
+    recall, specificity : float, optional
+        Share of the cracked pictures that must be found: the highest threshold that finds them. Or share of the sound
+        pictures that must raise no alarm: the lowest threshold that keeps them quiet. One of the two, in (0, 1].
 
     Returns
     -------
@@ -135,8 +117,7 @@ def threshold_for(
     Raises
     ------
     CrackvizError
-        Where labels and probabilities don't fit, not exactly one of the two is wanted, or no threshold in [0, 1]
-        reaches it.
+        Where no threshold in [0, 1] reaches it.
     """
     if (recall is None) == (specificity is None):
         raise CrackvizError("Name a recall or a specificity to reach, one of the two.")
@@ -170,10 +151,8 @@ def precision_at(
 
     Parameters
     ----------
-    labels : int (N,)
-        0 or 1, both of them there.
-    probabilities : float (N,), in [0, 1]
-        Of label 1.
+    labels, probabilities
+        As for :func:`cost_curve`.
     prevalence : float or sequence of float
         Shares of cracked pictures, between 0 and 1.
     threshold : float
@@ -187,11 +166,6 @@ def precision_at(
     pandas.DataFrame
         Indexed by ``prevalence``; columns value, low, high. The value is NaN where no picture raises an alarm. The
         interval isn't a bootstrap's, which without a false alarm would be [1, 1]: it is wide there, and rightly so.
-
-    Raises
-    ------
-    CrackvizError
-        Where labels, probabilities and groups don't fit, or a share is out of its range.
 
     Notes
     -----

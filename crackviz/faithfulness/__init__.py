@@ -9,6 +9,8 @@ Four questions, and a map may pass one and fail another:
   :func:`counterfactual`.
 
 :func:`score_methods` puts methods, trivial baselines and an untrained network into one table.
+Whatever doesn't fit what a docstring asks for (shapes, finite maps, boolean masks, ranges) raises a
+:class:`CrackvizError`.
 """
 
 from __future__ import annotations

@@ -30,11 +30,6 @@ def impute(images: np.ndarray, missing: np.ndarray) -> np.ndarray:
     numpy.ndarray
         float32 (N, H, W, 3). Where everything is missing, 0.5.
 
-    Raises
-    ------
-    CrackvizError
-        Where shapes don't fit.
-
     Notes
     -----
     The linear imputation of Rong, Leemann, Borisov, Kasneci, Kasneci: *A Consistent and Efficient Evaluation Strategy
@@ -65,7 +60,7 @@ def filled(images: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     guess: Any = tf.fill(tf.shape(sizes[-1][0]), 0.5)
     for level, (total, part) in enumerate(reversed(sizes)):
         if level:
-            guess = _doubled(guess, tf.shape(total))
+            guess = tf.image.resize(guess, tf.shape(total)[1:3])
         there = part > 0
         mean = tf.math.divide_no_nan(total, part)
         guess = tf.where(there, mean, guess)
@@ -79,7 +74,3 @@ def filled(images: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
 
 def _halved(values: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(values, 2, 2, "SAME")  # at an odd border it averages what is there
-
-
-def _doubled(values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    return tf.image.resize(values, shape[1:3])

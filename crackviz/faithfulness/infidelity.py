@@ -37,10 +37,7 @@ def measure_falls(
 ) -> Falls:
     """Cover squares as :func:`crackviz.attribution.occlusion` does, for :func:`infidelity`.
 
-    Parameters
-    ----------
-    size, stride : int, optional
-        In px; by default a quarter of the shorter side, and half of that.
+    `size` and `stride` are in px; by default a quarter of the images' shorter side, and half of that.
     """
     images = check_images(model, images)
     size = max(1, min(images.shape[1:3]) // 4) if size is None else size
@@ -119,8 +116,8 @@ def sensitivity_max(
     ----------
     method : callable
         ``method(model, images, **options)``, one of :data:`crackviz.attribution.METHODS`.
-    model : keras.Model
-    images : float32 (N, H, W, 3), in [0, 1]
+    model, images
+        What `method` is given: images are float32 (N, H, W, 3), in [0, 1].
     n_samples : int
         Disturbed copies; as many times the method's cost. The maximum grows with them.
     radius : float

@@ -60,7 +60,8 @@ def pointing_game(maps: np.ndarray, masks: Masks, *, tolerance: float = 0) -> np
     Parameters
     ----------
     maps : float (N, H, W)
-    masks : bool (N, H, W)
+    masks : bool (N, H, W), or what :func:`truth` made of them
+        At least one shows a crack.
     tolerance : float
         In px.
 
@@ -68,11 +69,6 @@ def pointing_game(maps: np.ndarray, masks: Masks, *, tolerance: float = 0) -> np
     -------
     numpy.ndarray
         float64 (N,), NaN where the mask is empty.
-
-    Raises
-    ------
-    CrackvizError
-        Where shapes don't fit, maps aren't finite, masks aren't boolean, or none shows a crack.
 
     Notes
     -----
@@ -97,15 +93,15 @@ def evidence_near(maps: np.ndarray, masks: Masks, *, distance: float = 0) -> np.
 
     Parameters
     ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W)
+    maps, masks
+        As for :func:`pointing_game`.
     distance : float
         In px; 0: on the crack itself.
 
     Returns
     -------
     numpy.ndarray
-        float64 (N,), NaN where the mask is empty. Errors as for :func:`pointing_game`.
+        float64 (N,), NaN where the mask is empty.
 
     Notes
     -----
@@ -131,15 +127,7 @@ def average_precision(maps: np.ndarray, masks: Masks) -> np.ndarray:
     ``average_precision_score`` calls all of them at once, which favours maps whose lowest value is shared; without ties
     both agree).
 
-    Parameters
-    ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W)
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,), NaN where the mask is empty. Errors as for :func:`pointing_game`. ``THEORY.md`` T3, T8.
+    Takes and returns what :func:`evidence_near` does. ``THEORY.md`` T3, T8.
     """
     maps, known = _prepare(maps, masks)
     values = np.full(len(maps), np.nan)
@@ -171,15 +159,7 @@ def best_f1(maps: np.ndarray, masks: Masks) -> PooledF1:
     a plain grey threshold gets far on clean concrete; and flattering, since the threshold is chosen by the truth. It is
     pooled: wide cracks count for more than hairlines, and maps whose scale differs between images lose.
 
-    Parameters
-    ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W)
-
-    Returns
-    -------
-    PooledF1
-        f1, iou, precision, recall, threshold, images, excluded. Errors as for :func:`pointing_game`. ``THEORY.md`` T8.
+    Takes what :func:`pointing_game` does. ``THEORY.md`` T8.
     """
     maps, known = _prepare(maps, masks)
     values, wanted = maps[known.counted].ravel(), known.masks[known.counted].ravel()
@@ -205,8 +185,8 @@ def tolerant_precision_recall(
 
     Parameters
     ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W)
+    maps, masks
+        As for :func:`pointing_game`.
     threshold : float
         In the map's unit; that of :func:`best_f1`, or one of your own.
     tolerance : float
@@ -215,7 +195,7 @@ def tolerant_precision_recall(
     Returns
     -------
     (numpy.ndarray, numpy.ndarray)
-        Precision and recall, float64 (N,), NaN where the mask is empty. Errors as for :func:`pointing_game`.
+        Precision and recall, float64 (N,), NaN where the mask is empty.
 
     Notes
     -----
@@ -247,15 +227,15 @@ def centreline_coverage(maps: np.ndarray, masks: Masks, *, tolerance: float = 0)
 
     Parameters
     ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W), or what :func:`truth` made of them with known centre lines
+    maps, masks
+        As for :func:`pointing_game`; centre lines that are known are told to :func:`truth`.
     tolerance : float
         In px: a pixel of the line is covered from so far.
 
     Returns
     -------
     numpy.ndarray
-        float64 (N,), NaN where the mask is empty. Errors as for :func:`pointing_game`. ``THEORY.md`` T8.
+        float64 (N,), NaN where the mask is empty. ``THEORY.md`` T8.
     """
     maps, known = _prepare(maps, masks, tolerance=tolerance)
     values = np.zeros(len(maps))
@@ -305,19 +285,14 @@ def localisation_scores(maps: np.ndarray, masks: Masks) -> tuple[pd.DataFrame, P
 
     Parameters
     ----------
-    maps : float (N, H, W)
-    masks : bool (N, H, W), or what :func:`truth` made of them
+    maps, masks
+        As for :func:`pointing_game`.
 
     Returns
     -------
     (pandas.DataFrame, PooledF1)
         A row for each image, NaN where its mask is empty; and the best F1 of all of them, whose threshold also gives
         precision_2px and recall_2px.
-
-    Raises
-    ------
-    CrackvizError
-        As for :func:`pointing_game`.
     """
     known = truth(masks)
     maps = check_maps(maps, known.masks.shape)

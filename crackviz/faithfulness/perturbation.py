@@ -26,19 +26,12 @@ ROAD_NOISE = 0.01
 
 @dataclass(frozen=True)
 class Curves:
-    """What the network says while the map's pixels are taken away, or given back; see :func:`deletion_insertion`.
-
-    Attributes
-    ----------
-    shares : float64 (S + 1,)
-        Share of the pixels that are taken away (deletion) or there (insertion), from 0 to 1.
-    deletion, insertion : float32 (N, S + 1)
-        The target's logit.
-    deletion_probability, insertion_probability : float32 (N, S + 1)
-    """
+    """What the network says while the map's pixels are taken away, or given back; see :func:`deletion_insertion`."""
 
     shares: np.ndarray
+    """float64 (S + 1,): share of the pixels that are taken away (deletion) or there (insertion), from 0 to 1."""
     deletion: np.ndarray
+    """float32 (N, S + 1): the target's logit, and so below; the probabilities have the same shape."""
     insertion: np.ndarray
     deletion_probability: np.ndarray
     insertion_probability: np.ndarray
@@ -46,11 +39,8 @@ class Curves:
     def areas(self, unit: str = "probability") -> tuple[np.ndarray, np.ndarray]:
         """Return the area under each deletion and insertion curve, by the trapezoidal rule: float64 (N,) each.
 
-        Parameters
-        ----------
-        unit : "probability" or "logit"
-            Areas of probabilities lie in [0, 1], but a sure network's curve is a step. Areas of logits (their mean)
-            keep changing where the probability is 1.00.
+        Areas of the `unit` "probability" lie in [0, 1], but a sure network's curve is a step. Those of "logit" (their
+        mean) keep changing where the probability is 1.00.
         """
         check_choice("unit", unit, ("probability", "logit"))
         ways = (getattr(self, way if unit == "logit" else f"{way}_{unit}") for way in ("deletion", "insertion"))
@@ -192,15 +182,6 @@ def deletion_insertion(
     seed : int
         Order of equal values, and the noise of "inpaint".
 
-    Returns
-    -------
-    Curves
-
-    Raises
-    ------
-    CrackvizError
-        Where images, maps or arguments are wrong.
-
     Notes
     -----
     Petsiuk, Das, Saenko: *RISE*, BMVC 2018. There deletion fills in grey and insertion starts from a blurred image;
@@ -212,16 +193,14 @@ def deletion_insertion(
     cuts = np.round(_shares(steps, shares) * count).astype(np.int32)
     inner = cuts[1:-1]
     # Both ways begin or end with the whole picture and with nothing: asked once.
-    ways = *((cut, count) for cut in inner), *((0, cut) for cut in inner)
-    windows = np.array([(0, count), (0, 0), *ways], np.int32)
+    down = (0, count), *((cut, count) for cut in inner), (0, 0)
+    windows = np.array([*down, *((0, cut) for cut in inner)], np.int32)
     values = _answers(model, images, ranks(maps, seed), windows, baseline, seed)
     logit, probability = _of_target(model, values, target)
-    middle = 2 + len(inner)
 
     def both(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        whole, nothing = answers[:, :1], answers[:, 1:2]
-        down = np.concatenate([whole, answers[:, 2:middle], nothing], axis=1)
-        return down, np.concatenate([nothing, answers[:, middle:], whole], axis=1)
+        deletion, between = answers[:, : len(cuts)], answers[:, len(cuts) :]
+        return deletion, np.concatenate([deletion[:, -1:], between, deletion[:, :1]], axis=1)
 
     return Curves(cuts / count, *both(logit), *both(probability))
 

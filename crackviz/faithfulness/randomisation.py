@@ -35,10 +35,6 @@ def randomise(model: keras.Model, *, layers: Sequence[str] | None = None, seed: 
     seed : int
         Fixes the draw of each layer, whichever others are drawn.
 
-    Returns
-    -------
-    keras.Model
-
     Raises
     ------
     CrackvizError
@@ -103,15 +99,11 @@ def _draw(layer: Any, number: int, seed: int) -> None:
         )
 
 
-# --- likeness of maps ---------------------------------------------------------------------------------------------
-
-
 def rank_correlation(a: np.ndarray, b: np.ndarray, *, signed: bool = True) -> np.ndarray:
     """Return Spearman's rank correlation of each pair of maps.
 
     **Range** [-1, 1]; 1: the same order of pixels; **chance level** 0 for maps that have nothing in common. **Fooled
-    by** what maps of one picture share without any network: edges have large values in either. 0 where a map is
-    constant.
+    by** what maps of one picture share without any network: edges have large values in either.
 
     Parameters
     ----------
@@ -122,7 +114,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray, *, signed: bool = True) -> np
     Returns
     -------
     numpy.ndarray
-        float64 (N,).
+        float64 (N,), 0 where a map is constant.
     """
     a, b = _pair(a, b, signed)
     ranked = (stats.rankdata(maps, axis=1) for maps in (a, b))
@@ -136,19 +128,8 @@ def similarity(a: np.ndarray, b: np.ndarray, *, signed: bool = True) -> np.ndarr
 
     **Range** [-1, 1]; 1: the same picture. **Chance level**: none that holds for all maps: two maps that are nearly 0
     nearly everywhere look alike by that alone. That is how it is fooled. Of a map and its opposite it may be positive,
-    since both of its factors, of means and of structure, turn their signs. Read it beside :func:`rank_correlation`. 0
-    where one map is zero.
-
-    Parameters
-    ----------
-    a, b : float (N, H, W), at least 7 px a side
-    signed : bool
-        False compares absolute values.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N,).
+    since both of its factors, of means and of structure, turn their signs. Read it beside :func:`rank_correlation`,
+    which takes the same, here of 7 px a side or more. 0 where one map is zero.
 
     Notes
     -----
@@ -170,9 +151,6 @@ def _pair(a: np.ndarray, b: np.ndarray, signed: bool) -> tuple[np.ndarray, np.nd
     a = np.asarray(a)
     both = [check_maps(maps, a.shape).reshape(len(a), -1).astype(np.float64) for maps in (a, b)]
     return (both[0], both[1]) if signed else (np.abs(both[0]), np.abs(both[1]))
-
-
-# --- the test -----------------------------------------------------------------------------------------------------
 
 
 def randomisation_test(
@@ -212,7 +190,7 @@ def randomisation_test(
     Raises
     ------
     CrackvizError
-        Where the mode isn't known, images are wrong, or a layer can't be drawn (:func:`randomise`).
+        Where a layer can't be drawn (:func:`randomise`).
 
     Notes
     -----

@@ -13,7 +13,7 @@ import pandas as pd
 
 from crackviz import CrackvizError, attribution
 from crackviz.attribution.methods import METHODS
-from crackviz.contracts import check_maps, check_number
+from crackviz.contracts import check_choice, check_maps, check_number
 from crackviz.faithfulness.infidelity import Falls, infidelity, sensitivity_max
 from crackviz.faithfulness.perturbation import INPAINT, average_drop, deletion_insertion, road
 from crackviz.faithfulness.randomisation import randomise
@@ -24,25 +24,17 @@ Methods = Iterable[str] | Mapping[str, Method | np.ndarray] | None
 
 @dataclass(frozen=True)
 class Score:
-    """A score of :func:`score_methods`, and how to read it.
-
-    Attributes
-    ----------
-    title : str
-    better : "higher" or "lower"
-    masks : bool
-        Whether it needs masks.
-    chance : str
-        The level that says nothing.
-    fooled : str
-        What scores well without deserving it.
-    """
+    """A score of :func:`score_methods`, and how to read it."""
 
     title: str
     better: str
+    """What is better: "higher" or "lower"."""
     masks: bool
+    """Whether it needs masks."""
     chance: str
+    """The level that says nothing."""
     fooled: str
+    """What scores well without deserving it."""
 
 
 _RANDOM = "the random map's"
@@ -118,8 +110,7 @@ def wanted_scores(scores: Sequence[str] | None, masks: bool) -> list[str]:
     if scores is None:
         return [name for name, score in SCORES.items() if name != "sensitivity" and (masks or not score.masks)]
     for name in scores:
-        if name not in SCORES:
-            raise CrackvizError(f"There is no score {name!r}; choose of {', '.join(SCORES)}.")
+        check_choice("score", name, SCORES)
         if SCORES[name].masks and not masks:
             raise CrackvizError(f"The score {name!r} needs masks, and none are given.")
     if not scores:
@@ -128,15 +119,13 @@ def wanted_scores(scores: Sequence[str] | None, masks: bool) -> list[str]:
 
 
 class Row(NamedTuple):
-    """A row of the table before it is scored."""
+    """A row of the table before it is scored: whose maps ("trained", "untrained" or "none"), and how they are made."""
 
     network: str
-    """Whose account the maps are: "trained", "untrained" or "none"."""
     name: str
     model: keras.Model
     method: Method | np.ndarray
     given: Mapping[str, Any]
-    """Its keyword arguments."""
 
     @property
     def label(self) -> str:
@@ -180,8 +169,7 @@ def _chosen(methods: Methods, baselines: bool) -> dict[str, Method | np.ndarray]
     else:
         names = [name for name, one in METHODS.items() if one.kind != "baseline"] if methods is None else list(methods)
         for name in names:
-            if name not in METHODS:
-                raise CrackvizError(f"There is no method {name!r}; choose of {', '.join(METHODS)}.")
+            check_choice("method", name, METHODS)
         chosen = {name: METHODS[name] for name in names}
     if baselines:
         chosen |= {name: one for name, one in METHODS.items() if one.kind == "baseline" and name not in chosen}

@@ -61,7 +61,7 @@ def shortcut_share(
     Raises
     ------
     CrackvizError
-        Where shapes don't fit, masks aren't boolean, a map isn't finite, or no image is left.
+        Where no image is left.
 
     Notes
     -----
@@ -159,7 +159,7 @@ def counterfactual(
     Raises
     ------
     CrackvizError
-        Where the pictures break the contract, aren't pairs, or no pair differs.
+        Where the pictures aren't pairs, or no pair differs.
 
     Notes
     -----

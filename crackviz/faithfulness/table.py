@@ -67,11 +67,9 @@ def summarise(draws: Means, scores: Sequence[str], bootstrap: Bootstrap) -> pd.D
         known = ahead[1:][~np.isnan(ahead[1:])]
         found = bootstrap.interval(drawn) | {"beats": float((known > 0).mean()) if len(known) else np.nan}
         cells.setdefault((network, method), {}).update({(score, what): value for what, value in found.items()})
-    columns = [(score, what) for score in scores for what in ("value", "low", "high", "beats")]
-    table = pd.DataFrame([[row.get(column, np.nan) for column in columns] for row in cells.values()])
-    table.index = pd.MultiIndex.from_tuples(list(cells), names=["network", "method"])
-    table.columns = pd.MultiIndex.from_tuples(columns, names=["score", None])
-    return table
+    index = pd.MultiIndex.from_tuples(list(cells), names=["network", "method"])
+    columns = pd.MultiIndex.from_product([scores, ("value", "low", "high", "beats")], names=["score", None])
+    return pd.DataFrame([[row.get(column, np.nan) for column in columns] for row in cells.values()], index, columns)
 
 
 def score_methods(
@@ -120,8 +118,7 @@ def score_methods(
     Raises
     ------
     CrackvizError
-        Where images, maps, masks or arguments don't fit, there is nothing to score, or no image shows a crack. Which
-        method's maps they were is said.
+        Where there is nothing to score, no image shows a crack, or maps don't fit: whose is said.
 
     Notes
     -----

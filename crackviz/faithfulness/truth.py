@@ -45,7 +45,7 @@ def truth(masks: Masks, centrelines: np.ndarray | None = None) -> Truth:
     Raises
     ------
     CrackvizError
-        Where they don't fit, or no mask shows a crack.
+        Where no mask shows a crack, or one that does has no centre line.
     """
     if isinstance(masks, Truth):
         return masks

@@ -15,7 +15,7 @@ from scipy.special import expit, softmax
 from scipy.stats import binomtest, rankdata
 from sklearn import metrics
 
-from crackviz import CrackvizError, bootstrap, evaluation
+from crackviz import CrackvizError, evaluation
 from crackviz.evaluation import Bootstrap, Predictions, thresholds
 from crackviz.evaluation.scores import _scores
 
@@ -214,11 +214,11 @@ def test_mistakes_among_k_classes_have_the_tables_names() -> None:
 
 def test_weights_draw_whole_groups() -> None:
     groups = np.array(list("aabbccddee"))
-    drawn = bootstrap.weights(groups, 500, 0)
+    drawn = Bootstrap(groups, 500).weights(len(groups))
     assert drawn.shape == (501, 10) and (drawn[0] == 1).all()
     assert (drawn[:, ::2] == drawn[:, 1::2]).all() and (drawn.sum(axis=1) == 10).all()
     assert drawn[1:].mean(axis=0) == pytest.approx(1, abs=0.15)
-    assert not np.array_equal(drawn, bootstrap.weights(groups, 500, 1))
+    assert not np.array_equal(drawn, Bootstrap(groups, 500, seed=1).weights(len(groups)))
 
 
 def test_a_few_groups_have_no_interval() -> None:
@@ -235,8 +235,8 @@ def test_a_few_groups_have_no_interval() -> None:
 
 def test_intervals_leave_out_equal_tails_and_what_is_undefined() -> None:
     draws = [7.0, np.nan, *range(101)]
-    assert bootstrap.interval(draws, 0.9) == pytest.approx({"value": 7, "low": 5, "high": 95})
-    assert np.isnan(bootstrap.interval([7.0, np.nan], 0.9)["low"])
+    assert Bootstrap(confidence=0.9).interval(draws) == pytest.approx({"value": 7, "low": 5, "high": 95})
+    assert np.isnan(Bootstrap(confidence=0.9).interval([7.0, np.nan])["low"])
 
 
 @pytest.mark.parametrize(
