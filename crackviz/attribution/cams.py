@@ -7,7 +7,6 @@ them the public function, and enters it among the methods.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ from crackviz.attribution.network import (
     map_layers,
 )
 from crackviz.attribution.pictures import blend, cells, enlarge
-from crackviz.attribution.registry import Passes, method
+from crackviz.attribution.registry import Passes, method, public
 
 Layers = Layer | Sequence[Layer] | None
 Combine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -54,9 +53,7 @@ def cam_method(title: str, paper: str, **facts: Any) -> Callable[[Combine], Call
         ) -> np.ndarray:
             return _explain(combine, model, images, target, layer, upsample)
 
-        named: Any = functools.update_wrapper(explain, combine, ("__module__", "__name__", "__qualname__", "__doc__"))
-        del named.__wrapped__  # help() shows what the function takes, not A and G
-        return method("cam", title, paper, **facts)(named)
+        return method("cam", title, paper, **facts)(public(explain, combine))
 
     return decorate
 
@@ -258,13 +255,8 @@ def score_cam(
     """Weigh each channel by the score of the image seen through it; no gradient.
 
     Each channel's map, enlarged and scaled to [0, 1], dims the image; the network is asked once for each channel. The
-    weights are the softmax, over the channels, of the target's logits. Not signed. Arguments and errors are those of
-    :func:`grad_cam`, for one layer.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W) or (N, h, w), in units of activation.
+    weights are the softmax, over the channels, of the target's logits. Not signed, in units of activation. Arguments,
+    result and errors are otherwise those of :func:`grad_cam`, for one layer.
 
     Notes
     -----
@@ -311,14 +303,8 @@ def _build_masked(network: Network) -> Any:
 def eigen_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     """Project the activations on their first singular vector: what the layer says loudest, whatever it means.
 
-    No class enters: `target` is checked, and changes nothing. Otherwise arguments and errors are those of
-    :func:`grad_cam`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W) or (N, h, w), in units of activation, not of logits; the sign is chosen so that the sum is
-        positive.
+    No class enters: `target` is checked, and changes nothing. In units of activation, not of logits; the sign is chosen
+    so that the sum is positive. Arguments, result and errors are otherwise those of :func:`grad_cam`.
 
     Notes
     -----

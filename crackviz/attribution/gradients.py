@@ -6,7 +6,8 @@ one each of several images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from inspect import signature
 from typing import Any
 
 import keras
@@ -26,19 +27,41 @@ from crackviz.attribution.network import (
     direction,
     in_chunks,
 )
-from crackviz.attribution.registry import Passes, method
-from crackviz.contracts import check_number
+from crackviz.attribution.registry import Passes, method, public
+from crackviz.contracts import check_choice, check_number
 
 Baseline = str | float | np.ndarray
 
 
-def prepare(model: keras.Model, images: np.ndarray, layer: object, **counts: int) -> np.ndarray:
-    """Return the images checked, for a method that explains pixels; `counts` are options that must be whole numbers."""
-    if layer is not None:
-        raise CrackvizError(f"layer is {layer!r}, but this method explains pixels, no layer's cells: leave it out.")
-    for name, value in counts.items():
-        check_number(name, value, 1, whole=True)
-    return check_images(model, images)
+def pixel_method(title: str, paper: str, kind: str = "pixels", **facts: Any) -> Callable[..., Any]:
+    """Make ``(model, images, along, *, …) -> maps`` a method of its name and options, with the signature that all have.
+
+    The images come checked, and in place of the target the vector that turns the logits into its own. `facts` are
+    attributes of :class:`crackviz.attribution.Method`.
+    """
+
+    def decorate(function: Callable[..., np.ndarray]) -> Any:
+        small = "upsample" in signature(function).parameters  # the others' maps are as large as the image
+
+        def explain(
+            model: keras.Model,
+            images: np.ndarray,
+            *,
+            target: Target = "crack",
+            layer: None = None,
+            upsample: bool = True,
+            **options: Any,
+        ) -> np.ndarray:
+            if layer is not None:
+                raise CrackvizError(
+                    f"layer is {layer!r}, but this method explains pixels, no layer's cells: leave it out."
+                )
+            options |= {"upsample": upsample} if small else {}
+            return function(model, check_images(model, images), direction(model, target), **options)
+
+        return method(kind, title, paper, **facts)(public(explain, function))
+
+    return decorate
 
 
 def lots(count: int, images: int) -> Iterator[np.ndarray]:
@@ -61,11 +84,6 @@ def baseline_images(images: np.ndarray, baseline: Baseline) -> np.ndarray:
     -------
     numpy.ndarray
         float32 (N, H, W, 3), perhaps read-only.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no such baseline, or it doesn't fit.
     """
     if isinstance(baseline, str):
         if baseline == "black":
@@ -89,14 +107,9 @@ def baseline_images(images: np.ndarray, baseline: Baseline) -> np.ndarray:
     return values
 
 
-def check_channels(channels: str) -> None:
-    """Raise a CrackvizError unless `channels` is "sum" or "max"."""
-    if channels not in ("sum", "max"):
-        raise CrackvizError(f"channels is {channels!r}; expected 'sum' or 'max'.")
-
-
 def over_channels(values: np.ndarray, channels: str) -> np.ndarray:
     """Sum (N, H, W, 3) over the colours, or take their largest absolute value."""
+    check_choice("channels", channels, ("sum", "max"))
     return values.sum(axis=-1) if channels == "sum" else np.abs(values).max(axis=-1)
 
 
@@ -104,16 +117,8 @@ def _build_gradient(network: Network) -> Any:
     return tf.function(network.gradient, input_signature=[network.signature, VECTOR])
 
 
-@method("pixels", "gradient", "Simonyan et al. 2014", signed=True)
-def gradient(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    channels: str = "sum",
-) -> np.ndarray:
+@pixel_method("gradient", "Simonyan et al. 2014", signed=True)
+def gradient(model: keras.Model, images: np.ndarray, along: np.ndarray, *, channels: str = "sum") -> np.ndarray:
     r"""Differentiate the logit by the pixels: by how much it would rise if a pixel became brighter.
 
     Parameters
@@ -146,16 +151,12 @@ def gradient(
     Simonyan, Vedaldi, Zisserman: *Deep Inside Convolutional Networks*, ICLR Workshop 2014. Departure: the sign stays,
     by default. With ``channels="max"`` it is tf-keras-vis' Saliency before its scaling. ``THEORY.md`` T7.
     """
-    images = prepare(model, images, layer)
-    check_channels(channels)
-    slope, along = compiled(model, _build_gradient), direction(model, target)
+    slope = compiled(model, _build_gradient)
     return in_chunks(lambda some: over_channels(slope(some, along).numpy(), channels), images)
 
 
-@method("pixels", "input × gradient", "Shrikumar et al. 2016", signed=True)
-def input_x_gradient(
-    model: keras.Model, images: np.ndarray, *, target: Target = "crack", layer: None = None, upsample: bool = True
-) -> np.ndarray:
+@pixel_method("input × gradient", "Shrikumar et al. 2016", signed=True)
+def input_x_gradient(model: keras.Model, images: np.ndarray, along: np.ndarray) -> np.ndarray:
     r"""Multiply the gradient by the pixel, and sum over the channels: :math:`\sum_k x_k\, \partial z / \partial x_k`.
 
     A black pixel gets nothing, whatever it means: bad for cracks, which are dark. Arguments, result and errors are
@@ -166,8 +167,7 @@ def input_x_gradient(
     Shrikumar et al.: *Not Just a Black Box*, 2016, arXiv:1605.01713. It adds up to the logit only for a network without
     biases. ``THEORY.md`` T7.
     """
-    images = prepare(model, images, layer)
-    slope, along = compiled(model, _build_gradient), direction(model, target)
+    slope = compiled(model, _build_gradient)
     return in_chunks(lambda some: (slope(some, along).numpy() * some).sum(axis=-1), images)
 
 
@@ -175,14 +175,12 @@ def _samples(model: keras.Model, images: np.ndarray, options: dict[str, Any]) ->
     return options["n_samples"], options["n_samples"]
 
 
-@method("pixels", "SmoothGrad", "Smilkov et al. 2017", signed=True, cost=_samples)
+@pixel_method("SmoothGrad", "Smilkov et al. 2017", signed=True, cost=_samples)
 def smooth_grad(
     model: keras.Model,
     images: np.ndarray,
+    along: np.ndarray,
     *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
     n_samples: int = 25,
     noise: float = 0.1,
     seed: int = 0,
@@ -207,10 +205,9 @@ def smooth_grad(
     averages absolute values); and the noise comes in pairs, once added and once subtracted, which costs half as much
     and is less noisy. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
     """
-    images = prepare(model, images, layer, n_samples=n_samples)
-    check_channels(channels)
+    check_number("n_samples", n_samples, 1, whole=True)
     check_number("noise", noise, 0)
-    slope, along = compiled(model, _build_noisy), direction(model, target)
+    slope = compiled(model, _build_noisy)
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):
         x = tf.constant(images[some])
@@ -240,46 +237,34 @@ def _build_noisy(network: Network) -> Any:
     return slopes
 
 
-@method("pixels", "integrated gradients", "Sundararajan et al. 2017", signed=True, complete=True, cost=_samples)
+@pixel_method("integrated gradients", "Sundararajan et al. 2017", signed=True, complete=True, cost=_samples)
 def integrated_gradients(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    n_samples: int = 32,
-    baseline: Baseline = "mean",
+    model: keras.Model, images: np.ndarray, along: np.ndarray, *, n_samples: int = 32, baseline: Baseline = "mean"
 ) -> np.ndarray:
     r"""Sum up the gradient on the straight way from a baseline to the image.
 
     .. math:: L = (x - x') \int_0^1 \frac{\partial z}{\partial x}\big(x' + t (x - x')\big)\, dt, \qquad
               \sum L = z(x) - z(x')
 
-    The sum holds up to the number of steps; :func:`completeness_error` says how well. Other arguments and errors
-    are those of :func:`gradient`.
+    The sum holds up to the number of steps; :func:`completeness_error` says how well. In logits per pixel. Other
+    arguments, result and errors are those of :func:`gradient`.
 
     Parameters
     ----------
     n_samples : int
         Steps, each in the middle of its share of the way: as many forward and backward passes.
     baseline : "black", "mean", "blur", number or array
-        The image that stands for "nothing there": black, each image's mean colour, the blurred image, a grey, or
-        images. Where a pixel equals its baseline it gets 0. Ask what the network makes of the baseline itself: black,
-        the usual one, is what a crack looks like, and may have more evidence of a crack in it than any picture.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W), in logits per pixel.
+        See :func:`baseline_images`. Where a pixel equals its baseline it gets 0. Ask what the network makes of the
+        baseline itself: black, the usual one, is what a crack looks like, and may have more evidence of a crack in it
+        than any picture.
 
     Notes
     -----
     Sundararajan, Taly, Yan: *Axiomatic Attribution for Deep Networks*, ICML 2017. Departure: the midpoint rule, more
     exact than the paper's right-hand sum. ``THEORY.md`` T7.
     """
-    images = prepare(model, images, layer, n_samples=n_samples)
-    slope, along = compiled(model, _build_path), direction(model, target)
+    check_number("n_samples", n_samples, 1, whole=True)
+    slope = compiled(model, _build_path)
     start = None if isinstance(baseline, str) else baseline_images(images, baseline)
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):

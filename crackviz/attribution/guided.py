@@ -11,21 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz import CrackvizError
-from crackviz.attribution.gradients import check_channels, over_channels, prepare
-from crackviz.attribution.network import VECTOR, Network, Target, compiled, direction, in_chunks
-from crackviz.attribution.registry import method
+from crackviz.attribution.gradients import over_channels, pixel_method
+from crackviz.attribution.network import VECTOR, Network, compiled, in_chunks
 
 
-@method("pixels", "guided backprop", "Springenberg et al. 2015", signed=True)
-def guided_backprop(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
-    channels: str = "sum",
-) -> np.ndarray:
+@pixel_method("guided backprop", "Springenberg et al. 2015", signed=True)
+def guided_backprop(model: keras.Model, images: np.ndarray, along: np.ndarray, *, channels: str = "sum") -> np.ndarray:
     """Differentiate the logit, but drop every negative gradient at every ReLU: sharp, and hardly about the decision.
 
     A cautionary example. It restores edges of the image from what the first layers let through, and looks much the same
@@ -40,9 +31,7 @@ def guided_backprop(
     Keras or TensorFlow or one's own, and in nested models; tf-keras-vis changes arguments only, and does nothing for a
     ReLU that is a layer. ``THEORY.md`` T7.
     """
-    images = prepare(model, images, layer)
-    check_channels(channels)
-    slope, along = compiled(model, _build_guided), direction(model, target)
+    slope = compiled(model, _build_guided)
     return in_chunks(lambda some: over_channels(slope(some, along).numpy(), channels), images)
 
 

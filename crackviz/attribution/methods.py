@@ -22,10 +22,7 @@ METHODS: dict[str, Method] = dict(sorted(REGISTERED.items(), key=lambda entry: K
 def methods_table(model: keras.Model, images: np.ndarray) -> pd.DataFrame:
     """List :data:`METHODS`, with what each costs for this model and images of this size, by its defaults.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by name: title, kind, paper, forward, backward (passes for each image), signed, complete, by_class.
+    Indexed by name: title, kind, paper, forward, backward (passes for each image), signed, complete, by_class.
     """
     facts = ["title", "kind", "paper", "forward", "backward", "signed", "complete", "by_class"]
     rows = {
@@ -47,11 +44,10 @@ def completeness_error(
 
     Parameters
     ----------
-    model : keras.Model
-    images : float32 (N, H, W, 3), in [0, 1]
+    model, images, target
+        As the method took them.
     maps : float32 (N, h, w)
         Of `images`, as a method gave them; cells of a layer without upsampling.
-    target : str or int
     baseline : optional
         What the maps were made against, as for :func:`integrated_gradients`; :math:`z_0` is its logit. None: the bias.
 
@@ -59,11 +55,6 @@ def completeness_error(
     -------
     numpy.ndarray
         float32 (N,), in logits. Put it into proportion to ``z - z_0``, and beware where that is small.
-
-    Raises
-    ------
-    CrackvizError
-        Where images and maps differ in number, or the arguments are wrong.
 
     Notes
     -----

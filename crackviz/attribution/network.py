@@ -97,23 +97,10 @@ def tail(model: keras.Model) -> Step:
 
 
 def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return the logits of `images`: what the network computes before the sigmoid or softmax.
+    """Return the logits of `images`, float32 (N, H, W, 3) in [0, 1]: what the network computes before the activation.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Ends in Dense, with an activation in it or after it.
-    images : float32 (N, H, W, 3), in [0, 1]
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N,) for one sigmoid unit, (N, k) for k classes.
-
-    Raises
-    ------
-    CrackvizError
-        Where the model's end isn't understood, or the images break the contract.
+    float32 (N,) for one sigmoid unit, (N, k) for k classes. A CrackvizError where the model doesn't end in Dense, with
+    an activation in it or after it, or the images break the contract.
     """
     images = check_images(model, images)
     values = in_chunks(compiled(model, build_logits), images)
@@ -127,13 +114,7 @@ def bias(model: keras.Model) -> np.ndarray:
 
 
 def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return `images` where they keep the contract: float32 (N, H, W, 3) in [0, 1], of the model's size.
-
-    Raises
-    ------
-    CrackvizError
-        Otherwise; see :func:`crackviz.contracts.check_images`.
-    """
+    """Return `images` if they are float32 (N, H, W, 3) in [0, 1], of the model's size; else raise a CrackvizError."""
     images = contracts.check_images(images)
     wanted = tuple(_input(model).shape[1:3])
     if any(side is not None and side != got for side, got in zip(wanted, images.shape[1:3], strict=True)):
@@ -145,24 +126,10 @@ def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def target_index(model: keras.Model, target: Target) -> tuple[int, float]:
-    """Return which logit stands for `target`, and its sign.
+    """Return which logit stands for `target`, and its sign: column, +1.0 or -1.0. A CrackvizError for no such class.
 
-    Parameters
-    ----------
-    model : keras.Model
-    target : str or int
-        "crack" or "no_crack", or the number of the class. With one logit, "no_crack" (0) is the same logit with
-        the sign turned.
-
-    Returns
-    -------
-    (int, float)
-        Column of the logits, +1.0 or -1.0.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no such class.
+    `target` is "crack" or "no_crack", or the number of the class. With one logit, "no_crack" (0) is the same logit with
+    the sign turned.
     """
     units = tail(model).layer.units
     classes = max(units, 2)
@@ -200,13 +167,7 @@ def default_layer(model: keras.Model) -> str:
 
 
 def layer_names(model: keras.Model, layer: Layer | Sequence[Layer] | None) -> tuple[str, ...]:
-    """Return the names that `layer` stands for: None, a name, a rung of the ladder, or several of them.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no such layer, it gives no map, is named twice, or lies inside a nested model.
-    """
+    """Return the names that `layer` stands for: None, a name, a rung of the ladder, or several of them."""
     if layer is None:
         return (default_layer(model),)
     several = [layer] if isinstance(layer, str | int | np.integer) else layer

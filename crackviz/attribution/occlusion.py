@@ -9,18 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz import CrackvizError
-from crackviz.attribution.gradients import Baseline, baseline_images, lots, prepare
+from crackviz.attribution.gradients import Baseline, baseline_images, lots, pixel_method
 from crackviz.attribution.network import (
     VECTOR,
     Network,
-    Target,
     build_logits,
     chunks,
     compiled,
-    direction,
 )
 from crackviz.attribution.pictures import blend
-from crackviz.attribution.registry import Passes, method
+from crackviz.attribution.registry import Passes
+from crackviz.contracts import check_number
 
 
 def occlusion_windows(side: int, size: int, stride: int) -> np.ndarray:
@@ -33,13 +32,12 @@ def _one_a_square(model: keras.Model, images: np.ndarray, options: dict[str, Any
     return 1 + rows * columns, 0
 
 
-@method("pixels", "occlusion", "Zeiler, Fergus 2014", signed=True, cost=_one_a_square)
+@pixel_method("occlusion", "Zeiler, Fergus 2014", signed=True, cost=_one_a_square)
 def occlusion(
     model: keras.Model,
     images: np.ndarray,
+    along: np.ndarray,
     *,
-    target: Target = "crack",
-    layer: None = None,
     upsample: bool = True,
     size: int = 16,
     stride: int = 8,
@@ -57,7 +55,7 @@ def occlusion(
         Side of the square and distance of two of them, in px; the last ones end at the image's border. One forward
         pass for each, and one for the whole image.
     baseline : "black", "mean", "blur", number or array
-        What the square is filled with; see :func:`integrated_gradients`.
+        What the square is filled with; see :func:`baseline_images`.
 
     Returns
     -------
@@ -70,7 +68,8 @@ def occlusion(
     the probability, overlapping squares averaged, and the mean colour, since a grey square is no edge on grey
     concrete, but its border is one all the same. ``THEORY.md`` T7.
     """
-    images = prepare(model, images, layer, size=size, stride=stride)
+    check_number("size", size, 1, whole=True)
+    check_number("stride", stride, 1, whole=True)
     height, width = images.shape[1:3]
     if size > min(height, width):
         raise CrackvizError(f"size is {size}, but the images are {height} x {width} px; expected a smaller square.")
@@ -81,7 +80,6 @@ def occlusion(
     tops, lefts = occlusion_windows(height, size, stride), occlusion_windows(width, size, stride)
     corners = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
     whole, covered = compiled(model, build_logits), compiled(model, _build_covered)
-    along = direction(model, target)
     start = None if isinstance(baseline, str) else baseline_images(images, baseline)
     falls = np.empty((len(images), len(corners)), np.float32)
     for some in chunks(images):
@@ -117,14 +115,12 @@ def _build_covered(network: Network) -> Any:
     return logits
 
 
-@method("pixels", "RISE", "Petsiuk et al. 2018", signed=True, cost=lambda _, __, options: (options["n_samples"], 0))
+@pixel_method("RISE", "Petsiuk et al. 2018", signed=True, cost=lambda _, __, options: (options["n_samples"], 0))
 def rise(
     model: keras.Model,
     images: np.ndarray,
+    along: np.ndarray,
     *,
-    target: Target = "crack",
-    layer: None = None,
-    upsample: bool = True,
     n_samples: int = 500,
     cells: int = 8,
     keep: float = 0.5,
@@ -136,7 +132,8 @@ def rise(
 
     .. math:: L_{ij} = \frac{\sum_m (z_m - \bar z) (M_{m,ij} - \bar M_{ij})}{\sum_m (M_{m,ij} - \bar M_{ij})^2} .
 
-    Other arguments and errors are those of :func:`gradient`.
+    In logits for a pixel's surroundings becoming visible. Other arguments, result and errors are those of
+    :func:`gradient`.
 
     Parameters
     ----------
@@ -149,17 +146,13 @@ def rise(
     seed : int
         Fixes the masks, which are the same for every image.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W), in logits for a pixel's surroundings becoming visible.
-
     Notes
     -----
     Petsiuk, Das, Saenko: *RISE*, BMVC 2018. Departure: the paper's mean of :math:`z_m M_m` shifts with a constant added
     to the score and has no zero; the slope doesn't and has. ``THEORY.md`` T7.
     """
-    images = prepare(model, images, layer, n_samples=n_samples, cells=cells)
+    check_number("n_samples", n_samples, 1, whole=True)
+    check_number("cells", cells, 1, whole=True)
     if not 0 < keep < 1 or n_samples < 2:
         raise CrackvizError(
             f"keep is {keep!r} and n_samples {n_samples}; expected 0 < keep < 1 and at least 2 samples."
@@ -167,7 +160,7 @@ def rise(
     rng = np.random.default_rng(seed)
     grids = (rng.random((n_samples, cells + 1, cells + 1)) < keep).astype(np.float32)
     shifts = rng.random((n_samples, 2), np.float32)  # in cells
-    dimmed, along = compiled(model, _build_dimmed), direction(model, target)
+    dimmed = compiled(model, _build_dimmed)
     size = images.shape[1:3]
     logits = np.empty((len(images), n_samples), np.float32)
     for some in chunks(images):

@@ -58,13 +58,11 @@ def field_box(
     Raises
     ------
     CrackvizError
-        Where there is no such layer or cell, a layer on the way is of a kind whose view isn't known, or the size is
-        missing.
+        Where there is no such layer or cell, or a layer on the way is of a kind whose view isn't known.
 
     Notes
     -----
-    :func:`crackviz.attribution.measured_field` confirms it by the gradient. Araujo, Norris, Sim: *Computing receptive
-    fields of convolutional neural networks*, Distill 2019. ``THEORY.md`` T5.
+    :func:`ladder` names the paper. ``THEORY.md`` T5.
     """
     name = layer_names(model, layer)[0]
     given = model.inputs[0].shape[1:3]
@@ -152,10 +150,6 @@ def _back(layer: Any, axis: int, span: Pair, side: int) -> Pair:
 def ladder(model: keras.Model) -> pd.DataFrame:
     """List the layers whose maps can be explained, with what one cell of each sees.
 
-    Parameters
-    ----------
-    model : keras.Model
-
     Returns
     -------
     pandas.DataFrame
@@ -214,11 +208,7 @@ def measured_field(
     Raises
     ------
     CrackvizError
-        Where the images break the contract, or there is no such layer or cell.
-
-    Notes
-    -----
-    ``THEORY.md`` T6.
+        Where the images break the contract, or there is no such layer or cell. ``THEORY.md`` T6.
     """
     images = check_images(model, images)
     names = layer_names(model, layer)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
+from functools import update_wrapper
+from inspect import Signature, signature
 from typing import Any, TypeVar
 
 import keras
@@ -18,9 +19,7 @@ KINDS = ("cam", "pixels", "baseline")
 
 @dataclass(frozen=True)
 class Method:
-    """An attribution method, and what has to be known about it.
-
-    Calling it calls its function.
+    """An attribution method, and what has to be known about it. Calling it calls its function.
 
     Attributes
     ----------
@@ -76,3 +75,15 @@ def method(kind: str, title: str, paper: str, **facts: Any) -> Callable[[Functio
         return function
 
     return enter
+
+
+def public(explain: Any, function: Callable[..., Any]) -> Any:
+    """Give `explain(model, images, *, …, **options)` the name, the docstring and the own options of `function`."""
+    given, own = (signature(one).parameters.values() for one in (explain, function))
+    shown = [one for one in given if one.kind is not one.VAR_KEYWORD]
+    named = {one.name for one in shown}
+    shown += [one for one in own if one.kind is one.KEYWORD_ONLY and one.name not in named]
+    update_wrapper(explain, function, ("__module__", "__name__", "__qualname__", "__doc__"))
+    del explain.__wrapped__  # help() shows what the public function takes
+    explain.__signature__ = Signature(shown, return_annotation="np.ndarray")
+    return explain

@@ -41,18 +41,9 @@ def thin_cam(
     No evidence is added or lost, so the cells still sum to the logit less the bias. Where the finer layers see nothing,
     f is the same everywhere and the evidence stays where Grad-CAM put it, only wider.
 
-    Arguments and errors are those of :func:`grad_cam`, but for `layer`.
-
-    Parameters
-    ----------
-    layer : str, int or a sequence of them, optional
-        What is handed out: the default layer, or the one named. Of several layers, that with the fewest cells; the
-        others say where.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (N, H, W), or (N, h, w) as the finest layer has it. In logits per cell of the finest layer.
+    Arguments, result and errors are those of :func:`grad_cam`, but for `layer`: what is handed out, by default the last
+    with a map. Of several layers it is that with the fewest cells; the others say where. Without `upsample` the map is
+    (N, h, w) as the finest layer has it; in logits per cell of the finest layer.
 
     Notes
     -----

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crackviz import CrackvizError
-from crackviz.contracts import CLASS_NAMES
+from crackviz.contracts import CLASS_NAMES, check_choice
 from crackviz.data.images import parallel, read_image
 from crackviz.data.splits import Table, generator
 
@@ -26,10 +26,8 @@ def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None 
     ----------
     table : DataFrame
         Columns path and label; ``attrs["class_names"]`` tells two classes from more.
-    size : int
-        Side of the pictures, see `read_image`.
-    batch_size : int
-        The last batch may be smaller.
+    size, batch_size : int
+        Side of the pictures, see `read_image`; the last batch may be smaller.
     seed : int, optional
         None: in the table's order, in every epoch.
     epoch : int
@@ -46,7 +44,7 @@ def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None 
     Raises
     ------
     CrackvizError
-        An empty table, a picture that can't be read (`scan` drops these), or more than the machine's memory.
+        A picture that can't be read (`scan` drops these), or more than the machine's memory.
     """
     import keras
 
@@ -100,57 +98,65 @@ def _check_memory(need: int) -> None:
         )
 
 
-def augmentation(
-    seed: int = 0,
-    *,
-    flip: bool = True,
-    rotation: float = 0.25,
-    contrast: float | tuple[float, float] = 0.2,
-    brightness: float = 0.1,
-    zoom: float | tuple[float, float] = 0.1,
-    grey: float = 0.0,
-    blur: float = 0.0,
-    noise: float = 0.0,
-) -> Any:
+AUGMENTATION = {
+    "flip": 1.0,
+    "rotation": 0.25,
+    "contrast": 0.2,
+    "brightness": 0.1,
+    "zoom": 0.1,
+    "grey": 0.0,
+    "blur": 0.0,
+    "noise": 0.0,
+}
+"""How strongly :func:`augmentation` varies pictures where nothing else is said."""
+
+
+def augmentation(seed: int = 0, **strengths: float | tuple[float, float]) -> Any:
     """Make Keras layers that vary pictures in [0, 1] at random, in training only (``training=True``).
 
     Parameters
     ----------
     seed : int
         Fixes the sequence of variations; a fresh copy repeats it.
-    flip : bool
-        Left-right and upside down: a crack has no upright position.
-    rotation : float
-        Up to that share of a full turn, either way; what comes in at the border is reflected.
-    contrast, brightness : float
-        Up to that share, either way; for `contrast` a pair (down, up), too. 0 leaves the layer out.
-    zoom : float or (float, float)
-        Up to that share, either way. A pair runs from the first, below 0, which magnifies, to the second, which shows
-        more than the picture, reflected at its borders: (-0.2, 0.8) draws lengths from 1.25 to 0.56 of their own.
-        0 leaves it out.
-    grey : float
-        Up to that share of the colour is taken out, in [0, 1]; 0 leaves it out.
-    blur : float
-        Share of the pictures that are blurred, by a Gaussian of at most 1 px, in [0, 1]; 0 leaves it out.
-    noise : float
-        Standard deviation of the noise that is added to each pixel and channel; 0 leaves it out.
+    **strengths
+        Those named are taken in place of `AUGMENTATION`'s; 0 leaves the layer out.
+
+        - flip (bool): left-right and upside down, as a crack has no upright position;
+        - rotation: up to that share of a full turn, either way; what comes in at the border is reflected;
+        - contrast, brightness: up to that share, either way; for contrast a pair (down, up), too;
+        - zoom: up to that share, either way. A pair runs from the first, below 0, which magnifies, to the second, which
+          shows more than the picture, reflected at its borders: (-0.2, 0.8) draws lengths from 1.25 to 0.56 of their
+          own;
+        - grey: up to that share of the colour is taken out, in [0, 1];
+        - blur: share of the pictures that are blurred, by a Gaussian of at most 1 px, in [0, 1];
+        - noise: standard deviation of the noise that is added to each pixel and channel.
 
     Returns
     -------
     keras.Sequential
-        (B, H, W, 3) float32 in [0, 1] to the same; with `noise`, a little beyond.
+        (B, H, W, 3) float32 in [0, 1] to the same; with noise, a little beyond.
+
+    Raises
+    ------
+    CrackvizError
+        Where there is no strength of that name.
     """
     import keras
     from keras import layers
 
-    chosen = [
-        layers.RandomFlip("horizontal_and_vertical", seed=seed) if flip else None,
-        layers.RandomRotation(rotation, fill_mode="reflect", seed=seed + 1) if rotation else None,
-        layers.RandomZoom(zoom, fill_mode="reflect", seed=seed + 2) if zoom else None,
-        layers.RandomContrast(contrast, value_range=(0.0, 1.0), seed=seed + 3) if contrast else None,
-        layers.RandomBrightness(brightness, value_range=(0.0, 1.0), seed=seed + 4) if brightness else None,
-        layers.RandomColorDegeneration(grey, value_range=(0.0, 1.0), seed=seed + 5) if grey else None,
-        layers.RandomGaussianBlur((blur, blur), 5, (0.3, 1.0), value_range=(0.0, 1.0), seed=seed + 6) if blur else None,
-        layers.GaussianNoise(noise, seed=seed + 7) if noise else None,
-    ]
-    return keras.Sequential([layer for layer in chosen if layer] or [layers.Identity()], name="augmentation")
+    for name in strengths:
+        check_choice("A strength of the augmentation", name, AUGMENTATION)
+    of: dict[str, Any] = {**AUGMENTATION, **strengths}
+    within: dict[str, Any] = {"value_range": (0.0, 1.0)}
+    made = {
+        "flip": lambda: layers.RandomFlip("horizontal_and_vertical", seed=seed),
+        "rotation": lambda: layers.RandomRotation(of["rotation"], fill_mode="reflect", seed=seed + 1),
+        "zoom": lambda: layers.RandomZoom(of["zoom"], fill_mode="reflect", seed=seed + 2),
+        "contrast": lambda: layers.RandomContrast(of["contrast"], **within, seed=seed + 3),
+        "brightness": lambda: layers.RandomBrightness(of["brightness"], **within, seed=seed + 4),
+        "grey": lambda: layers.RandomColorDegeneration(of["grey"], **within, seed=seed + 5),
+        "blur": lambda: layers.RandomGaussianBlur((of["blur"],) * 2, 5, (0.3, 1.0), **within, seed=seed + 6),
+        "noise": lambda: layers.GaussianNoise(of["noise"], seed=seed + 7),
+    }
+    chosen = [make() for name, make in made.items() if of[name]]
+    return keras.Sequential(chosen or [layers.Identity()], name="augmentation")

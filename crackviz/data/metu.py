@@ -12,12 +12,8 @@ from crackviz.data.table import index
 def fetch_metu() -> Path:
     """Download METU's 40,000 patches (235 MB) from Kaggle, count them, and return their folder.
 
-    Needs the optional extra kagglehub: ``pip install kagglehub``. Kept in kagglehub's cache, so done once.
-
-    Raises
-    ------
-    CrackvizError
-        kagglehub missing, no connection, or another number of pictures than published.
+    Needs the optional extra kagglehub: ``pip install kagglehub``. Kept in kagglehub's cache, so done once. A
+    CrackvizError where that is missing, for no connection, or another number of pictures than published.
     """
     try:
         import kagglehub

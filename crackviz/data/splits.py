@@ -120,18 +120,9 @@ def write_split(table: Table, path: str | Path) -> None:
 def read_split(path: str | Path, root: str | Path | None = None, *, pictures: bool = True) -> Table:
     """Read what `write_split` wrote: the same table.
 
-    Parameters
-    ----------
-    path : str or Path
-    root : str or Path, optional
-        Folder in which the pictures are looked for, instead of the one that they were in.
-    pictures : bool
-        Whether they must be there. False serves to know which picture lay in which part, by its hash.
-
-    Raises
-    ------
-    CrackvizError
-        No such file, another kind of file, pictures that are gone, or a leak (unless made with grouped=False).
+    The pictures are looked for in the folder `root`, by default where they were. With `pictures` False they needn't be
+    there: that serves to know which picture lay in which part, by its hash. A CrackvizError for no such file, another
+    kind of file, pictures that are gone, or a leak (unless made with grouped=False).
     """
     try:
         head, body = Path(path).read_text(encoding="utf-8-sig").split("\n", 1)

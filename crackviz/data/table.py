@@ -192,29 +192,9 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
 def prepare(folder: str | Path, path: str | Path, *, max_images: int = 0, seed: int = 0) -> Table:
     """Return a run's table with its split: read from `path` where it was made in the same way, else made and written.
 
-    Made by `index`, `scan` and `split`, with their defaults. This is the notebooks' way in, which explain one class
-    against another; sets of more classes are read by the three functions themselves.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The data set, as `index` takes it.
-    path : str or Path
-        The run's ``split.csv``.
-    max_images : int
-        Keep about that many, see `subset`; 0 keeps all.
-    seed : int
-        Chooses the subset and the split.
-
-    Returns
-    -------
-    DataFrame
-        As `split` returns it.
-
-    Raises
-    ------
-    CrackvizError
-        As `index`, `scan`, `split` and `write_split`, and where there are more than two classes.
+    Made by `index`, `scan` and `split`, with their defaults and errors. It serves notebooks, which explain one class
+    against another: more classes are refused, and read by the three functions themselves. `path` is the run's
+    ``split.csv``; the other arguments are those of `index`, and `seed` chooses the split, too.
     """
     made_from = {"root": str(locate(folder)), "max_images": max_images, "seed": seed, "preprocessing": PREPROCESSING}
     with contextlib.suppress(OSError, ValueError):

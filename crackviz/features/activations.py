@@ -22,26 +22,20 @@ from crackviz.attribution.network import (
     layer_names,
     map_layers,
 )
+from crackviz.contracts import check_choice
 from crackviz.data.images import MAX_ARRAY_BYTES
 
 
 class Activations(NamedTuple):
-    """The maps of one layer for some images, channels in the order of their contribution.
-
-    Attributes
-    ----------
-    layer : str
-    maps : float32 (N, h, w, C)
-        ``maps[n, :, :, k]`` is channel ``channels[n, k]`` of the layer, as it is.
-    channels : int (N, C)
-    contributions : float32 (N, C)
-        In logits of the target, in the same order.
-    """
+    """The maps of one layer for some images, channels in the order of their contribution."""
 
     layer: str
     maps: np.ndarray
+    """float32 (N, h, w, C): ``maps[n, :, :, k]`` is channel ``channels[n, k]`` of the layer, as it is."""
     channels: np.ndarray
+    """int (N, C)."""
     contributions: np.ndarray
+    """float32 (N, C), in logits of the target, in the same order."""
 
 
 def activation_maps(
@@ -70,18 +64,11 @@ def activation_maps(
         "image": each image's channels by the absolute value of their contribution, largest first; "shared": one order
         for all, by the mean absolute value; None: as the layer has them.
 
-    Returns
-    -------
-    Activations
-
     Raises
     ------
     CrackvizError
         Where the images break the contract, there is no such layer or target, or the maps would take more than 2 GiB.
-
-    Notes
-    -----
-    ``THEORY.md`` T5.
+        ``THEORY.md`` T5.
     """
     return _activations(model, images, layer_names(model, layer)[:1], target, order)[0]
 
@@ -89,29 +76,10 @@ def activation_maps(
 def follow(
     model: keras.Model, image: np.ndarray, layers: Sequence[Layer] | None = None, *, target: Target = "crack"
 ) -> dict[str, Activations]:
-    """Follow one image through the layers.
+    """Follow one image, float32 (1, H, W, 3) in [0, 1], through `layers`; by default all that give maps.
 
-    Parameters
-    ----------
-    model : keras.Model
-    image : float32 (1, H, W, 3), in [0, 1]
-    layers : sequence of str or int, optional
-        By default all that give maps.
-    target : str or int
-
-    Returns
-    -------
-    dict of str to Activations
-        By layer, in the order of the network, as :func:`activation_maps` gives each, from one pass.
-
-    Raises
-    ------
-    CrackvizError
-        As :func:`activation_maps`, and where there isn't exactly one image.
-
-    Notes
-    -----
-    ``THEORY.md`` T5.
+    By layer, in the order of the network, as :func:`activation_maps` gives each, from one pass. Its errors, and one
+    where there isn't exactly one image. ``THEORY.md`` T5.
     """
     if np.ndim(image) != 4 or len(image) != 1:
         raise CrackvizError(f"One image is followed; got shape {np.shape(image)}, expected (1, H, W, 3).")
@@ -123,8 +91,7 @@ def follow(
 def _activations(
     model: keras.Model, images: np.ndarray, names: tuple[str, ...], target: Target, order: str | None
 ) -> list[Activations]:
-    if order not in ("image", "shared", None):
-        raise CrackvizError(f"order is {order!r}; expected 'image', 'shared' or None.")
+    check_choice("order", order, ("image", "shared", None))
     images, along = check_images(model, images), direction(model, target)
     explain = compiled(model, _build_activations, names)
     parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in names]

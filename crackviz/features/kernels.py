@@ -7,6 +7,7 @@ import numpy as np
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import walk
+from crackviz.contracts import check_choice
 
 
 def kernels(model: keras.Model, layer: str | None = None) -> np.ndarray:
@@ -29,8 +30,6 @@ def kernels(model: keras.Model, layer: str | None = None) -> np.ndarray:
         Where there is no such layer, it is no convolution, or reads something else than three colours: the weights of
         a deeper layer are no picture.
 
-    Notes
-    -----
     ``THEORY.md`` T4.
     """
     steps = walk(model)
@@ -71,20 +70,12 @@ def kernel_images(weights: np.ndarray, scale: str = "shared") -> tuple[np.ndarra
     limits : float32 (F,)
         m: the weight that stands at 1, and, negative, at 0.
 
-    Raises
-    ------
-    CrackvizError
-        Where the shape or the scale is another.
-
-    Notes
-    -----
     ``THEORY.md`` T4.
     """
     weights = np.asarray(weights, np.float32)
     if weights.ndim != 4 or weights.shape[-1] != 3:
         raise CrackvizError(f"Weights have shape {weights.shape}; expected (filters, height, width, 3).")
-    if scale not in ("shared", "filter"):
-        raise CrackvizError(f"scale is {scale!r}; expected 'shared' or 'filter'.")
+    check_choice("scale", scale, ("shared", "filter"))
     limits = np.abs(weights).max(axis=(1, 2, 3))
     if scale == "shared":
         limits = np.full_like(limits, limits.max())

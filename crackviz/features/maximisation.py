@@ -13,28 +13,22 @@ import tensorflow as tf
 from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Target, check_images, layer_names, map_layers, tail, target_index, walk
 from crackviz.attribution.receptive_fields import field_box
-from crackviz.contracts import check_number
+from crackviz.contracts import check_choice, check_number
 
 
 class Pictures(NamedTuple):
-    """Synthesised pictures, and what they reach.
-
-    Attributes
-    ----------
-    images : float32 (n, H, W, 3), in [0, 1]
-    reached : float32 (n,)
-        What was maximised, of `images`; without the regularisers.
-    started : float32 (n,)
-        The same, of the pictures that the search began with.
-    box : (int, int, int, int)
-        top, left, bottom, right in px, half-open: what the maximised cell sees, ``images[:, top:bottom, left:right]``.
-        All of the picture where it isn't a single cell, or not known (see :func:`field_box`).
-    """
+    """Synthesised pictures, and what they reach."""
 
     images: np.ndarray
+    """float32 (n, H, W, 3), in [0, 1]."""
     reached: np.ndarray
+    """float32 (n,): what was maximised, of `images`; without the regularisers."""
     started: np.ndarray
+    """The same, of the pictures that the search began with."""
     box: tuple[int, int, int, int]
+    """top, left, bottom, right in px, half-open: what the maximised cell sees, ``images[:, top:bottom, left:right]``.
+
+    All of the picture where it isn't a single cell, or not known (see :func:`field_box`)."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +113,6 @@ def maximise(
     recipe : Recipe
         Steps, seed, size, :math:`\lambda_1`, :math:`\lambda_2` and the like.
 
-    Returns
-    -------
-    Pictures
-
     Raises
     ------
     CrackvizError
@@ -143,8 +133,7 @@ def maximise(
         raise CrackvizError(
             f"channels is {channels!r}; expected numbers from 0 to {tensor.shape[-1] - 1}, the channels of {name!r}."
         )
-    if where not in ("middle", "everywhere"):
-        raise CrackvizError(f"where is {where!r}; expected 'middle' or 'everywhere'.")
+    check_choice("where", where, ("middle", "everywhere"))
 
     def score(maps: tf.Tensor) -> tf.Tensor:
         chosen = tf.gather(maps, numbers, axis=3, batch_dims=0)
@@ -173,27 +162,15 @@ def maximise_logit(
 ) -> Pictures:
     """Synthesise the picture that the network finds most like a class: the one of the largest logit.
 
-    The logit, not the probability, which is 1 and without slope long before.
+    The logit, not the probability, which is 1 and without slope long before. Arguments and errors are otherwise those
+    of :func:`maximise`; values are in logits.
 
     Parameters
     ----------
-    model : keras.Model
-        Not changed.
     target : str or int
         Whose logit; "no_crack" is minus that of "crack", where the network has one.
     start : float32 (n, size, size, 3), in [0, 1], optional
         Pictures to begin with, such as real patches; by default one of faint noise.
-    recipe : Recipe
-
-    Returns
-    -------
-    Pictures
-        One, or as many as `start`. Values in logits.
-
-    Raises
-    ------
-    CrackvizError
-        As :func:`maximise`.
 
     Notes
     -----
@@ -233,14 +210,8 @@ def _climb(
 
     shaken = SteadyJitter(recipe.jitter)
     linear = _linear(model, tensor, recipe.size)
-    sides = linear.inputs[0].shape[1:3]
     if start is None:
-        if None in sides:
-            raise CrackvizError("The model takes images of any size: say which, by size.")
-        noise = [
-            np.random.default_rng((recipe.seed, 0, number)).uniform(-0.05, 0.05, (*sides, 3)) for number in numbers
-        ]
-        start = np.stack(noise).astype(np.float32) + np.float32(0.5)
+        start = _noise(linear.inputs[0].shape[1:], recipe.seed, numbers)
     elif len(start) != len(numbers):
         raise CrackvizError(f"start holds {len(start)} pictures for {len(numbers)} channels; expected one each.")
     start = check_images(linear, start)
@@ -273,6 +244,14 @@ def _climb(
     images = admissible(tf.roll(images, -shaken.place, (1, 2))).numpy()
     reached = score(linear([images], training=False))
     return Pictures(images, reached.numpy(), started.numpy(), (0, 0, *images.shape[1:3])), linear
+
+
+def _noise(shape: Any, seed: int, numbers: Sequence[int]) -> np.ndarray:
+    """Return faint noise on grey, by the number of each picture."""
+    if None in shape:
+        raise CrackvizError("The model takes images of any size: say which, by size.")
+    noise = [np.random.default_rng((seed, 0, number)).uniform(-0.05, 0.05, shape) for number in numbers]
+    return np.stack(noise).astype(np.float32) + np.float32(0.5)
 
 
 def _linear(model: keras.Model, tensor: Any, size: int | None) -> keras.Model:

@@ -144,7 +144,7 @@ def _build_strongest(network: Network) -> Any:
 
 
 def crops(images: np.ndarray, boxes: pd.DataFrame, *, fill: float = 0.5) -> np.ndarray:
-    """Cut the boxes of :func:`top_patches` out of their pictures.
+    """Cut the boxes of :func:`top_patches` out of their pictures, as float32 (K, height, width, 3).
 
     Parameters
     ----------
@@ -154,11 +154,6 @@ def crops(images: np.ndarray, boxes: pd.DataFrame, *, fill: float = 0.5) -> np.n
         K rows with ``top``, ``left``, ``bottom``, ``right`` in px, all of one size.
     fill : float
         The grey that stands for what lies beyond the picture, where the network saw padding.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 (K, height, width, 3).
 
     Raises
     ------

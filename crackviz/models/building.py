@@ -28,18 +28,8 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
 def build(name: str, image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0, **options: Any) -> keras.Model:
     """Build the network called `name` (a key of :data:`MODELS`); see :func:`gap_cnn` for the arguments.
 
-    Parameters
-    ----------
-    name : str
-    image_size : int or None
-    n_classes, seed : int
-    **options
-        Of that network alone, such as ``weights`` of :func:`mobilenet_v2`.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no network of this name.
+    `options` are those of that network alone, such as ``weights`` of :func:`mobilenet_v2`. A CrackvizError where there
+    is no network of this name.
     """
     check_choice("The network's name", name, MODELS)
     return MODELS[name](image_size, n_classes=n_classes, seed=seed, **options)
@@ -56,20 +46,8 @@ def resized(model: keras.Model, image_size: int | None) -> keras.Model:
     A network whose maps are averaged has no weight that depends on the size. Its answers do: a crack that is twice
     as many pixels wide is another crack to it, so the new size should show the concrete at about the same scale.
 
-    Parameters
-    ----------
-    model : keras.Model
-    image_size : int or None
-        Side in px of the square images it shall take; None takes any.
-
-    Returns
-    -------
-    keras.Model
-
-    Raises
-    ------
-    CrackvizError
-        Where the network is bound to its size: by a layer that flattens its maps, or paths that don't meet.
+    `image_size` is the side in px of the square images it shall take; None takes any. A CrackvizError where the network
+    is bound to its size: by a layer that flattens its maps, or paths that don't meet.
     """
     try:
         if model.name == "local_cnn":  # which layers it has depends on the size
@@ -90,12 +68,7 @@ def resized(model: keras.Model, image_size: int | None) -> keras.Model:
 
 
 def summary(model: keras.Model) -> pd.DataFrame:
-    """Return a table of the layers: name, kind, output shape (without N), number of weights.
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
+    """Return a table of the layers: name, kind, output shape (without N), number of weights."""
     rows = [
         {
             "layer": layer.name,

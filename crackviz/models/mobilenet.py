@@ -48,11 +48,6 @@ def mobilenet_v2(
     alpha : float
         Width: the share of MobileNetV2's channels. 0.35 has 411,489 weights.
 
-    Raises
-    ------
-    CrackvizError
-        Where the weights can't be had or don't fit, too.
-
     Notes
     -----
     Sandler, Howard, Zhu, Zhmoginov, Chen: *MobileNetV2: inverted residuals and linear bottlenecks*, CVPR 2018.
@@ -101,15 +96,9 @@ def _imagenet_file(weights: str | Path, alpha: float) -> Path:
             f'weights="imagenet" is for alpha=0.35, whose hash is known; alpha is {alpha}. Download the file yourself '
             f"({IMAGENET['origin']}) and name its path."
         )
+    name, url = IMAGENET["file"], IMAGENET["origin"] + IMAGENET["file"]
     try:
-        return Path(
-            keras.utils.get_file(
-                IMAGENET["file"],
-                IMAGENET["origin"] + IMAGENET["file"],
-                cache_subdir="models",
-                file_hash=IMAGENET["sha256"],
-            )
-        )
+        return Path(keras.utils.get_file(name, url, cache_subdir="models", file_hash=IMAGENET["sha256"]))
     except Exception as error:  # urllib's and the file system's own kinds; ValueError for another hash
         raise CrackvizError(
             f"The ImageNet weights could not be downloaded ({str(error).splitlines()[0][:200]}). Without a connection, "
@@ -129,18 +118,12 @@ def set_trainable(model: keras.Model, first: str | None = None) -> int:
     model : keras.Model
         Changed in place; :func:`crackviz.training.train` takes it as it is.
     first : str, optional
-        Name of the first layer that learns, such as ``"block_13_expand"``; None stands for the head, the last Dense
-        layer.
+        Name of the first layer that learns, such as ``"block_13_expand"``; None stands for the last Dense layer.
 
     Returns
     -------
     int
         Number of weights that learn.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no such layer.
     """
     names = [layer.name for layer in model.layers]
     if first is None:

@@ -85,23 +85,9 @@ def metadata(model: keras.Model) -> Metadata:
 
 
 def annotate(model: keras.Model, **changes: Any) -> Metadata:
-    """Change what is known about `model`, to be kept by :func:`save`.
+    """Change fields of :class:`Metadata` that are known about `model`, to be kept by :func:`save`; return all of them.
 
-    Parameters
-    ----------
-    model : keras.Model
-    **changes
-        Fields of :class:`Metadata`: class_names, image_size, preprocessing, trained_on, threshold, temperature.
-
-    Returns
-    -------
-    Metadata
-        All of it, as it is now.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is no such field, a value makes no sense or doesn't fit the network.
+    A CrackvizError where there is no such field, or a value makes no sense or doesn't fit the network.
     """
     try:
         changed = replace(metadata(model), **changes)
@@ -130,28 +116,11 @@ def _check_fit(what: str, model: keras.Model, known: Metadata) -> None:
 def save(model: keras.Model, folder: str | Path, name: str = "model") -> tuple[Path, Path]:
     """Save `model` as ``<name>.keras`` and ``<name>.h5``; each file appears whole or not at all.
 
-    What :func:`metadata` tells of the model goes into both files. The ``.keras`` file comes first: Keras 3.15 strips
-    the optimizer while it writes the ``.h5``.
-
-    Parameters
-    ----------
-    model : keras.Model
-    folder : path
-        Made where it doesn't exist.
-    name : str
-        File name without its ending.
-
-    Returns
-    -------
-    (Path, Path)
-        The ``.keras`` and the ``.h5`` file.
-
-    Raises
-    ------
-    CrackvizError
-        Where the folder can't be written, or the disk is full.
+    What :func:`metadata` tells of the model goes into both files, whose paths are returned. `folder` is made where it
+    doesn't exist. A CrackvizError where it can't be written, or the disk is full.
     """
     folder = Path(folder)
+    # The .keras file comes first: Keras 3.15 strips the optimizer while it writes the .h5.
     targets = folder / f"{name}.keras", folder / f"{name}.h5"
     part = None
     try:
@@ -201,13 +170,7 @@ def write_metadata(path: Path, known: Metadata) -> None:
 
 
 def read_metadata(path: str | Path) -> Metadata | None:
-    """Read the metadata of a model file, without the network; None where it holds none (a foreign file).
-
-    Raises
-    ------
-    CrackvizError
-        Where what it holds is damaged or makes no sense.
-    """
+    """Read the metadata of a model file, without the network; None where it holds none (a foreign file)."""
     path = Path(path)
     try:
         if path.suffix.lower() == ".keras":

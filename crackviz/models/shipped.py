@@ -28,10 +28,7 @@ def _published() -> dict[str, dict[str, Any]]:
 def load_pretrained(name: str = PREFERRED) -> keras.Model:
     """Load a model that comes with crackviz; ``crackviz/pretrained/MODEL_CARD.md`` describes the one preferred.
 
-    Raises
-    ------
-    CrackvizError
-        Where there is none of this name, or the file isn't the one that was published (SHA-256).
+    A CrackvizError where there is none of this name, or the file isn't the one that was published (SHA-256).
     """
     published = _published()
     if name not in published:
@@ -58,19 +55,9 @@ def fingerprints(table: pd.DataFrame) -> np.ndarray:
 
 
 def seen_by_pretrained(table: pd.DataFrame, name: str = PREFERRED) -> np.ndarray:
-    """Tell which pictures the shipped model was trained or validated on.
+    """Tell which pictures of a scanned table the shipped model was trained or validated on: bool (N,).
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        With the column ``hash`` of :func:`crackviz.data.scan`.
-    name : str
-        The shipped model.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool (N,). A picture counts as seen if its difference hash is that of one that was.
+    A picture counts as seen if its difference hash is that of one that was.
     """
     return np.isin(fingerprints(table), np.load(PRETRAINED / f"{name}.seen.npy"))
 
@@ -118,8 +105,7 @@ def find(folder: str | Path, name: str = PREFERRED, network: str = "") -> Networ
     Returns
     -------
     Network
-        Its ``load()`` gives the model, its ``origin`` says where it comes from, and
-        :func:`crackviz.training.unseen` which test pictures are new to it.
+        :func:`crackviz.training.unseen` tells which test pictures are new to it.
 
     Raises
     ------

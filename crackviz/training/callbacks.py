@@ -20,13 +20,7 @@ class EpochSeeds(keras.callbacks.Callback):
     """Set the order of the pictures and the state of every random layer (augmentation, dropout) for each epoch.
 
     They then depend on the seed and the epoch alone, not on what ran before: a resumed training draws what the
-    uninterrupted one would have drawn.
-
-    Parameters
-    ----------
-    seed : int
-    feed : keras.utils.PyDataset
-        The training pictures, of :func:`crackviz.data.pipeline`.
+    uninterrupted one would have drawn. `feed` is the training pictures' :func:`crackviz.data.pipeline`.
     """
 
     def __init__(self, seed: int, feed: Any) -> None:
@@ -144,16 +138,3 @@ class Checkpoint(keras.callbacks.Callback):
         named = {f"{kind}_{i}": value for kind, values in arrays.items() for i, value in enumerate(values)}
         with replacing(self.path) as part, part.open("wb") as file:
             np.savez(file, state=np.array(json.dumps(self.state)), **named)
-
-
-class CopyBack(keras.callbacks.Callback):
-    """Put the weights of the copy that is trained into the model that it was made of, after each epoch."""
-
-    def __init__(self, copy: keras.Model, original: keras.Model) -> None:
-        super().__init__()
-        self.copy = copy
-        self.original = original
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Copy."""
-        self.original.set_weights(self.copy.get_weights())

@@ -18,7 +18,7 @@ from crackviz import CrackvizError, data, models
 from crackviz.contracts import PREPROCESSING
 from crackviz.files import read_json, replacing, write_json
 from crackviz.progress import progress
-from crackviz.training.callbacks import Checkpoint, CopyBack, EpochSeeds
+from crackviz.training.callbacks import Checkpoint, EpochSeeds
 from crackviz.training.recipe import Recipe
 from crackviz.training.seen import fingerprint
 
@@ -63,7 +63,6 @@ def train(
     folder : path
         Run folder.
     recipe : Recipe, optional
-        How it is trained; ``Recipe()`` by default.
     image_size : int
         Side in px to which the pictures are resized.
     seed : int
@@ -106,7 +105,8 @@ def train(
         "pictures": fingerprint(table),
         "contents": _contents(pd.concat(parts.values())["path"]),
     }
-    if _is_done(folder, identity):
+    made = [folder / name for name in ("training.json", "model.keras", "model.h5", "history.csv")]
+    if all(path.is_file() for path in made) and read_json(made[0]) == identity:
         stored = models.load(folder / "model.keras")
         model.set_weights(stored.get_weights())
         models.annotate(model, **asdict(models.metadata(stored)))
@@ -172,11 +172,6 @@ def _contents(paths: pd.Series) -> str:
     return hashlib.sha256(b"".join(each)).hexdigest()[:16]
 
 
-def _is_done(folder: Path, identity: dict[str, Any]) -> bool:
-    files = [folder / name for name in ("training.json", "model.keras", "model.h5", "history.csv")]
-    return all(path.is_file() for path in files) and read_json(files[0]) == identity
-
-
 def _fit(
     model: keras.Model,
     parts: dict[str, pd.DataFrame],
@@ -196,6 +191,7 @@ def _fit(
         # The checkpoint was written while the averaged weights were in the model; the next epoch takes them out.
         averaged = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
         averaged._ema_weights_in_model = done > 0
+        copied_back = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: model.set_weights(core.get_weights()))
         with (
             data.pipeline(parts["train"], size, batch_size=recipe.batch_size, seed=seed) as feed,
             data.pipeline(parts["validation"], size, batch_size=64) as asked,
@@ -212,7 +208,7 @@ def _fit(
                     checkpoint.stopping,
                     checkpoint,
                     keras.callbacks.TensorBoard(checkpoint.log.parent),
-                    *([CopyBack(core, model)] if core is not model else []),
+                    *([copied_back] if core is not model else []),
                     *callbacks,
                     TqdmCallback(tqdm_class=_bar),
                 ],
@@ -288,13 +284,7 @@ def _describe(table: pd.DataFrame, fingerprint: str) -> str:
 
 
 def read_history(folder: str | Path) -> pd.DataFrame:
-    """Read the history of a finished training from the run folder `folder`.
-
-    Raises
-    ------
-    CrackvizError
-        Where there is none.
-    """
+    """Read the history of a finished training from its run folder; raise a CrackvizError where there is none."""
     path = Path(folder) / "history.csv"
     if not path.is_file():
         raise CrackvizError(f"There is no {path}: train a network first (notebook 02).")

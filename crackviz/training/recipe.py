@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from crackviz import CrackvizError, data
+from crackviz import data
 from crackviz.contracts import check_number
 
 Augment: TypeAlias = bool | Mapping[str, Any] | Any  # a keras.Layer, which carries no types
@@ -37,11 +37,6 @@ class Recipe:
     mixed_precision : bool
         Whether maps are computed in bfloat16 during training (Keras's ``mixed_bfloat16``): faster on processors that
         have it, slower on others. Weights, logits and the saved model stay float32.
-
-    Raises
-    ------
-    CrackvizError
-        Where a number is out of bounds.
     """
 
     epochs: int = 100
@@ -61,12 +56,7 @@ class Recipe:
     def augmentation(self, seed: int) -> keras.Layer | None:
         """Return a fresh layer that varies the training pictures, or None."""
         if isinstance(self.augment, Mapping):
-            try:
-                return data.augmentation(**dict[str, Any]({"seed": seed, **self.augment}))
-            except TypeError as error:
-                raise CrackvizError(
-                    f"augment holds {', '.join(self.augment)}; expected arguments of data.augmentation ({error})."
-                ) from error
+            return data.augmentation(**dict[str, Any]({"seed": seed, **self.augment}))
         if isinstance(self.augment, keras.Layer):  # another training's random state stays out of this one
             return type(self.augment).from_config(self.augment.get_config())
         return data.augmentation(seed) if self.augment else None

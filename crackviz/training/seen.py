@@ -25,11 +25,6 @@ def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:
 
     Its test pictures may then be among those that the model was trained on. Nothing is checked where the folder
     holds no model.
-
-    Raises
-    ------
-    CrackvizError
-        Where the splits differ.
     """
     known = read_json(Path(folder) / "training.json")
     if known and known["pictures"] != fingerprint(table):
@@ -46,22 +41,8 @@ def seen(network: Network, table: pd.DataFrame) -> np.ndarray:
     was trained *or* validated on, recognised by the difference hash. Of a file that lies alone nothing is known, and
     none counts as seen.
 
-    Parameters
-    ----------
-    network : Network
-        From :func:`crackviz.models.find`.
-    table : pandas.DataFrame
-        From :func:`crackviz.data.prepare`.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool (N,), a row of the table each.
-
-    Raises
-    ------
-    CrackvizError
-        Where the run's own network was trained on another split.
+    Takes what :func:`crackviz.models.find` and :func:`crackviz.data.prepare` return, and gives bool (N,), one for each
+    row of the table. A CrackvizError where the run's own network was trained on another split.
     """
     if network.shipped:
         return models.seen_by_pretrained(table, network.shipped)
@@ -79,17 +60,9 @@ def seen(network: Network, table: pd.DataFrame) -> np.ndarray:
 
 
 def unseen(network: Network, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the test pictures that a network has never seen; see :func:`seen`.
+    """Return the rows of the test part that a network has never seen, as :func:`seen` tells.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of the test part.
-
-    Raises
-    ------
-    CrackvizError
-        Where the run's own network was trained on another split, or what is left lacks a class.
+    A CrackvizError where what is left lacks a class, or the run's own network was trained on another split.
     """
     test = table[table["split"] == "test"]
     fair = test[~seen(network, table)[table["split"] == "test"]]

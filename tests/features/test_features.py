@@ -62,7 +62,7 @@ def test_grey_is_zero_and_the_scale_is_told() -> None:
     np.testing.assert_allclose(images[:, 0, 0], [[1, 0, 0.5], [1, 0.5, 0.25], [0.5, 0.5, 0.5]])
     np.testing.assert_allclose(limits, [2, 0.5, 0])
     np.testing.assert_allclose((images - 0.5) * 2 * limits[:, None, None, None], weights, atol=1e-7)  # nothing is lost
-    with pytest.raises(CrackvizError, match="'minmax'; expected 'shared' or 'filter'"):
+    with pytest.raises(CrackvizError, match="'minmax'; expected one of shared, filter"):
         features.kernel_images(weights, "minmax")
     with pytest.raises(CrackvizError, match=r"\(1, 1, 3\); expected"):
         features.kernel_images(weights[0])

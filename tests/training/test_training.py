@@ -475,7 +475,7 @@ def test_augmentation_of_ones_own(table: pd.DataFrame, tmp_path: Path) -> None:
     train(table, tmp_path / "black", epochs=1, augment=keras.Sequential([keras.layers.Rescaling(0.0)]))
     assert (tmp_path / "black" / "model.keras").stat().st_mtime_ns == before, "the same, by another name"
 
-    with pytest.raises(CrackvizError, match="augment holds rotatoin"):
+    with pytest.raises(CrackvizError, match=r"strength of the augmentation is .rotatoin.*Did you mean rotation"):
         train(table, tmp_path / "typo", augment={"rotatoin": 0.1})
 
 
