@@ -157,11 +157,15 @@ def run_sweep(
         ended = {name: look(folder / name).status for name in runs}
     if stopped is not None:
         raise stopped
-    problems = record["problems"]
+    _all_ended(ended, record["problems"], index)
+    return index
+
+
+def _all_ended(ended: dict[str, str], problems: dict[str, str], index: str) -> None:
+    """Raise a SweepFailed that names the first run that didn't reach its end, if there is one."""
     if failed := [name for name, status in ended.items() if status != "done" or name in problems]:
         first = problems.get(failed[0]) or f"it is {ended[failed[0]]}"
-        raise SweepFailed(f"{len(failed)} of {len(runs)} runs did not reach their end: {failed[0]}: {first}", index)
-    return index
+        raise SweepFailed(f"{len(failed)} of {len(ended)} runs did not reach their end: {failed[0]}: {first}", index)
 
 
 def _read(grid: str | Path | Grid) -> Grid:
