@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -21,9 +19,6 @@ from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
 from crackviz.training.recipe import Recipe
 from crackviz.training.seen import fingerprint
-
-with warnings.catch_warnings(action="ignore"):
-    from tqdm.keras import TqdmCallback  # in notebooks it complains of missing ipywidgets, which nothing here needs
 
 
 def train(
@@ -210,7 +205,7 @@ def _fit(
                     keras.callbacks.TensorBoard(checkpoint.log.parent),
                     *([copied_back] if core is not model else []),
                     *callbacks,
-                    TqdmCallback(tqdm_class=_bar),
+                    _bar(len(feed)),
                 ],
                 shuffle=False,  # the feed is shuffled already
                 verbose=0,
@@ -221,8 +216,19 @@ def _fit(
         model.set_weights(core.get_weights())
 
 
-def _bar(total: int | None, unit: str, leave: bool = False) -> Any:
-    return progress(None, "training", total or 0, unit=unit)
+def _bar(steps: int) -> keras.callbacks.Callback:
+    """Return a callback that draws one bar, begun anew with each epoch."""
+    bar = progress(None, "training", steps, unit="step")
+
+    def begin(epoch: int, logs: object) -> None:
+        bar.reset()
+        bar.set_description(f"epoch {epoch + 1}")
+
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=begin,
+        on_train_batch_end=lambda batch, logs: bar.update(),
+        on_train_end=lambda logs: bar.close(),
+    )
 
 
 def _in_bfloat16(model: keras.Model) -> keras.Model:
