@@ -24,8 +24,8 @@ Without pictures of your own, name none: crackviz then makes synthetic concrete.
 (https://data.mendeley.com/datasets/5y9wdsg2zt), or Kaggle arunrk7/surface-crack-detection.
 Unpack it so that the folder looks like this
 {TREE}
-and name it: `make run DATA=folder`, `crackviz run --data folder`, or data.index("folder"); in a
-notebook, data = "folder" in its parameters cell."""
+and name it: data.index("folder") in Python, data = "folder" in a notebook's parameters cell; the
+command and make take it by the same name."""
 _SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
 _NO_CRACK = {"negative", "neg", "uncracked", "nocrack", "nocracks", "noncrack", "noncracked", "notcracked"}
 _CRACK = {"positive", "pos", "cracked", "crack", "cracks", "withcrack", "withcracks"}

@@ -49,7 +49,9 @@ def skipped(table: pd.DataFrame) -> dict[str, str]:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(CrackvizError, match=r"(?s)There is no folder .*nowhere.*5y9wdsg2zt.*Positive/.*make run DATA="):
+    with pytest.raises(
+        CrackvizError, match=r"(?s)There is no folder .*nowhere.*5y9wdsg2zt.*Positive/.*data\.index.*command and make"
+    ):
         data.index(tmp_path / "nowhere")
 
 
