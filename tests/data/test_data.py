@@ -553,7 +553,9 @@ def test_offline_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
         raise ConnectionError("no route to host")
 
     monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=offline))
-    with pytest.raises(CrackvizError, match=r"(?s)no route to host.*5y9wdsg2zt.*Positive/.*--data folder"):
+    with pytest.raises(
+        CrackvizError, match=r"(?s)no route to host.*5y9wdsg2zt.*Positive/.*data\.index.*command and make"
+    ):
         data.fetch_metu()
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(CrackvizError, match="pip install kagglehub"):
