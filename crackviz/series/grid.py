@@ -43,10 +43,12 @@ class Grid:
         """
         self.check()
         found: dict[str, dict[str, Any]] = {}
-        for values in itertools.product(*self.axes.values()):
-            point = dict(zip(self.axes, values, strict=True))
-            name = ",".join(f"{axis}={_short(value)}" for axis, value in point.items())
-            if name in found or len(name) > _LONGEST:  # two folders of one name in different places, long texts
+        points = [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
+        names = [",".join(f"{axis}={_short(value)}" for axis, value in point.items()) for point in points]
+        times = Counter(names)
+        for name, point in zip(names, points, strict=True):
+            # Two folders of one name in different places, and long texts: each gets a name that no other can take.
+            if times[name] > 1 or len(name) > _LONGEST:
                 digest = hashlib.sha256(repr(point).encode()).hexdigest()[:6]
                 name = f"{name[: _LONGEST - 7].rstrip('. ,')}~{digest}"
             found[name] = point
@@ -87,6 +89,8 @@ def read_grid(path: str | Path) -> Grid:
     except OSError as error:
         why = error.strerror or error
         raise CrackvizError(f"Cannot read {path}: {why}. Expected a file such as\n{EXAMPLE}") from error
+    except RecursionError as error:
+        raise CrackvizError(f"{path} holds lists in lists without end. Expected a file such as\n{EXAMPLE}") from error
     except ValueError as error:
         line = re.search(r"at line (\d+)", str(error))
         at = f"line {line[1]}, {text.splitlines()[int(line[1]) - 1].strip()!r}: {error}" if line else str(error)

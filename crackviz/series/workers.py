@@ -133,7 +133,7 @@ def cluster(address: str) -> Pool:
     kind, _, rest = address.partition(":")
     own = None
     if kind == "local":
-        if not rest.isdigit() or not int(rest):
+        if not rest.isdecimal() or not int(rest):
             raise CrackvizError(f"scheduler is {address}; expected a number of workers, as in local:4.", "scheduler")
         own = distributed.LocalCluster(
             n_workers=int(rest), threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"

@@ -103,5 +103,21 @@ def test_every_point_has_a_folder_of_its_own(axes: dict[str, list[Any]]) -> None
 def test_equal_last_parts_of_paths_are_told_apart_whatever_their_order() -> None:
     names = list(series.Grid({"data": ["a/b", "c/b", "d/b"]}).points())
     turned = series.Grid({"data": ["a/b", "d/b", "c/b"]}).points()
-    assert names[0] == "data=b" and len(set(names)) == 3
+    assert len(set(names)) == 3 and all(name.startswith("data=b~") for name in names)
     assert turned[names[1]] == {"data": "c/b"}
+
+
+def test_a_folders_name_does_not_depend_on_the_order_of_an_axis() -> None:
+    """Else a value put first would find another's run under its name."""
+
+    def named(places: list[str]) -> dict[str, str]:
+        return {point["data"]: name for name, point in series.Grid({"data": places}).points().items()}
+
+    forward, backward = named(["a/x", "b/x", "c/y"]), named(["c/y", "b/x", "a/x"])
+    assert forward == backward and len(set(forward.values())) == 3 and forward["c/y"] == "data=y"
+
+
+def test_lists_in_lists_without_end(tmp_path: Path) -> None:
+    (tmp_path / "deep.toml").write_text(f"[grid]\nseed={'[' * 5000}{']' * 5000}")
+    with pytest.raises(CrackvizError, match=r"deep\.toml holds lists in lists"):
+        series.read_grid(tmp_path / "deep.toml")

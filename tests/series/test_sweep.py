@@ -383,7 +383,7 @@ def test_a_run_that_cannot_be_carried_away_is_kept(place: Path, monkeypatch: pyt
     [
         ("sed = [0]", [], "parameter 'sed'.*Did you mean seed"),
         ("seed = ['a']", [], "seed cannot be 'a': expected int"),
-        ("seed = [0, '0']", [], "runs seed=0 and seed=0~.* would be the same"),
+        ("seed = [0, '0']", [], "runs seed=0~.* and seed=0~.* would be the same"),
         ("seed = [0, 0]", [], "seed holds 0 twice"),
         ("seed = []", [], "no run"),
         ("run = ['a']", [], "--out"),
