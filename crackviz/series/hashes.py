@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,20 @@ class Hashes:
         """Of what every module does, and of the shipped networks; comments, docstrings and layout don't count."""
         modules = {p.relative_to(PACKAGE).as_posix(): p for p in PACKAGE.rglob("*.py") if p.stem != _NO_RESULT}
         shipped = {p.relative_to(PACKAGE).as_posix(): p for kind in ("*.h5", "*.json") for p in PACKAGE.rglob(kind)}
-        parts = [f"{name} {_meaning(path)}" for name, path in sorted(modules.items())]
+        parts = [f"{name} {_meaning(path, path.stat().st_mtime_ns)}" for name, path in sorted(modules.items())]
         return _digest(*parts, *(f"{name} {_content(path)}" for name, path in sorted(shipped.items())))
 
     def notebook(self, path: Path) -> str:
         """Of the kinds, texts and tags of a notebook's cells; "" where there is none any more."""
-        if str(path) not in self._known:
+        key = f"cells of {path}"  # a parameter may name the same file
+        if key not in self._known:
             try:
                 cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
                 parts = [[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells]
             except (OSError, ValueError, KeyError, TypeError):
                 return ""
-            self._known[str(path)] = _digest(*map(json.dumps, parts))
-        return self._known[str(path)]
+            self._known[key] = _digest(*map(json.dumps, parts))
+        return self._known[key]
 
     def data(self, name: str) -> str:
         """Of every file of a data set, by name and content; of synthetic concrete, its settings and renderer.
@@ -126,8 +127,9 @@ def _content(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _meaning(module: Path) -> str:
-    """Return the hash of a module's syntax tree without its docstrings."""
+@lru_cache(maxsize=1000)  # parsing all modules takes half a second, and each run of a sweep asks
+def _meaning(module: Path, changed: int) -> str:
+    """Return the hash of a module's syntax tree without its docstrings, as it was `changed`."""
     tree = ast.parse(module.read_bytes())
     for node in ast.walk(tree):
         kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

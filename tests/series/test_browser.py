@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,19 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import CHROMIUM, MISSING, QUIET
 from made import write_notebook
 from PIL import Image
 
 from crackviz import series
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt-get install chromium)"),
-]
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars", "--disable-extensions"]
-QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-QUIET += ["--enable-logging=stderr", "--v=0"]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=MISSING)]
 CELLS = [
     "# A page\n\n$$\\sum_k w_k A_k$$",
     "parameters: run: str = ''  # run folder\nseed: int = 0  # seed",
@@ -57,7 +50,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browse(url: str, place: Path, *arguments: str, server: str = "~NOTFOUND") -> subprocess.CompletedProcess[str]:
     """Open a page; every host that is asked for is the server, or isn't found."""
     assert CHROMIUM is not None
-    command = [CHROMIUM, *QUIET, f"--user-data-dir={place / 'profile'}", f"--host-resolver-rules=MAP * {server}"]
+    command = [
+        CHROMIUM,
+        *QUIET,
+        "--enable-logging=stderr",
+        "--v=0",
+        f"--user-data-dir={place / 'profile'}",
+        f"--host-resolver-rules=MAP * {server}",
+    ]
     done = subprocess.run([*command, *arguments, url], capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr, done.stderr  # what a page's own policy forbids is complained of there
     return done
