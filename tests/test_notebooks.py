@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib.util
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -49,8 +50,9 @@ def committed(source: Path) -> Any:
 def claims_of(source: Path) -> dict[str, str]:
     """The ids and statements that a source claims."""
     found: dict[str, str] = {}
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rsplit(".", 1)[-1] == "claim":
+    calls = [node for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    for node in sorted(calls, key=lambda node: node.lineno):
+        if ast.unparse(node.func).rsplit(".", 1)[-1] == "claim":
             id, statement = (ast.literal_eval(argument) for argument in node.args[:2])
             assert id not in found, f"{source.stem} claims {id} twice"
             found[id] = statement
@@ -173,6 +175,12 @@ def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
     made = {id: source.stem for source in SOURCES for id in claims_of(source)}
     assert set(made) == set(stated)
     assert set(re.findall(r"T\d+\.\d+", theory)) <= set(stated)
+    for ids in (stated, list(made)):  # whoever reads on meets each number after the one before it
+        numbers = [tuple(map(int, id[1:].split("."))) for id in ids]
+        assert numbers == sorted(numbers)
+        assert [n for _, n in numbers] == [
+            k for _, many in itertools.groupby(numbers, lambda n: n[0]) for k in range(1, 1 + len(list(many)))
+        ]
     elsewhere = [id for id, stem in made.items() if int(id[1:].split(".")[0]) != int(stem[:2])]
     assert elsewhere == [], "section Tn goes with notebook n"
 

@@ -82,7 +82,7 @@ _ = cv.series.save_figure(run, display.figure_, "01_synthetic")
 
 # %%
 claim(
-    "T1.7",
+    "T1.1",
     "in synthetic concrete every crack's middle line lies in its mask, and a sound patch has no mask",
     all(made.mask.any() and not (made.centreline & ~made.mask).any() for made in cracked)
     and not any(made.mask.any() for made in sound),
@@ -152,7 +152,7 @@ for name, share in accuracy.items():
 
 # %%
 claim(
-    "T1.8",
+    "T1.2",
     "darkest pixel, mean brightness and number of edges each tell less than three quarters of the default set",
     max(accuracy.values()),
     "<",
@@ -160,8 +160,20 @@ claim(
 )
 
 # %% [markdown]
-# Cracks are dark all the same: the darkest *hundredth* of the pixels alone tells some four fifths. A few such numbers together tell
-# more, and a network has to beat *them*, not a coin: notebook 03 makes the comparison.
+# Cracks are dark all the same. One pixel may be dark by chance, or by a pore; a crack has many. So try the darkest *hundredth* of the pixels.
+
+# %%
+darkest = best_threshold(np.quantile(grey, 0.01, axis=(1, 2)))
+claim(
+    "T1.3",
+    "the darkest hundredth of the pixels alone is right about some four fifths of the default set",
+    darkest,
+    "within",
+    (0.77, 0.85),
+)
+
+# %% [markdown]
+# A few such numbers together tell more, and a network has to beat *them*, not a coin: notebook 03 makes the comparison.
 #
 # The dials of the renderer are parameters: `data = "synthetic:crack_width=(0.8,3),distractor_rate=0.8,seed=1"` in the cell above makes a harder
 # set of other walls. `cv.synthetic.Settings` describes them all. Does what is learnt here hold on real concrete? [THEORY.md](../THEORY.md#t1-data-and-preprocessing)
@@ -177,12 +189,13 @@ print(images.shape, images.dtype, f"from {images.min():.2f} to {images.max():.2f
 
 # %%
 claim(
-    "T1.1",
+    "T1.4",
     "every image is float32, within [0, 1], square and in colour",
     images.dtype == np.float32
     and images.min() >= 0
     and images.max() <= 1
     and images.shape[1:] == (image_size, image_size, 3),
+    identity=True,
 )
 
 # %% [markdown]
@@ -218,7 +231,7 @@ difference = np.abs(every_third.astype(int) - averaged.astype(int))
 print(f"The two differ by up to {difference.max()} of 255 grey levels.")
 
 # %%
-claim("T1.2", "reducing without antialiasing changes pixels by more than 10 grey levels", difference.max(), ">", 10)
+claim("T1.5", "reducing without antialiasing changes pixels by more than 10 grey levels", difference.max(), ">", 10)
 
 # %% [markdown]
 # ## Copies
@@ -257,11 +270,11 @@ print(
 
 # %%
 claim(
-    "T1.3",
-    "half of the patches keep all but 12 bits in other light, and half of all pairs differ in more than 12",
+    "T1.6",
+    "half of the patches keep all but 12 bits in other light, and half of all pairs differ in more than 60",
     np.median(to_others),
     ">",
-    12,
+    60,
     provided=np.median(to_itself) <= 12,
 )
 
@@ -297,7 +310,7 @@ def torn(table):
     return int((table.groupby("group")["split"].nunique() > 1).sum())
 
 
-claim("T1.4", "no group lies in two parts of the split", torn(table), "==", 0)
+claim("T1.7", "no group lies in two parts of the split", torn(table), "==", 0)
 
 # %% [markdown]
 # What would a random split have done? `grouped=False` makes one; it has to be asked for by name.
@@ -308,7 +321,7 @@ print(f"groups torn apart: {torn(random_split)} by a random split, {torn(table)}
 
 # %%
 if (table.groupby("group").size() > 1).sum() >= 10:  # with fewer, chance may keep them together
-    claim("T1.5", "a random split of the same pictures tears groups apart", torn(random_split), ">", 0)
+    claim("T1.8", "a random split of the same pictures tears groups apart", torn(random_split), ">", 0)
 
 # %% [markdown]
 # Every picture of a torn group that is tested has relatives in training: part of its answer was given away. Near-duplicates are rare here; in METU's full set two
@@ -329,7 +342,7 @@ _ = cv.series.save_figure(run, display.figure_, "01_augmentation")
 # %%
 untouched = np.asarray(augment(one, training=False))
 claim(
-    "T1.6",
+    "T1.9",
     "augmentation changes training pictures within [0, 1] and leaves all others alone",
     not np.allclose(changed, one) and changed.min() >= 0 and changed.max() <= 1 and np.array_equal(untouched, one),
 )

@@ -185,7 +185,7 @@ if result["groups"] < 5:
     print(f"{len(labels)} pictures in {result['groups']} groups: too few to draw from, so there are no intervals")
 else:
     claim(
-        "T3.5",
+        "T3.4",
         "with four times the pictures the Brier score's interval is about half as wide",
         widths[1] / widths[0],
         "within",
@@ -195,6 +195,25 @@ else:
 # %% [markdown]
 # Half the width for four times the work: the first digits of a figure are cheap, the next ones dear.
 #
+# There is one thing that no bootstrap can imagine: a mistake that it hasn't seen. With none in $N$ pictures every draw has none, and the interval is a point. The *rule of three* helps: the error rate may still
+# be as high as $3/N$. Here it is beside the exact bound, the rate at which no mistake in $N$ would be a chance of one in twenty.
+
+# %%
+sizes = np.array([60, 300, 1000])
+exact = 1 - 0.05 ** (1 / sizes)
+pd.DataFrame({"pictures": sizes, "rule of three": 3 / sizes, "exact": exact}).round(4)
+
+# %%
+claim(
+    "T3.5",
+    "from sixty pictures on the rule of three is within 3 % of the exact bound",
+    np.abs(3 / sizes / exact - 1).max(),
+    "<",
+    0.03,
+    identity=True,
+)
+
+# %% [markdown]
 # ## Are the probabilities right?
 #
 # If the network says 80 % to a hundred patches, eighty of them should be cracked. Large networks are often too sure: in training it pays to push the
@@ -362,13 +381,45 @@ promised.rename_axis("share that is cracked").rename(columns={"value": "alarms t
 weight = np.where(labels == 1, prevalence / labels.mean(), (1 - prevalence) / (1 - labels.mean()))
 weighted = metrics.precision_score(labels, predicted, sample_weight=weight, zero_division=np.nan)
 claim(
-    "T3.4",
+    "T3.9",
     "weighting the pictures to a wall's prevalence gives the formula's precision",
     np.nan_to_num(abs(weighted - promised["value"].iloc[-1])),
     "<",
     1e-9,
     provided=np.isnan(weighted) == np.isnan(promised["value"].iloc[-1]),
     identity=True,
+)
+
+# %% [markdown]
+# Two test sets that we make up show what that means. The first has a hundred pictures of each class, and one mistake in each. The second has three hundred of each, and none.
+
+# %%
+made_up = {}
+for size, mistakes in ((100, 1), (300, 0)):
+    truth = np.repeat([0, 1], size)
+    answers = truth.astype(float)
+    answers[:mistakes], answers[size : size + mistakes] = 1, 0
+    made_up[size] = cv.evaluation.precision_at(truth, answers, [0.01]).iloc[0]
+pd.DataFrame(made_up).T.rename_axis("pictures of each class, one in a hundred cracked").round(3)
+
+# %%
+claim(
+    "T3.10",
+    "with one mistake in a hundred of each class, every second alarm on a wall is false",
+    made_up[100]["value"],
+    "within",
+    (0.499, 0.501),
+    identity=True,
+)
+
+# %%
+claim(
+    "T3.11",
+    "three hundred pictures of each class without a mistake don't promise that half of the alarms on a wall are right",
+    made_up[300]["low"],
+    "<",
+    0.5,
+    provided=made_up[300]["value"] == 1,
 )
 
 # %% [markdown]
@@ -406,7 +457,7 @@ print(f"alarm from {by_formula:.3f} on, of the corrected probability; from {corr
 
 # %%
 claim(
-    "T3.9",
+    "T3.12",
     "correcting the probabilities and correcting the threshold raise the same alarms",
     np.sum((on_wall >= by_formula) != (scaled >= corrected)),
     "==",
@@ -531,7 +582,7 @@ print(f"{apart} pictures tell the two apart; so uneven, or more, in {coins:.3g} 
 
 # %%
 claim(
-    "T3.10",
+    "T3.13",
     "McNemar's p-value is that of a fair coin, counted by hand",
     abs(one["p_value"] - coins),
     "<",
@@ -547,7 +598,7 @@ again = cv.evaluation.compare(
     labels[more], predicted[more], second[more], bootstrap=cv.evaluation.Bootstrap(resamples=0)
 )
 claim(
-    "T3.11",
+    "T3.14",
     "pictures that both models get right, or both wrong, don't change McNemar's p-value",
     again["p_value"] - one["p_value"],
     "==",

@@ -244,7 +244,7 @@ claim(
 # %% [markdown]
 # ## The cure
 #
-# The network isn't stupid, and a larger one would do the same: the bar *was* the better feature. The fault is in the pictures, so that is where the cure belongs. Photograph sound walls with the bar, and cracks without, until
+# The network isn't stupid: the bar *was* the better feature, and nothing in these pictures would tell a larger network otherwise. The fault is in the pictures, so that is where the cure belongs. Photograph sound walls with the bar, and cracks without, until
 # the bar says nothing: half of either class carries it. Everything else, the recipe, the number of pictures, the walls, stays.
 
 # %%
