@@ -17,7 +17,7 @@ run: str = ""  # run folder, where results are kept; "" is runs/lesson
 network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
 image_size: int = 128  # side to which pictures are resized [px]
 max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
-n_images: int = 6  # pictures explained here, half of them cracked
+n_images: int = 6  # pictures explained here, chosen by a rule
 seed: int = 0  # fixes every random choice
 
 # %%
@@ -36,10 +36,16 @@ net = cv.models.find(run, "gap_cnn_deep", network)
 model = net.load()
 image_size = cv.models.image_size(model) or image_size
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
-test = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
+asked = fair.sample(frac=1, random_state=seed).head(400)
+answers = cv.attribution.logits(model, cv.data.load_images(asked["path"], image_size))
+test = cv.evaluation.examples(asked, answers, n_images)
 images = cv.data.load_images(test["path"], image_size)
 logits = cv.attribution.logits(model, images)
 print(net.origin)
+test[["why", "logit"]].reset_index(drop=True).round(1)
+
+# %% [markdown]
+# These are the pictures that we shall explain, chosen by a rule of four hundred unseen ones: the two surest cracks, the surest sound patch, one with a distractor, the surest mistake, then the next surest.
 
 # %% [markdown]
 # ## What the network computes at its end
@@ -127,7 +133,7 @@ claim("T6.3", "at this layer Grad-CAM is CAM", np.abs(grad_cam - cam).max() / la
 
 # %%
 maps = cv.attribution.grad_cam(model, images)
-titles = [f"logit {value:+.1f}" for value in logits]
+titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(test["why"], logits, strict=True)]
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles)
 _ = cv.series.save_figure(run, display.figure_, "06_signed_map")
 
@@ -271,7 +277,7 @@ claim(
 
 # %%
 convolutions = [name for name in ladder.index if ladder.loc[name, "kind"] == "Conv2D"]
-examples = slice(-2, None)
+examples = [0, np.flatnonzero(sound)[0]] if sound.any() else [0]  # the surest of either class
 steps = {name: cv.attribution.grad_cam(model, images[examples], layer=name) for name in convolutions}
 display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples])
 _ = cv.series.save_figure(run, display.figure_, "06_ladder")

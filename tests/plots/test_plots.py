@@ -155,7 +155,7 @@ def test_any_number_of_images(count: int) -> None:
     assert titles(display.ax_.flat[:1]) == ["logit +0.0"]
     assert len(display.ax_[1, 0].collections) == 2, "an outline that shows on any colour"
     rows, columns = display.ax_.shape
-    assert columns == min(count, 6) and rows == 2 * -(-count // 6)
+    assert columns == min(count, 4) and rows == 2 * -(-count // 4)
     grid = plots.ImagesDisplay.from_images(images)
     assert grid.ax_.size >= count
 
@@ -384,3 +384,77 @@ def test_all_dead_maps_are_drawn_without_warning(recwarn: pytest.WarningsRecorde
     assert (
         titles(display.ax_[0])[1:] == ["the map is zero"] * 2 and not color_bars(display.figure_) and not recwarn.list
     )
+
+
+def test_widened_keeps_the_larger_size_and_its_sign() -> None:
+    maps = np.zeros((1, 7, 7), np.float32)
+    maps[0, 1, 1], maps[0, 3, 3] = 2, -3
+    wide = plots.widened(maps, 1)
+    expected = np.zeros((7, 7))
+    expected[0:3, 0:3] = 2
+    expected[2:5, 2:5] = -3  # stronger where both reach
+    assert np.array_equal(wide[0], expected)
+    assert plots.widened(maps, 0) is maps
+    assert np.array_equal(plots.widened(-maps, 1), -wide)
+    for wrong in (-1, 1.5):
+        with pytest.raises(CrackvizError, match="widen is"):
+            plots.widened(maps, wrong)  # type: ignore[arg-type]
+
+
+def test_a_percentile_is_of_what_is_not_zero() -> None:
+    maps = np.zeros((2, 10, 10), np.float32)
+    maps[0, 0] = np.arange(1, 11)  # 1 … 10
+    maps[1, 0, 0] = -4
+    assert plots.scale_limits(maps, "image", 50) == [(-5.5, 5.5), (-4.0, 4.0)]
+    assert plots.scale_limits(maps, "shared", 50) == [(-5.5, 5.5)] * 2
+    assert plots.scale_limits(maps, "shared") == plots.scale_limits(maps, "shared", 100) == [(-10.0, 10.0)] * 2
+    assert plots.scale_limits(0 * maps, "image", 99) == [(0.0, 0.0)] * 2
+    with pytest.raises(CrackvizError, match="percentile is 101"):
+        plots.scale_limits(maps, "image", 101)
+
+
+def red(axis: plt.Axes) -> float:
+    """The share of a drawn axis that is clearly red, as it is seen."""
+    axis.figure.canvas.draw()
+    box = axis.get_window_extent()
+    shown = np.asarray(axis.figure.canvas.buffer_rgba())[::-1]  # type: ignore[attr-defined]
+    part = shown[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)].astype(int)
+    return float((part[..., 0] - part[..., 2] > 60).mean())
+
+
+def test_a_thin_map_can_be_seen_and_the_drawing_says_how() -> None:
+    image = np.full((1, 64, 64, 3), 0.6, np.float32)
+    maps = np.zeros((1, 64, 64), np.float32)
+    maps[0, 32, 2:62] = 0.2
+    maps[0, 32, 30] = 1  # one pixel that would set the scale
+    maps[0, 60, 60] = -0.1
+    bare = plots.AttributionDisplay.from_maps(image, maps)
+    drawn = plots.AttributionDisplay.from_maps(image, maps, widen=2, percentile=95)
+    assert red(bare.ax_[1, 0]) < 0.005 < 0.05 < red(drawn.ax_[1, 0])
+    (bar,) = color_bars(drawn.figure_)
+    assert "widened by 2 px" in bar.get_ylabel() and "percentile 95" in bar.get_ylabel()
+    assert "widened" not in color_bars(bare.figure_)[0].get_ylabel()
+    grid = plots.AttributionGridDisplay.from_maps(image.repeat(2, 0), {"a": maps.repeat(2, 0)}, widen=2, percentile=95)
+    assert "widened by 2 px" in color_bars(grid.figure_)[0].get_xlabel() + color_bars(grid.figure_)[0].get_ylabel()
+    each = plots.AttributionDisplay.from_maps(image, maps, widen=2, percentile=95, scale="image")
+    assert titles(each.ax_[1]) == ["scale ±0.2"]
+
+
+def test_each_network_has_its_logits_above_its_maps() -> None:
+    logits = {"a": [1.0, 2, 3], "b": [-1.0, -2, -3]}
+    display = plots.AttributionGridDisplay.from_maps(IMAGES, {"a": MAPS, "b": MAPS}, logits=logits, rows="methods")
+    assert titles(display.ax_[1])[:2] == ["logit +1.0", "logit +2.0"]
+    assert titles(display.ax_[2])[2].startswith("logit -3.0") and "the map is zero" in titles(display.ax_[2])[2]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (5, 3), (6, 3), (8, 4), (9, 3), (12, 4)])
+def test_pictures_are_large_enough_for_the_back_row(count: int, columns: int) -> None:
+    images = np.zeros((count, 8, 8, 3), np.float32)
+    maps = np.ones((count, 8, 8), np.float32)
+    shown = plots.ImagesDisplay.from_images(images)
+    assert shown.ax_.shape[1] == columns
+    grid = plots.AttributionGridDisplay.from_maps(images, {"a": maps, "b": maps})
+    for display in (shown, plots.AttributionDisplay.from_maps(images, maps), grid):
+        display.figure_.set_dpi(100)
+        display.figure_.canvas.draw()
+        assert display.ax_.flat[0].get_window_extent().width >= 195
