@@ -257,8 +257,8 @@ def _side(axis: Axes, text: str) -> None:
 class LadderDisplay(Display):
     """One method at several layers: each layer's map, how large its cells are, and what one cell sees.
 
-    A column for each layer, a row for each image. In the first row one cell in the middle is drawn (solid), with
-    the square that it sees, its receptive field (dashed).
+    A column for each layer, a row for each image. Layers and their colour bars are numbered alike. In the first row one
+    cell in the middle is drawn (solid), with the square that it sees, its receptive field (dashed).
 
     Parameters
     ----------
@@ -303,10 +303,13 @@ class LadderDisplay(Display):
                 f"{', '.join(map(str, self.ladder.index))}."
             )
         cells, fields = (self.ladder[column].astype(float).to_dict() for column in ("cell", "receptive_field"))
-        texts = {name: f"{name}: cell {_px(cells[name])}\nsees {_px(fields[name])}" for name in self.maps}
-        label = PER_CELL if self.label is None else self.label
-        if isinstance(label, Mapping):
-            label = {texts[name]: text for name, text in label.items() if name in texts}
+        numbers = {name: number for number, name in enumerate(self.maps, 1)}  # of the scales, which are read one by one
+        texts = {
+            name: f"{numbers[name]}. {name}: cell {_px(cells[name])}\nsees {_px(fields[name])}" for name in self.maps
+        }
+        unit = PER_CELL if self.label is None else self.label
+        label = dict(unit) if isinstance(unit, Mapping) else dict.fromkeys(self.maps, unit)
+        label = {texts[name]: f"{numbers[name]}. {text}" for name, text in label.items() if name in texts}
         grid = AttributionGridDisplay(
             self.images,
             {texts[name]: maps for name, maps in self.maps.items()},

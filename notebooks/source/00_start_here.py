@@ -105,12 +105,14 @@ claim(
 #
 # The method is called Grad-CAM; notebook 06 derives it. Its result is a map of the evidence. **Red** places speak for
 # "crack", **blue** ones for "no crack", and the colour bar says how much, in logits. All the maps share one scale, so a pale map
-# means little evidence.
+# means little evidence. For the eye, thin lines are widened by 2 px, and the colours are full from the 99th percentile on: one strong pixel would else make all the others pale. A black and white
+# line runs around the crack where it is known.
 
 # %%
 maps = cv.attribution.grad_cam(model, images)
 titles = [f"{why}\nlogit {logit:+.1f}" for why, logit in zip(some["why"], logits, strict=True)]
-display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles)
+masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None
+display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks, widen=2, percentile=99)
 _ = cv.series.save_figure(run, display.figure_, "00_maps")
 
 # %% [markdown]

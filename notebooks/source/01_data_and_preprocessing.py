@@ -70,14 +70,14 @@ _ = cv.series.save_figure(run, display.figure_, "01_examples")
 # %%
 cracked = [cv.synthetic.patch(8 * wall + 1) for wall in range(18)]
 sound = [cv.synthetic.patch(8 * wall) for wall in range(18)]
-outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="outer") for made in cracked]
-display = cv.plots.ImagesDisplay.from_images([*outlined, *(made.image for made in sound)], columns=9)
-display.figure_.set_size_inches(13, 6)
-display.figure_.set_dpi(60)
+outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="outer") for made in cracked[:5]]
+shown = [*outlined[:5], *(made.image for made in sound[:5])]
+display = cv.plots.ImagesDisplay.from_images(shown, columns=5)
+display.figure_.set_size_inches(13, 5.4)
 _ = cv.series.save_figure(run, display.figure_, "01_synthetic")
 
 # %% [markdown]
-# Above, patches with a crack and the outline of its mask; below, without. Each has its neighbour on the same wall, nine or eighteen places on. In
+# Above, patches with a crack and the outline of its mask; below, without. Each pair, one under the other, is from one wall. In
 # the light, the colour and the texture there is nothing to be learnt: walls with cracks are the walls without.
 
 # %%

@@ -280,7 +280,10 @@ claim(
 # %%
 figure, axes = plt.subplots(2, 1, figsize=(8, 7.2), height_ratios=[3, 1.3], sharex=True, layout="constrained")
 edges = np.linspace(0, 1, 11)
-kinds = {"as stated": (probabilities, "o-", "C0"), f"at temperature {temperature:.2f}": (scaled, "s--", "C1")}
+kinds = {
+    "as stated": (probabilities, "o-", cv.plots.COLORS[0]),
+    f"at temperature {temperature:.2f}": (scaled, "s--", cv.plots.COLORS[1]),
+}
 for name, (stated, style, color) in kinds.items():
     CalibrationDisplay.from_predictions(
         labels,
@@ -294,7 +297,7 @@ for name, (stated, style, color) in kinds.items():
         markersize=9,
     )
 counts = [np.histogram(stated, edges)[0] for stated, _, _ in kinds.values()]
-for side, count, color in zip((-0.021, 0.021), counts, ("C0", "C1"), strict=True):
+for side, count, color in zip((-0.021, 0.021), counts, (cv.plots.COLORS[0], cv.plots.COLORS[1]), strict=True):
     bars = axes[1].bar(edges[:-1] + 0.05 + side, count, width=0.042, color=color)
     axes[1].bar_label(bars, labels=[str(n) if n else "" for n in count], fontsize=9)
 axes[0].get_legend().remove()
@@ -326,9 +329,9 @@ tried_out = min(on_validation.loc[on_validation["cost"].idxmin(), "threshold"], 
 figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
 axis.plot(on_validation["threshold"].clip(upper=1), on_validation["cost"], color="0.6", drawstyle="steps-post")
 axis.plot(on_test["threshold"].clip(upper=1), on_test["cost"], color="black", linewidth=2, drawstyle="steps-post")
-axis.axvline(threshold, color="C0", linestyle="--")
-axis.axvline(by_formula, color="C2", linestyle="-.")
-axis.axvline(tried_out, color="C1", linestyle=":", linewidth=2.5)
+axis.axvline(threshold, color=cv.plots.COLORS[0], linestyle="--")
+axis.axvline(by_formula, color=cv.plots.COLORS[2], linestyle="-.")
+axis.axvline(tried_out, color=cv.plots.COLORS[1], linestyle=":", linewidth=2.5)
 axis.set(
     xscale="log", xlim=(1e-3, 1), ylim=(0, 2 * on_test["cost"].median() + 0.1)
 )  # the dear end of the curve would flatten the rest
@@ -431,8 +434,8 @@ claim(
 dense = np.geomspace(min(1e-3, prevalence), 0.5, 100)
 curve = cv.evaluation.precision_at(labels, probabilities, dense, threshold=threshold, bootstrap=witnesses)
 figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
-axis.fill_between(dense, curve["low"], curve["high"], color="C0", alpha=0.25, label="95 % interval")
-axis.plot(dense, curve["value"], color="C0", linewidth=3, label="precision")
+axis.fill_between(dense, curve["low"], curve["high"], color=cv.plots.COLORS[0], alpha=0.25, label="95 % interval")
+axis.plot(dense, curve["value"], color=cv.plots.COLORS[0], linewidth=3, label="precision")
 axis.axvline(prevalence, color="0.3", linestyle=":", linewidth=2, label=f"a wall: {prevalence:g}")
 axis.axvline(labels.mean(), color="0.3", linestyle="--", label=f"these test pictures: {labels.mean():.2f}")
 axis.set(xscale="log", ylim=(-0.02, 1.02))

@@ -123,7 +123,7 @@ print("accuracy {value:.3f}, interval {low:.3f} to {high:.3f}".format(**with_hab
 #
 # ## The maps tell
 #
-# Take other walls, photographed with a bar, and ask where the evidence for "crack" comes from. The outlines show what the network can't know: where crack and bar really are.
+# Take other walls, photographed with a bar, and ask where the evidence for "crack" comes from. The outlines run around what the network can't know: where crack and bar really are. The maps are widened by a pixel so that they are seen.
 
 # %%
 walls = replace(habit, seed=seed + 1000)
@@ -145,7 +145,8 @@ def draw_maps(model, name):
         masks=(cracks | marks)[shown],
         logits=explain.logits(model, pictures[shown]),
         label="logits per pixel",
-        columns=5,
+        widen=1,
+        percentile=99,
     )
     _ = cv.series.save_figure(run, display.figure_, name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -233,7 +234,7 @@ def test_randomisation_shows_the_mean_and_all_that_the_draws_reach() -> None:
 def test_scores_show_their_intervals() -> None:
     table = pd.DataFrame({"value": [0.9], "low": [0.8], "high": [0.95]}, index=["f1/crack"])
     display = plots.ScoresDisplay.from_report({"one": table, "two": table - 0.1})
-    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["f1 (crack)"]
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["F1, crack"]
     (segment,) = display.ax_.collections[0].get_segments()
     assert segment[:, 0] == pytest.approx([0.8, 0.95])
     assert {text.get_text() for text in display.ax_.get_legend().get_texts()} == {"one", "two"}
@@ -288,7 +289,10 @@ LADDER = pd.DataFrame({"cell": [2.0, 4.0, np.nan], "receptive_field": [3.0, 9.0,
 def test_the_ladder_draws_cell_and_field_to_size() -> None:
     display = plots.LadderDisplay.from_maps(IMAGES, {"a": MAPS, "b": MAPS, "odd": MAPS}, LADDER, logits=[1, 2, 3])
     assert display.ax_.shape == (3, 4) and len(color_bars(display.figure_)) == 3
-    assert titles(display.ax_[0])[1:] == ["a: cell 2 px\nsees 3 px", "b: cell 4 px\nsees 9 px", "odd: cell ?\nsees ?"]
+    texts = ["1. a: cell 2 px\nsees 3 px", "2. b: cell 4 px\nsees 9 px", "3. odd: cell ?\nsees ?"]
+    assert titles(display.ax_[0])[1:] == texts
+    labels = [bar.get_xlabel() or bar.get_ylabel() for bar in color_bars(display.figure_)]
+    assert labels == [f"{number}. [logits per cell]" for number in (1, 2, 3)]
     cell, field = display.ax_[0, 2].patches
     assert (cell.get_width(), cell.get_height()) == (4, 4) and (field.get_width(), field.get_height()) == (9, 9)
     assert cell.get_xy() == (5.5, 5.5) and not display.ax_[0, 3].patches and not display.ax_[1, 2].patches
@@ -436,8 +440,9 @@ def test_a_thin_map_can_be_seen_and_the_drawing_says_how() -> None:
     assert "widened" not in color_bars(bare.figure_)[0].get_ylabel()
     grid = plots.AttributionGridDisplay.from_maps(image.repeat(2, 0), {"a": maps.repeat(2, 0)}, widen=2, percentile=95)
     assert "widened by 2 px" in color_bars(grid.figure_)[0].get_xlabel() + color_bars(grid.figure_)[0].get_ylabel()
-    each = plots.AttributionDisplay.from_maps(image, maps, widen=2, percentile=95, scale="image")
-    assert titles(each.ax_[1]) == ["scale ±0.2"]
+    two = image.repeat(2, 0), maps * np.array([1, 2], np.float32)[:, None, None]
+    each = plots.AttributionDisplay.from_maps(*two, widen=2, percentile=95, scale="image")
+    assert titles(each.ax_[1]) == ["scale ±0.2", "scale ±0.4"]
 
 
 def test_each_network_has_its_logits_above_its_maps() -> None:
@@ -458,3 +463,24 @@ def test_pictures_are_large_enough_for_the_back_row(count: int, columns: int) ->
         display.figure_.set_dpi(100)
         display.figure_.canvas.draw()
         assert display.ax_.flat[0].get_window_extent().width >= 195
+
+
+def test_curves_have_a_band_of_two_standard_errors() -> None:
+    shares = np.linspace(0, 1, 3)
+    values = np.array([[0.0, 1, 2], [2, 1, 0]])
+    curves = SimpleNamespace(shares=shares, deletion_probability=values, insertion_probability=values)
+    display = plots.PerturbationCurvesDisplay.from_curves({"a": curves})
+    (band,) = display.ax_[0].collections
+    error = np.std([0, 2], ddof=1) / np.sqrt(2)
+    assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(1 - 2 * error)
+    assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(1 + 2 * error)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("roc_auc", "ROC-AUC"), ("f1/no_crack", "F1, no crack"), ("average_precision", "average precision")],
+)
+def test_scores_are_written_in_words(name: str, text: str) -> None:
+    table = pd.DataFrame({"value": [0.9], "low": [0.8], "high": [0.95]}, index=[name])
+    display = plots.ScoresDisplay.from_report(table)
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == [text]
