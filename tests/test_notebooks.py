@@ -302,3 +302,30 @@ def test_build_executes_and_check_compares(folder: Path, monkeypatch: pytest.Mon
 def test_build_names_what_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="expected one of 00_a"):
         run_build(monkeypatch, "--only", "99")
+
+
+# --- THEORY.md ----------------------------------------------------------------------------------------------------
+
+
+def test_every_source_is_cited_and_every_citation_has_its_source() -> None:
+    text, sources = (ROOT / "THEORY.md").read_text(encoding="utf-8").split('<a id="sources"></a>')
+    text = re.sub(r"\s+", " ", text)
+    known: set[tuple[str, str]] = set()
+    for entry in re.findall(r"^- (.*(?:\n  .*)*)", sources, re.MULTILINE):
+        whole = re.sub(r"\s+", " ", entry)
+        surname = re.sub(r"^(?:\w\.[- ]?)+", "", whole.split(":")[0].split(",")[0]).strip()
+        years = re.findall(r"\b(?:19|20)\d\d\b", re.sub(r"arXiv:[\d.]+", "", whole))
+        known.add((surname, years[-1]))
+    assert len(known) > 50
+    near = {
+        (name, year) for name, year in known if re.search(rf"\b{name}\b[^.]{{0,60}}(?:al\.)?[^.]{{0,40}}{year}", text)
+    }
+    assert known - near == set(), "listed and not cited"
+    for year in re.finditer(r"\b(?:19|20)\d\d\b", text):
+        before = text[max(0, year.start() - 90) : year.start()]
+        assert any(name in before for name, of in known if of == year[0]), f"no source for: {before[-60:]}{year[0]}"
+
+
+@pytest.mark.parametrize("path", [ROOT / "THEORY.md", *SOURCES], ids=lambda path: path.stem)
+def test_formulas_have_no_space_that_github_drops(path: Path) -> None:
+    assert re.findall(r"\$[^$\n]*\\[,;!][^$\n]*\$", path.read_text(encoding="utf-8")) == []
