@@ -53,7 +53,7 @@ test[["why", "logit"]].reset_index(drop=True).round(1)
 # The last convolution gives a stack of maps, $A_{ijc}$: one for each of its channels, each with a value in every cell. Each map is averaged; the
 # averages are weighed and summed. That is the logit,
 #
-# $$z = \sum_c w_c \frac{1}{hw} \sum_{i,j} A_{ijc} + b .$$
+# $$z = \sum_c w_c \frac{1}{hv} \sum_{i,j} A_{ijc} + b .$$
 
 # %%
 layer = cv.attribution.default_layer(model)
@@ -72,7 +72,7 @@ print("the network", logits.round(3))
 #
 # The sum over cells comes last but one. If we don't carry it out, a map is left: how much *each cell* adds to the logit.
 #
-# $$L_{ij} = \sum_c \frac{w_c}{hw} A_{ijc}$$
+# $$L_{ij} = \sum_c \frac{w_c}{hv} A_{ijc}$$
 #
 # This is the **class activation map** (CAM, Zhou et al. 2016). Here it is, in one line.
 
@@ -87,7 +87,7 @@ print(cam.shape)
 # CAM needs a network that ends like ours. Grad-CAM (Selvaraju et al. 2017) needs only that the logit can be differentiated: how much would it
 # rise if channel $c$ rose a little, everywhere?
 #
-# $$L_{ij} = \sum_c \alpha_c A_{ijc}, \qquad \alpha_c = \frac{1}{hw} \sum_{i,j} \frac{\partial z}{\partial A_{ijc}}$$
+# $$L_{ij} = \sum_c \alpha_c A_{ijc}, \qquad \alpha_c = \frac{1}{hv} \sum_{i,j} \frac{\partial z}{\partial A_{ijc}}$$
 #
 # We write it out. TensorFlow's tape records the forward pass and then gives the derivative.
 
