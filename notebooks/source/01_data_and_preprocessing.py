@@ -120,9 +120,9 @@ for made in (cv.synthetic.patch(number) for number in range(0, 800, 2)):
             gallery[name] = clear, made.image
 kinds = sorted(gallery)
 display = cv.plots.ImagesDisplay.from_images(
-    [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
+    [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds]
 )
-display.figure_.set_dpi(60)
+display.figure_.set_dpi(90)
 _ = cv.series.save_figure(run, display.figure_, "01_distractors")
 
 # %% [markdown]

@@ -27,7 +27,6 @@ seed: int = 0  # fixes every random choice
 # %%
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.special import expit
@@ -35,7 +34,6 @@ from scipy.special import expit
 import crackviz as cv
 from crackviz.claims import claim
 
-plt.rcParams["figure.dpi"] = 80  # keeps the notebook small
 run = cv.series.open_run(run, "09_shortcuts")
 explain = cv.attribution
 if shortcut not in ("scale_bar", "chalk_line", "date_stamp"):

@@ -1,0 +1,107 @@
+"""Table of every claim's value over seeds and data sets, and how far each keeps from its bound.
+
+    crackviz sweep claims.toml --out runs/claims
+    python benchmarks/claims.py runs/claims/*
+
+The grid is data = ["synthetic", "path/to/metu"], seed = [0, 1, 2, 3, 4]. Of the run folders claims.json and config.json
+are read.
+
+A claim is nearer to its bound than its spread if the smallest distance, over all runs, is less than the standard
+deviation of its values over the seeds (the largest of the data sets'): then another seed may break it. Identities are
+listed and not judged, claims without a number only counted. Prints the table, the doubtful ones first, and writes
+benchmarks/results/claims.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crackviz.files import read_json, write_json
+
+
+def distance(value: float, relation: str, bound: Any) -> float:
+    """Return how far a value lies within its bound; below 0 where it doesn't hold, 0 for an equality that does."""
+    if relation == "within":
+        return float(min(value - bound[0], bound[1] - value))
+    if relation == "==":
+        return -abs(value - bound)
+    return float(value - bound if relation.startswith(">") else bound - value)
+
+
+def collected(runs: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Return the claims of run folders by their number, each with the data that it was made on."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        on = read_json(run / "config.json").get("data") or "synthetic"
+        for many in read_json(run / "claims.json").values():
+            for one in many:
+                found[one["id"]].append(one | {"data": Path(str(on)).name})
+    return dict(sorted(found.items(), key=lambda item: [int(n) for n in item[0][1:].split(".")]))
+
+
+def row(made: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the values of one claim over all runs, their spread, and the smallest distance to the bound."""
+    numbers = [one for one in made if one.get("value") is not None]
+    kind = "identity" if made[0].get("identity") else "finding"
+    found: dict[str, Any] = {"statement": made[0]["statement"], "kind": kind, "runs": len(made)}
+    found["holds"] = sum(one["holds"] for one in made)
+    if not numbers:
+        return found
+    by_data: dict[str, list[float]] = defaultdict(list)
+    for one in numbers:
+        by_data[one["data"]].append(one["value"])
+    spread = max((float(np.std(values, ddof=1)) for values in by_data.values() if len(values) > 1), default=None)
+    nearest = min(distance(one["value"], one["relation"], one["bound"]) for one in numbers)
+    found |= {
+        "relation": numbers[0]["relation"],
+        "bound": numbers[0]["bound"],
+        "values": {name: [float(f"{value:.4g}") for value in values] for name, values in by_data.items()},
+        "spread": None if spread is None else float(f"{spread:.3g}"),
+        "nearest": float(f"{nearest:.3g}"),
+    }
+    judged = kind == "finding" and spread is not None and numbers[0]["relation"] != "=="
+    found["doubtful"] = bool(judged and spread is not None and nearest <= spread)
+    return found
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Return the rows as Markdown, the doubtful claims first."""
+    lines = ["| claim | kind | holds | values | bound | nearest | spread |", "|---|---|---|---|---|---|---|"]
+    for id, one in sorted(rows.items(), key=lambda item: not item[1].get("doubtful", False)):
+        ranges = {name: f"{min(v):.3g} … {max(v):.3g}" for name, v in one.get("values", {}).items()}
+        cells = [
+            f"{'**' if one.get('doubtful') else ''}{id}{'** doubtful' if one.get('doubtful') else ''}",
+            one["kind"],
+        ]
+        cells += [f"{one['holds']} of {one['runs']}", "; ".join(f"{name} {text}" for name, text in ranges.items())]
+        cells += [f"{one.get('relation', '')} {one.get('bound', '')}".strip()]
+        cells += ["" if one.get(key) is None else f"{one[key]:.3g}" for key in ("nearest", "spread")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders, as of a sweep over seeds and data")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "claims.json")
+    options = parser.parse_args()
+    runs = [run for run in options.runs if (run / "claims.json").is_file()]
+    if not runs:
+        parser.error("none of these folders holds a claims.json")
+    rows = {id: row(made) for id, made in collected(runs).items()}
+    write_json(options.out, {"runs": len(runs), "claims": rows})
+    print(table(rows))
+    doubtful = [id for id, one in rows.items() if one.get("doubtful")]
+    broken = [id for id, one in rows.items() if one["holds"] < one["runs"]]
+    print(json.dumps({"runs": len(runs), "claims": len(rows), "doubtful": doubtful, "not in every run": broken}))
+
+
+if __name__ == "__main__":
+    main()
