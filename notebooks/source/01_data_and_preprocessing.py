@@ -73,7 +73,7 @@ sound = [cv.synthetic.patch(8 * wall) for wall in range(18)]
 outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="outer") for made in cracked[:5]]
 shown = [*outlined[:5], *(made.image for made in sound[:5])]
 display = cv.plots.ImagesDisplay.from_images(shown, columns=5)
-display.figure_.set_size_inches(13, 5.4)
+display.figure_.set_size_inches(10.4, 4.4)
 _ = cv.series.save_figure(run, display.figure_, "01_synthetic")
 
 # %% [markdown]
@@ -120,9 +120,9 @@ for made in (cv.synthetic.patch(number) for number in range(0, 800, 2)):
             gallery[name] = clear, made.image
 kinds = sorted(gallery)
 display = cv.plots.ImagesDisplay.from_images(
-    [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds]
+    [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
 )
-display.figure_.set_dpi(90)
+display.figure_.set_dpi(88)  # keeps the notebook small
 _ = cv.series.save_figure(run, display.figure_, "01_distractors")
 
 # %% [markdown]
