@@ -173,7 +173,9 @@ _ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_deep_history")
 
 # %%
 kept = EventAccumulator(str(run / "logs" / "gap_cnn_deep" / "samples"), {"tensors": 0}).Reload().Tensors("samples")
-shown = {"untrained": kept[0], "after the first epoch": kept[1], f"after epoch {kept[-1].step}": kept[-1]}
+between = kept[min(4, len(kept) // 2)]
+shown = {"untrained": kept[0], "after the first epoch": kept[1]}
+shown |= {f"after epoch {event.step}": event for event in (between, kept[-1])}
 figure, axes = plt.subplots(len(shown), figsize=(9, 4.3 * len(shown)), layout="constrained")
 for axis, (title, event) in zip(axes, shown.items(), strict=True):
     axis.imshow(Image.open(io.BytesIO(event.tensor_proto.string_val[2])))
@@ -183,8 +185,8 @@ _ = cv.series.save_figure(run, figure, "02_samples")
 
 # %% [markdown]
 # Each row has a colour bar of its own: mind the numbers. The untrained network's maps hold next to nothing, and most of that is a frame: the padding
-# beyond the border, which is nothing that a photograph shows. After one epoch of averaged weights the cracks are still not found, and the logits lie close together. In the last row the evidence is a
-# hundred times as strong; look where it lies, on the crack or on something else that is dark. TensorBoard's slider has the epochs between.
+# beyond the border, which is nothing that a photograph shows. After one epoch of averaged weights the logits still lie close together. A few epochs on, watch whether the first red appears, and where. In the last row the evidence is
+# many times as strong; look where it lies, on the crack or on something else that is dark. TensorBoard's slider has the other epochs.
 #
 # ## Did it stop where it should?
 

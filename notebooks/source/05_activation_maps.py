@@ -137,6 +137,8 @@ for axis, (top, left, bottom, right) in zip(display.ax_.flat, boxes.values(), st
 _ = cv.series.save_figure(run, display.figure_, "05_fields")
 
 # %% [markdown]
+# Each square is what one cell sees, and its middle is the cell's place. The crack needn't lie in the middle, or in the smallest square at all: the strongest cell of the last layer may well lie beside the crack that it sees.
+#
 # The first layer's cell sees a few pixels: an edge, at most. The last layer's sees a piece of crack with its surroundings. Whatever it knows, it knows from inside this square; how the crack goes on beyond, it can't know.
 #
 # That is a strong statement, so we test it: paint everything outside the square grey. The cell mustn't notice.
