@@ -57,7 +57,7 @@ def _headings(
 def _drawn_how(label: str, widen: int, percentile: float) -> str:
     """Return the label of a colour bar, and under it what was done to the maps for the eye."""
     done = [f"widened by {widen} px"] if widen else []
-    done += [f"full colour from percentile {percentile:g} on"] if percentile < 100 else []
+    done += [f"full colour from\npercentile {percentile:g} on"] if percentile < 100 else []
     return "\n".join([label, *done])
 
 
