@@ -118,8 +118,8 @@ _ = cv.series.save_figure(run, display.figure_, "00_maps")
 # %% [markdown]
 # On the surest cracks the red follows the crack. How closely depends on the network: the cells of a map may be wider than a pixel, and each looks
 # at a neighbourhood wider than itself. The shipped `local_cnn` is built so that only pixels darker than their surroundings can hold evidence: that, and not the method,
-# makes its map so fine. In notebook 06 you will see the same method give wide patches for a plainer network. On the sound ones there is little to point at: a pore, a joint or a shadow that looks a little like a crack
-# to this network, and otherwise nothing, or a very pale blue. How can a network be sure of "no crack" and have so little to show for it? The next step tells.
+# makes its map so fine. In notebook 06 you will see the same method give wide patches for a plainer network. On the surest sound patch there is little to point at: a
+# pale blue, or nothing. Where the network is wrong, or nearly so, look at what is red: that is what it took for a crack. How can a network be sure of "no crack" and have so little to show for it? The next step tells.
 #
 # ## The account is closed
 #

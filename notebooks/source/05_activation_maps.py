@@ -206,8 +206,9 @@ display = cv.plots.ActivationMapsDisplay.from_maps(
 _ = cv.series.save_figure(run, display.figure_, "05_compared")
 
 # %% [markdown]
-# These are the channels with the largest contributions, not those that tell cracked from sound best. Compare the signs in a column: where they are all alike, the channel answers to plain surface and speaks against a crack on every patch, a little less where a crack takes surface away. It
-# works like a second bias. What tells the patches apart is how much the numbers of a column *change*, and many weaker channels that aren't drawn.
+# These are the channels with the largest contributions. Do they also tell cracked from sound? Read down a column. Numbers that are large on the cracks and next to nothing on the sound patch belong to a channel that finds cracks; look in the same
+# column at the mistake, for what else it takes for one. Numbers that are much alike on all patches belong to a channel that answers to plain surface, and works like a second bias. What tells the patches apart is how much the numbers of a
+# column *change*, and weaker channels that aren't drawn.
 #
 # ## The average, and the logit
 #
@@ -239,11 +240,12 @@ for i, (values, total) in enumerate(zip(compared.contributions, logits, strict=T
 axis.axhline(0, color="0.5", linewidth=1)
 axis.set_xlabel("channels added, those that move the logit most first", fontsize=12)
 axis.set_ylabel("bias and contributions so far [logits]", fontsize=12)
-axis.legend(fontsize=11, loc="upper left")
+axis.legend(fontsize=11, loc="best")
 _ = cv.series.save_figure(run, figure, "05_sum")
 
 # %% [markdown]
-# All the lines start at the bias and end at their patch's logit. No channel decides alone. A few strong ones come first, and they say nearly the same about every patch; where the lines then part, many weaker ones do it, each by a little.
+# All the lines start at the bias and end at their patch's logit. No channel decides alone: it takes many steps from the one to the other. Where do the lines part? If at the first channels, the strong ones tell the patches apart; if later, the strong
+# ones say nearly the same about every patch, and many weaker ones decide, each by a little.
 #
 # Is a contribution more than book-keeping? If it is what the channel does, silencing the channel must cost exactly that much. We set the weight of the strongest channel to zero.
 
