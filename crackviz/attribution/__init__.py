@@ -21,6 +21,7 @@ from crackviz.attribution.cams import (
     score_cam,
     xgrad_cam,
 )
+from crackviz.attribution.deep_lift import deep_lift
 from crackviz.attribution.gradients import (
     Baseline,
     baseline_images,
@@ -50,6 +51,7 @@ __all__ = [
     "check_images",
     "completeness_error",
     "darkness",
+    "deep_lift",
     "default_layer",
     "edges",
     "eigen_cam",

@@ -13,7 +13,15 @@ from crackviz.attribution.gradients import Baseline, baseline_images
 from crackviz.attribution.network import Target, bias, check_images, logits, target_index
 from crackviz.attribution.registry import KINDS, REGISTERED, Method
 
-for _module in ("cams", "thin_cam", "gradients", "guided", "occlusion", "baselines"):  # each enters its methods
+for _module in (
+    "cams",
+    "thin_cam",
+    "gradients",
+    "deep_lift",
+    "guided",
+    "occlusion",
+    "baselines",
+):  # each enters its methods
     import_module(f"crackviz.attribution.{_module}")
 METHODS: dict[str, Method] = dict(sorted(REGISTERED.items(), key=lambda entry: KINDS.index(entry[1].kind)))
 """Attribution methods by name: class activation maps, methods that explain pixels, baselines."""
