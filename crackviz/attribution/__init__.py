@@ -10,6 +10,7 @@ logits per position where its method has such a unit. Scaling is left to the dis
 
 from __future__ import annotations
 
+from crackviz.attribution.ablation_cam import ablation_cam
 from crackviz.attribution.baselines import darkness, edges, local_darkness, random
 from crackviz.attribution.cams import (
     cam,
@@ -45,6 +46,7 @@ __all__ = [
     "Layer",
     "Method",
     "Target",
+    "ablation_cam",
     "baseline_images",
     "bias",
     "cam",

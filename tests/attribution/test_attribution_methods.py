@@ -128,14 +128,15 @@ def test_passes_are_as_many_as_said(name: str) -> None:
     count.images.assign(0)
     explain(name, model, images)
     forward, backward = METHODS[name].passes(model, images, **FEW.get(name, {}))
-    assert count.images.numpy() == forward * len(images) and backward <= forward
+    whole = 1 if name == "ablation_cam" else forward  # its others begin behind the layer
+    assert count.images.numpy() == whole * len(images) and backward <= forward
 
 
 def test_the_table_of_methods(deep: keras.Model) -> None:
     table = attribution.methods_table(deep, random_images())
     assert list(table.index) == list(METHODS)
-    order = """cam grad_cam grad_cam_plus_plus hires_cam layer_cam xgrad_cam score_cam eigen_cam thin_cam gradient
-        input_x_gradient smooth_grad integrated_gradients deep_lift guided_backprop occlusion rise
+    order = """cam grad_cam grad_cam_plus_plus hires_cam layer_cam xgrad_cam score_cam eigen_cam ablation_cam thin_cam
+        gradient input_x_gradient smooth_grad integrated_gradients deep_lift guided_backprop occlusion rise
         random darkness local_darkness edges"""
     assert list(METHODS) == order.split()
     for name, method in METHODS.items():
@@ -293,16 +294,20 @@ def test_cam_reads_the_last_layer_only(deep: keras.Model) -> None:
     for layer in ("conv2", ["conv2", "conv4"]):
         with pytest.raises(CrackvizError, match="must feed GlobalAveragePooling2D alone"):
             attribution.cam(deep, random_images(), layer=layer)
-    with pytest.raises(CrackvizError, match="one layer, got 2"):
-        attribution.score_cam(deep, random_images(), layer=["conv2", "conv4"])
+    for one_layer in (attribution.score_cam, attribution.ablation_cam):
+        with pytest.raises(CrackvizError, match="one layer, got 2"):
+            one_layer(deep, random_images(), layer=["conv2", "conv4"])
 
 
 # --- what adds up -------------------------------------------------------------------------------------------------
 
 
+SIGNED = ("cam", "grad_cam", "hires_cam", "xgrad_cam", "ablation_cam")
+
+
 def test_at_the_last_layer_the_family_is_two_maps(model: keras.Model) -> None:
     images = random_images()
-    signed = [explain(name, model, images, upsample=False) for name in ("cam", "grad_cam", "hires_cam", "xgrad_cam")]
+    signed = [explain(name, model, images, upsample=False) for name in SIGNED]
     positive = [explain(name, model, images, upsample=False) for name in ("layer_cam", "grad_cam_plus_plus")]
     for maps in signed[1:]:
         np.testing.assert_allclose(maps, signed[0], rtol=1e-5, atol=1e-7)
@@ -439,6 +444,7 @@ def two_channels() -> tuple[keras.Model, np.ndarray, np.ndarray, np.ndarray]:
     [
         ("hires_cam", [[1, 0.5], [0, -0.5]]),  # A G, summed over the channels
         ("layer_cam", [[1, 0.5], [0, 0]]),  # without the second channel's negative gradient
+        ("ablation_cam", 1.5 * np.array([[1, 0.5], [-0.5, 0]]) - 2 * np.array([[0, 0], [0, 0.25]])),  # falls: 1.5, -0.5
         # alpha: sum(A G) / sum(A) = 1.5 / 1 and -0.5 / 0.25
         ("xgrad_cam", 1.5 * np.array([[1, 0.5], [-0.5, 0]]) - 2 * np.array([[0, 0], [0, 0.25]])),
         # alpha: 1 / (2 + sum(A) G) = 1/3 where G is 1, so a half each when they add up to 1; the other channel has none
@@ -499,6 +505,27 @@ def test_eigen_cam_is_the_first_singular_vector(model: keras.Model) -> None:
         U, S, _ = np.linalg.svd(A.reshape(-1, A.shape[-1]), full_matrices=False)
         expected = (U[:, 0] * S[0]).reshape(A.shape[:2])
         np.testing.assert_allclose(got, expected * np.sign(expected.sum()), rtol=1e-3, atol=1e-3)
+
+
+def test_ablation_cam_where_paths_lead_round_the_layer() -> None:
+    """Channel by channel, by a network that has the channel's kernel and bias at zero."""
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, activation="relu", bias_initializer="ones", padding="same", name="first")(inputs)
+    x = layers.Concatenate()([layers.MaxPooling2D(2)(x), layers.MaxPooling2D(2)(inputs)])
+    x = layers.Conv2D(5, 3, activation="tanh")(x)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)))
+    images, first = random_images(2, 12), model.get_layer("first")
+    got = attribution.ablation_cam(model, images, layer="first", upsample=False)
+    A, before = keras.Model(inputs, first.output)(images).numpy(), attribution.logits(model, images)
+    expected, weights = np.zeros(A.shape[:3]), first.get_weights()
+    for channel in range(4):
+        first.set_weights([value * (np.arange(4) != channel) for value in weights])
+        fall = before - attribution.logits(model, images)
+        expected += (fall / A[..., channel].sum((1, 2)))[:, None, None] * A[..., channel]
+    first.set_weights(weights)
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5)
+    assert first.output is not None, "the layer has become ambiguous"
 
 
 def through_channels(model: keras.Model, images: np.ndarray, layer: str) -> tuple[np.ndarray, np.ndarray]:

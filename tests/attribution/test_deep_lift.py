@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -114,6 +117,58 @@ def test_a_product_by_hand() -> None:
     assert attribution.deep_lift(model, image, baseline="black").item() == pytest.approx(1)
     by_red = attribution.deep_lift(model, image, baseline=pixel(0, 0.5, 0)).item()
     np.testing.assert_allclose(by_red, 1, atol=1e-6)  # 0 -> 1, where b stays 1
+
+
+# --- other packages -----------------------------------------------------------------------------------------------
+
+THEIRS = json.loads((Path(__file__).parent / "reference_maps.json").read_text("utf-8"))
+"""Maps of captum and pytorch-grad-cam, and the network, as ``benchmarks/reference_maps.py`` has made them."""
+
+
+@pytest.fixture(scope="module")
+def theirs() -> tuple[keras.Model, np.ndarray]:
+    conv = {"kernel_size": 3, "padding": "same", "activation": "relu"}
+    stack = [layers.Conv2D(4, **conv), layers.MaxPooling2D(2, name="first"), layers.Conv2D(5, name="last", **conv)]
+    model = keras.Sequential([keras.Input((6, 8, 3)), *stack, layers.GlobalAveragePooling2D(), layers.Dense(1)])
+    pairs = zip(THEIRS["kernels"], THEIRS["biases"], strict=True)
+    model.set_weights([np.array(value) for pair in pairs for value in pair])
+    images = np.array(THEIRS["pictures"], np.float32)
+    np.testing.assert_allclose(attribution.logits(model, images), THEIRS["logits"], atol=1e-5)
+    return model, images
+
+
+def test_as_captum(theirs: tuple[keras.Model, np.ndarray]) -> None:
+    model, images = theirs
+    references = np.array(THEIRS["references"], np.float32)
+    expected = np.array(THEIRS["captum DeepLift, against the references"])
+    np.testing.assert_allclose(attribution.deep_lift(model, images, baseline=references), expected, atol=1e-5)
+    assert np.abs(expected).max() > 0.01
+
+
+@pytest.mark.parametrize("layer", ["first", "last"])
+def test_grad_cam_plus_plus_as_pytorch_grad_cam(layer: str, theirs: tuple[keras.Model, np.ndarray]) -> None:
+    """Its weights aren't divided by the sum of alpha over the cells of positive gradient, which the authors' are."""
+    model, images = theirs
+    at, end = model.get_layer(layer), model.layers.index(model.get_layer(layer))
+    A = keras.Model(model.inputs, at.output)(images)
+    with tf.GradientTape() as tape:
+        tape.watch(A)
+        z = A
+        for later in model.layers[end + 1 :]:
+            z = later(z)
+    G = np.asarray(tape.gradient(z, A), np.float64)
+    A = np.asarray(A, np.float64)
+    alpha = G**2 / (2 * G**2 + A.sum((1, 2), keepdims=True) * G**3 + 1e-6)  # the 1e-6 is theirs
+    alpha = np.where(G != 0, alpha, 0)
+    weights = (np.maximum(G, 0) * alpha).sum((1, 2), keepdims=True)
+    expected = np.array(THEIRS[f"grad-cam GradCAMPlusPlus, {layer} layer"])
+    np.testing.assert_allclose((weights * A).sum(-1), expected, rtol=1e-3, atol=1e-5)
+    alpha = np.where(G > 0, 1 / (2 + A.sum((1, 2), keepdims=True) * G), 0)
+    total = alpha.sum((1, 2), keepdims=True)
+    weights = (np.maximum(G, 0) * alpha).sum((1, 2), keepdims=True) / np.where(total > 0, total, 1)
+    got = attribution.grad_cam_plus_plus(model, images, layer=layer, upsample=False)
+    np.testing.assert_allclose(got, (weights * A).sum(-1), rtol=1e-4, atol=1e-6)
+    assert got.max() > 0.01
 
 
 # --- what must hold -----------------------------------------------------------------------------------------------
