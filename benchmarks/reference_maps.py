@@ -3,9 +3,10 @@
     python benchmarks/reference_maps.py tests/attribution/reference_maps.json
 
 Runs in an environment of its own, with torch, captum and grad-cam (pip install torch captum grad-cam); crackviz needs
-none of them and isn't imported. The network: Conv2d(3, 4, 3, padding=1), MaxPool2d(2), ReLU, Conv2d(4, 5, 3,
-padding=1), ReLU, mean over the map, Linear(5, 1). Its weights and pictures are written out with the maps, in the order
-of Keras' axes: kernels (height, width, in, out), pictures (N, H, W, 3).
+none of them and isn't imported. The network: Conv2d(3, 4, 3, padding=1), MaxPool2d(2), Conv2d(4, 5, 3, padding=1),
+ReLU, mean over the map, Linear(5, 1). There is no ReLU beside the max-pooling: with one, captum 0.9.0's DeepLIFT
+doesn't sum to the difference, as its own convergence delta says. Its weights and pictures are written out with the
+maps, in the order of Keras' axes: kernels (height, width, in, out), pictures (N, H, W, 3).
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from pytorch_grad_cam.utils.model_targets import RawScoresOutputTarget
 
 
 class Network(torch.nn.Module):
-    """The pooling stands before the ReLU: the same function as behind it, and no two zeros in a window."""
+    """Two convolutions, a mean, one logit."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = (torch.nn.Conv2d(*shape, 3, padding=1) for shape in ((3, 4), (4, 5)))
-        self.pool, self.relu1, self.relu2 = torch.nn.MaxPool2d(2), torch.nn.ReLU(), torch.nn.ReLU()
+        self.pool, self.relu = torch.nn.MaxPool2d(2), torch.nn.ReLU()
         self.mean, self.flat, self.logit = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(5, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits (N, 1) of pictures (N, 3, H, W)."""
-        x = self.relu2(self.second(self.relu1(self.pool(self.first(x)))))
+        x = self.relu(self.second(self.pool(self.first(x))))
         return self.logit(self.flat(self.mean(x)))
 
 
@@ -55,6 +56,7 @@ def main(path: str) -> None:
     model = Network().eval()
     kernels = [rng.normal(0, 0.5, shape).round(3) for shape in ((3, 3, 3, 4), (3, 3, 4, 5), (5, 1))]
     biases = [rng.normal(0, 0.3, size).round(3) for size in (4, 5, 1)]
+    biases[0] += 2  # so that no activation of the first layer is negative
     with torch.no_grad():
         for layer, kernel, bias in zip((model.first, model.second, model.logit), kernels, biases, strict=True):
             axes = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
@@ -73,8 +75,8 @@ def main(path: str) -> None:
         "captum DeepLift, against black": rounded(
             DeepLift(model).attribute(x, torch.zeros_like(x)).sum(dim=1).detach().numpy()
         ),
-        "grad-cam GradCAMPlusPlus, last layer": rounded(plus_plus(model, model.relu2, x)),
-        "grad-cam GradCAMPlusPlus, first layer": rounded(plus_plus(model, model.relu1, x)),
+        "grad-cam GradCAMPlusPlus, last layer": rounded(plus_plus(model, model.relu, x)),
+        "grad-cam GradCAMPlusPlus, first layer": rounded(plus_plus(model, model.pool, x)),
     }
     Path(path).write_text(json.dumps(kept) + "\n", "utf-8")
 

@@ -34,7 +34,7 @@ from crackviz.attribution.gradients import (
 from crackviz.attribution.guided import guided_backprop
 from crackviz.attribution.methods import METHODS, completeness_error, methods_table
 from crackviz.attribution.network import CHUNK, Layer, Target, bias, check_images, default_layer, logits, target_index
-from crackviz.attribution.occlusion import occlusion, rise
+from crackviz.attribution.occlusion import lime, occlusion, rise
 from crackviz.attribution.receptive_fields import ladder, measured_field
 from crackviz.attribution.registry import Method
 from crackviz.attribution.thin_cam import thin_cam
@@ -66,6 +66,7 @@ __all__ = [
     "integrated_gradients",
     "ladder",
     "layer_cam",
+    "lime",
     "local_darkness",
     "logits",
     "measured_field",

@@ -20,6 +20,7 @@ from crackviz.attribution.occlusion import _masks, occlusion_windows
 
 FEW: dict[str, dict[str, Any]] = {
     "rise": {"n_samples": 24},
+    "lime": {"n_samples": 24, "n_segments": 9},
     "smooth_grad": {"n_samples": 5},
     "integrated_gradients": {"n_samples": 8},
 }
@@ -136,8 +137,8 @@ def test_the_table_of_methods(deep: keras.Model) -> None:
     table = attribution.methods_table(deep, random_images())
     assert list(table.index) == list(METHODS)
     order = """cam grad_cam grad_cam_plus_plus hires_cam layer_cam xgrad_cam score_cam eigen_cam ablation_cam thin_cam
-        gradient input_x_gradient smooth_grad integrated_gradients deep_lift guided_backprop occlusion rise
-        random darkness local_darkness edges"""
+        gradient input_x_gradient smooth_grad integrated_gradients deep_lift guided_backprop occlusion rise lime random
+        darkness local_darkness edges"""
     assert list(METHODS) == order.split()
     for name, method in METHODS.items():
         assert getattr(attribution, name) is method.function and method.function.__name__ == name
@@ -229,6 +230,10 @@ def test_a_dead_network_gives_zeros(name: str) -> None:
         ("rise", {"cells": 4}),
         ("rise", {"keep": 0.3}),
         ("rise", {"seed": 1}),
+        ("lime", {"n_samples": 25}),
+        ("lime", {"n_segments": 16}),
+        ("lime", {"baseline": "black"}),
+        ("lime", {"seed": 1}),
         ("random", {"seed": 1}),
         ("local_darkness", {"sigma": 2.0}),
         ("edges", {"sigma": 2.0}),
@@ -242,7 +247,7 @@ def test_changing_an_option_changes_the_answer(name: str, options: dict[str, Any
     np.testing.assert_array_equal(after, explain(name, deep, images, **options))
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("smooth_grad", "rise", "random")])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("smooth_grad", "rise", "lime", "random")])
 def test_flipping_the_image_flips_the_map(name: str, deep: keras.Model) -> None:
     """Of a network whose kernels are mirror images of themselves."""
     kept = deep.get_weights()
@@ -347,6 +352,54 @@ def test_integrated_gradients_close_in_on_their_sum(baseline: Any, deep: keras.M
         error = attribution.completeness_error(deep, images, maps, baseline=baseline)
         errors.append(np.abs(error).mean())
     assert errors[2] < 0.02 and errors[2] < errors[0] / 10
+
+
+def test_expected_gradients_are_the_mean_over_the_background(deep: keras.Model) -> None:
+    """The mean of the maps from each image, and the sum that follows."""
+    images, background = random_images(3), random_images(4, seed=7) * 0.5
+    singly = [
+        attribution.integrated_gradients(deep, images, baseline=one[np.newaxis], n_samples=200) for one in background
+    ]
+    got = attribution.integrated_gradients(deep, images, background=background, n_samples=800)
+    np.testing.assert_allclose(got, np.mean(singly, axis=0), atol=0.02 * np.abs(got).max())
+    error = attribution.completeness_error(deep, images, got, background=background)
+    z = attribution.logits(deep, images) - attribution.logits(deep, background).mean()
+    np.testing.assert_allclose(got.sum((1, 2)) - error, z, atol=1e-4)
+    assert np.abs(error).max() < 0.02 < np.abs(z).min()
+    errors = [
+        np.abs(
+            attribution.completeness_error(
+                deep,
+                images,
+                attribution.integrated_gradients(deep, images, background=background, n_samples=n),
+                background=background,
+            )
+        ).mean()
+        for n in (4, 40, 400)
+    ]
+    assert errors[2] < errors[0] / 5
+
+
+def test_expected_gradients_of_a_line() -> None:
+    """Of a linear network one step from each is exact: the slope times the distance from the mean background."""
+    linear = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(1)])
+    images, background = random_images(2, 8), random_images(5, 8, seed=3)
+    got = attribution.integrated_gradients(linear, images, background=background, n_samples=5)
+    from_mean = attribution.integrated_gradients(
+        linear, images, baseline=background.mean(0, keepdims=True), n_samples=1
+    )
+    np.testing.assert_allclose(got, from_mean, atol=1e-5)
+    np.testing.assert_allclose(
+        got[1:], attribution.integrated_gradients(linear, images[1:], background=background, n_samples=5), atol=1e-6
+    )
+    for options, message in (
+        ({"background": background, "n_samples": 7}, "n_samples is 7, but the background has 5 images"),
+        ({"background": background[:, :4], "n_samples": 5}, "explained ones"),
+        ({"background": background, "n_samples": 5, "baseline": "black"}, "one of them"),
+        ({"background": background * 255}, "Divide by 255"),
+    ):
+        with pytest.raises(CrackvizError, match=message):
+            attribution.integrated_gradients(linear, images, **options)
 
 
 def test_xgrad_cam_keeps_the_sum_of_hires_cam(deep: keras.Model) -> None:
@@ -604,6 +657,22 @@ def test_rise_finds_what_matters() -> None:
     for options in ({"keep": 1.0}, {"n_samples": 1}, {"n_samples": 0}, {"cells": 0}):
         with pytest.raises(CrackvizError):
             attribution.rise(brightness(), image, **options)
+
+
+def test_lime_finds_the_weights_of_a_straight_line() -> None:
+    """Four quarters of a picture: each has as its coefficient what its pixels add to the mean brightness."""
+    image = np.full((1, 8, 8, 3), 0.2, np.float32)
+    image[0, :, 4:] = 0.8
+    for baseline, expected in (("black", [0.05, 0.2]), (0.2, [0, 0.15])):
+        maps = attribution.lime(brightness(), image, n_segments=4, n_samples=4000, baseline=baseline)[0]
+        np.testing.assert_allclose(maps[:, [0, 7]], np.tile(expected, (8, 1)), rtol=0.02, atol=1e-3)
+        assert len(np.unique(maps)) == 4
+    grain = 0.5 + 0.05 * np.random.default_rng(0).normal(size=(1, 64, 64, 1)).astype(np.float32).repeat(3, axis=3)
+    parts = len(np.unique(attribution.lime(models.gap_cnn(64), grain, n_samples=100)))
+    assert 20 < parts < 60, "superpixels of grain have run into each other"
+    for options in ({"n_samples": 1}, {"n_segments": 1}):
+        with pytest.raises(CrackvizError):
+            attribution.lime(brightness(), image, **options)
 
 
 def test_guided_backprop_wherever_the_relu_is() -> None:

@@ -127,8 +127,11 @@ THEIRS = json.loads((Path(__file__).parent / "reference_maps.json").read_text("u
 
 @pytest.fixture(scope="module")
 def theirs() -> tuple[keras.Model, np.ndarray]:
-    conv = {"kernel_size": 3, "padding": "same", "activation": "relu"}
-    stack = [layers.Conv2D(4, **conv), layers.MaxPooling2D(2, name="first"), layers.Conv2D(5, name="last", **conv)]
+    first, last = (
+        layers.MaxPooling2D(2, name="first"),
+        layers.Conv2D(5, 3, padding="same", activation="relu", name="last"),
+    )
+    stack = [layers.Conv2D(4, 3, padding="same"), first, last]
     model = keras.Sequential([keras.Input((6, 8, 3)), *stack, layers.GlobalAveragePooling2D(), layers.Dense(1)])
     pairs = zip(THEIRS["kernels"], THEIRS["biases"], strict=True)
     model.set_weights([np.array(value) for pair in pairs for value in pair])
