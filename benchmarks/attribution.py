@@ -2,6 +2,7 @@
 
     python benchmarks/attribution.py                                   about ten minutes
     python benchmarks/attribution.py --masks path/to/images+masks      thin_cam's localisation, too
+    python benchmarks/attribution.py --deep-lift                       DeepLIFT's cost alone
 
 Each round times a method and what it is compared with in turn, so that whatever else the machine does hits both; the
 figure is the median of the rounds' ratios, with the ratio of the shortest times beside it. A method of many passes is
@@ -40,6 +41,8 @@ SLOW: dict[str, dict[str, Any]] = {  # enough passes to be timed, few enough to 
     "integrated_gradients": {"n_samples": 16},
     "occlusion": {"size": 64, "stride": 48},
     "rise": {"n_samples": 32},
+    "lime": {"n_samples": 32},
+    "deep_lift": {},
 }
 Task = Callable[[], object]
 
@@ -107,14 +110,15 @@ def many_passes(model: Any) -> dict[str, Any]:
         images = images_of(count)
         for name, options in SLOW.items():
             ahead, back = attribution.METHODS[name].passes(model, images, **options)
-            run, times = (slope, back) if back else (forward, ahead)
-            full, rest = divmod(times * count, attribution.CHUNK)
+            runs = [(slope, *divmod(back * count, attribution.CHUNK))]  # a slope is a pass forwards and one back
+            runs += [(forward, *divmod((ahead - back) * count, attribution.CHUNK))]
 
-            def passes(run: Any = run, full: int = full, rest: int = rest) -> None:
-                for _ in range(full):
-                    run(lot).numpy()
-                if rest:
-                    run(lot[:rest]).numpy()
+            def passes(runs: Any = runs) -> None:
+                for run, full, rest in runs:
+                    for _ in range(full):
+                        run(lot).numpy()
+                    if rest:
+                        run(lot[:rest]).numpy()
 
             task = {
                 name: lambda name=name, options=options, images=images: attribution.METHODS[name](
@@ -122,14 +126,32 @@ def many_passes(model: Any) -> dict[str, Any]:
                 )
             }
             result = ratios(passes, task, 7)[name]
-            found.setdefault(f"batch {count}", {})[name] = result | {"passes": times * count, "backward": back > 0}
+            found.setdefault(f"batch {count}", {})[name] = result | {"passes": ahead * count, "backward": back > 0}
+    return found
+
+
+def deep_lift(model: Any) -> dict[str, Any]:
+    """DeepLIFT against one pass forwards and one back; with a reference for each picture it makes one more forwards."""
+    slope, found = slope_of(model), {}
+    for count in (1, 16):
+        images = images_of(count)
+        tasks: dict[str, Task] = {
+            "a reference for each": lambda images=images: attribution.deep_lift(model, images),
+            "one reference": lambda images=images: attribution.deep_lift(model, images, baseline="black"),
+        }
+        found[f"batch {count}"] = ratios(lambda images=images: slope(images).numpy(), tasks, ROUNDS[64])
     return found
 
 
 def retraced() -> int:
     """Count traces beyond the first, over batch sizes and, for a model without a size, image sizes."""
     beyond = 0
-    few = {"rise": {"n_samples": 20}, "smooth_grad": {"n_samples": 3}, "integrated_gradients": {"n_samples": 3}}
+    few = {
+        "rise": {"n_samples": 20},
+        "lime": {"n_samples": 20},
+        "smooth_grad": {"n_samples": 3},
+        "integrated_gradients": {"n_samples": 3},
+    }
     for model, sides in ((models.gap_cnn_deep(64), (64,)), (models.gap_cnn_deep(None), (64, 96, 75))):
         for name, method in attribution.METHODS.items():
             for side in sides:
@@ -225,6 +247,7 @@ def localisation(folder: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--masks", help="folder with images/ and masks/")
+    parser.add_argument("--deep-lift", action="store_true", help="measure DeepLIFT's cost, nothing else")
     parser.add_argument("--memory", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory:
@@ -238,6 +261,10 @@ def main() -> None:
         print(what, json.dumps(value, indent=1), flush=True)
         path.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
 
+    for name in ("gap_cnn", "gap_cnn_deep", "local_cnn"):
+        keep(f"DeepLIFT over a forward and backward pass, {name}", deep_lift(models.build(name, SIDE)))
+    if arguments.deep_lift:
+        return
     if arguments.masks:
         keep("localisation, gap_cnn_deep", localisation(arguments.masks))
     for name in models.MODELS:
@@ -247,7 +274,16 @@ def main() -> None:
     keep("traces beyond the first", retraced())
     keep("growth over 200 calls [MiB]", growth())
     peaks = {}
-    for name in ("grad_cam", "thin_cam", "score_cam", "smooth_grad", "integrated_gradients", "occlusion", "rise"):
+    for name in (
+        "grad_cam",
+        "thin_cam",
+        "score_cam",
+        "smooth_grad",
+        "integrated_gradients",
+        "deep_lift",
+        "occlusion",
+        "rise",
+    ):
         command = [sys.executable, __file__, "--memory", name]
         peaks[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     keep("memory of 1,000 patches of 227 px [MiB]", peaks)

@@ -10,6 +10,7 @@ logits per position where its method has such a unit. Scaling is left to the dis
 
 from __future__ import annotations
 
+from crackviz.attribution.ablation_cam import ablation_cam
 from crackviz.attribution.baselines import darkness, edges, local_darkness, random
 from crackviz.attribution.cams import (
     cam,
@@ -21,6 +22,7 @@ from crackviz.attribution.cams import (
     score_cam,
     xgrad_cam,
 )
+from crackviz.attribution.deep_lift import deep_lift
 from crackviz.attribution.gradients import (
     Baseline,
     baseline_images,
@@ -32,7 +34,7 @@ from crackviz.attribution.gradients import (
 from crackviz.attribution.guided import guided_backprop
 from crackviz.attribution.methods import METHODS, completeness_error, methods_table
 from crackviz.attribution.network import CHUNK, Layer, Target, bias, check_images, default_layer, logits, target_index
-from crackviz.attribution.occlusion import occlusion, rise
+from crackviz.attribution.occlusion import lime, occlusion, rise
 from crackviz.attribution.receptive_fields import ladder, measured_field
 from crackviz.attribution.registry import Method
 from crackviz.attribution.thin_cam import thin_cam
@@ -44,12 +46,14 @@ __all__ = [
     "Layer",
     "Method",
     "Target",
+    "ablation_cam",
     "baseline_images",
     "bias",
     "cam",
     "check_images",
     "completeness_error",
     "darkness",
+    "deep_lift",
     "default_layer",
     "edges",
     "eigen_cam",
@@ -62,6 +66,7 @@ __all__ = [
     "integrated_gradients",
     "ladder",
     "layer_cam",
+    "lime",
     "local_darkness",
     "logits",
     "measured_field",

@@ -21,13 +21,13 @@ from crackviz.attribution.network import (
     Layer,
     Network,
     Target,
+    channels_of,
     check_images,
     compiled,
     direction,
     feeds_the_end,
     in_chunks,
     layer_names,
-    map_layers,
 )
 from crackviz.attribution.pictures import blend, cells, enlarge
 from crackviz.attribution.registry import Passes, method, public
@@ -245,7 +245,7 @@ def xgrad_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
 
 
 def _one_a_channel(model: keras.Model, images: np.ndarray, options: dict[str, Any]) -> Passes:
-    return 1 + int(map_layers(model)[layer_names(model, options["layer"])[0]].shape[-1]), 0
+    return 1 + channels_of(model, options["layer"]), 0
 
 
 @method("cam", "Score-CAM", "Wang et al. 2020", cost=_one_a_channel)

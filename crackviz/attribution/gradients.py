@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-from crackviz import CrackvizError
+from crackviz import CrackvizError, contracts
 from crackviz.attribution.network import (
     CHUNK,
     VECTOR,
@@ -239,7 +239,13 @@ def _build_noisy(network: Network) -> Any:
 
 @pixel_method("integrated gradients", "Sundararajan et al. 2017", signed=True, complete=True, cost=_samples)
 def integrated_gradients(
-    model: keras.Model, images: np.ndarray, along: np.ndarray, *, n_samples: int = 32, baseline: Baseline = "mean"
+    model: keras.Model,
+    images: np.ndarray,
+    along: np.ndarray,
+    *,
+    n_samples: int = 32,
+    baseline: Baseline = "mean",
+    background: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Sum up the gradient on the straight way from a baseline to the image.
 
@@ -252,34 +258,70 @@ def integrated_gradients(
     Parameters
     ----------
     n_samples : int
-        Steps, each in the middle of its share of the way: as many forward and backward passes.
+        Steps, each in the middle of its share of the way: as many forward and backward passes. With a background, a
+        multiple of its images.
     baseline : "black", "mean", "blur", number or array
         See :func:`baseline_images`. Where a pixel equals its baseline it gets 0. Ask what the network makes of the
         baseline itself: black, the usual one, is what a crack looks like, and may have more evidence of a crack in it
         than any picture.
+    background : float32 (B, H, W, 3), optional
+        Expected gradients: the mean of the maps from each of these images, instead of from one baseline, such as sound
+        patches, which a network has seen the like of. Then :math:`\sum L = z(x) - \overline{z(x')}`. Each gets
+        ``n_samples / B`` evenly spaced steps, moved against those of the others.
 
     Notes
     -----
     Sundararajan, Taly, Yan: *Axiomatic Attribution for Deep Networks*, ICML 2017. Departure: the midpoint rule, more
-    exact than the paper's right-hand sum. ``THEORY.md`` T7.
+    exact than the paper's right-hand sum. Expected gradients: Erion et al., Nature Machine Intelligence 3, 2021, who
+    draw a baseline and a share of the way at random for each step; evenly spaced ones miss the sum by less.
+    ``THEORY.md`` T7.
     """
     check_number("n_samples", n_samples, 1, whole=True)
-    slope = compiled(model, _build_path)
+    parts = compiled(model, _build_path)
+    shares = (np.arange(n_samples, dtype=np.float32) + 0.5) / n_samples
     start = None if isinstance(baseline, str) else baseline_images(images, baseline)
+    if background is not None:
+        background, where, shares = _background(images, baseline, background, n_samples)
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):
         x = tf.constant(images[some])
-        base = tf.constant(baseline_images(images[some], baseline) if start is None else start[some])
-        total = sum(slope(x, base, along, (steps + 0.5) / n_samples) for steps in lots(n_samples, len(x)))
-        maps[some] = tf.reduce_sum((x - base) * total, axis=-1).numpy() / n_samples
+        total = np.zeros(x.shape[:3], np.float32)
+        base = baseline_images(images[some], baseline) if start is None else start[some]
+        for steps in lots(n_samples, len(x)):
+            bases = base[:, np.newaxis] if background is None else background[np.newaxis, where[steps]]
+            total += parts(x, tf.constant(bases), along, shares[steps]).numpy()
+        maps[some] = total / n_samples
     return maps
 
 
-def _build_path(network: Network) -> Any:
-    @tf.function(input_signature=[network.signature, network.signature, VECTOR, VECTOR])
-    def slopes(x: tf.Tensor, base: tf.Tensor, along: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-        shares = tf.reshape(shares, (1, -1, 1, 1, 1))
-        path = base[:, tf.newaxis] + shares * (x - base)[:, tf.newaxis]
-        return tf.reduce_sum(network.many_gradients(path, along), axis=1)
+def _background(
+    images: np.ndarray, baseline: Baseline, background: np.ndarray, n_samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the background (B, H, W, 3), and each step's image of it and share of the way."""
+    background = contracts.check_images(background)
+    count = len(background)
+    if background.shape[1:] != images.shape[1:]:
+        raise CrackvizError(
+            f"The background's images are {background.shape[1:]}, the explained ones {images.shape[1:]}."
+        )
+    if not isinstance(baseline, str) or baseline != "mean":
+        raise CrackvizError("Both a baseline and a background are given; expected one of them.")
+    if not count or n_samples % count:
+        raise CrackvizError(f"n_samples is {n_samples}, but the background has {count} images; expected a multiple.")
+    where = np.arange(n_samples) % count
+    moved = (np.arange(count) + 0.5) * (np.sqrt(5) - 1) / 2 % 1  # spread evenly, in no order of the images'
+    shares = (np.arange(n_samples) // count + moved[where]) * count / n_samples
+    return background, where, shares.astype(np.float32)
 
-    return slopes
+
+def _build_path(network: Network) -> Any:
+    bases = tf.TensorSpec((None, None, *network.signature.shape[1:]), tf.float32)
+
+    @tf.function(input_signature=[network.signature, bases, VECTOR, VECTOR])
+    def parts(x: tf.Tensor, bases: tf.Tensor, along: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+        """Return the sum over s steps; the bases are (n, 1, …), of each image, or (1, s, …), of each step."""
+        ways = x[:, tf.newaxis] - bases
+        path = bases + tf.reshape(shares, (1, -1, 1, 1, 1)) * ways
+        return tf.reduce_sum(ways * network.many_gradients(path, along), axis=(1, -1))
+
+    return parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,15 @@ from crackviz.attribution.gradients import Baseline, baseline_images
 from crackviz.attribution.network import Target, bias, check_images, logits, target_index
 from crackviz.attribution.registry import KINDS, REGISTERED, Method
 
-for _module in ("cams", "thin_cam", "gradients", "guided", "occlusion", "baselines"):  # each enters its methods
+for _module in (
+    "cams",
+    "thin_cam",
+    "gradients",
+    "deep_lift",
+    "guided",
+    "occlusion",
+    "baselines",
+):  # each enters its methods
     import_module(f"crackviz.attribution.{_module}")
 METHODS: dict[str, Method] = dict(sorted(REGISTERED.items(), key=lambda entry: KINDS.index(entry[1].kind)))
 """Attribution methods by name: class activation maps, methods that explain pixels, baselines."""
@@ -39,6 +48,7 @@ def completeness_error(
     *,
     target: Target = "crack",
     baseline: Baseline | None = None,
+    background: np.ndarray | None = None,
 ) -> np.ndarray:
     r"""Return what is missing in maps that ought to add up: :math:`\sum L - (z(x) - z_0)`.
 
@@ -50,6 +60,8 @@ def completeness_error(
         Of `images`, as a method gave them; cells of a layer without upsampling.
     baseline : optional
         What the maps were made against, as for :func:`integrated_gradients`; :math:`z_0` is its logit. None: the bias.
+    background : float32 (B, H, W, 3), optional
+        What expected gradients were made against; :math:`z_0` is the mean of its logits.
 
     Returns
     -------
@@ -65,7 +77,10 @@ def completeness_error(
         raise CrackvizError(f"{len(maps)} maps for {len(images)} images; expected one each.")
     column, sign = target_index(model, target)
     scores = logits(model, images).reshape(len(images), -1)[:, column]
-    if baseline is None:
+    zero: Any
+    if background is not None:
+        zero = logits(model, background).reshape(len(background), -1)[:, column].mean(dtype=np.float64)
+    elif baseline is None:
         zero = bias(model)[column]
     else:
         nothing = np.ascontiguousarray(baseline_images(images, baseline))

@@ -177,6 +177,11 @@ def layer_names(model: keras.Model, layer: Layer | Sequence[Layer] | None) -> tu
     return names
 
 
+def channels_of(model: keras.Model, layer: Layer | Sequence[Layer] | None) -> int:
+    """Return how many channels a layer's map has; of several layers, the first one's."""
+    return int(map_layers(model)[layer_names(model, layer)[0]].shape[-1])
+
+
 def _layer_name(model: keras.Model, layer: Layer) -> str:
     steps, maps = walk(model), map_layers(model)
     choices = ", ".join(maps)

@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 07 · Attribution methods
 #
-# Sixteen methods answer the question "why did the network say so?", and they give different answers. Here they stand side by side: what each
+# Nineteen methods answer the question "why did the network say so?", and they give different answers. Here they stand side by side: what each
 # one asks the network, what it costs, what its numbers mean, and where it fools you.
 #
 # | | |
 # |---|---|
-# | **You will learn** | the CAM family, gradients, integrated gradients, occlusion and RISE; which add up; which agree; what they cost |
-# | **Time** | 45 minutes to read, a minute and a half to run |
+# | **You will learn** | the CAM family, gradients, integrated gradients and DeepLIFT, occlusion, RISE and LIME; where SHAP, LIME, LRP and DeepLIFT are one map; which add up; which agree; what they cost |
+# | **Time** | an hour to read, two minutes to run |
 # | **Theory** | [T7 Attribution methods](../THEORY.md#t7-attribution-methods) |
 # | **Before** | [06 Grad-CAM](06_grad_cam.ipynb) |
 
@@ -24,10 +24,12 @@ seed: int = 0  # fixes every random choice
 # %%
 import time
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import tensorflow as tf
 from scipy import ndimage, stats
 
 import crackviz as cv
@@ -280,8 +282,12 @@ pd.DataFrame({"the picture": logits, **{f"baseline {name}": values for name, val
     float
 ).round(1)
 
+# %%
+from_mean = {name: np.abs(baselines[name] - baselines["mean"]) for name in ("black", "blur")}
+apart = np.median(from_mean["black"]) - np.median(from_mean["blur"])
+
 # %% [markdown]
-# If black has a logit far from the others, a map that starts there explains mostly why the picture isn't black. And it is blind to what cracks are made of:
+# A map that starts from black explains first of all why the picture isn't black. And it is blind to what cracks are made of:
 
 # %%
 dark = images.copy()
@@ -297,6 +303,57 @@ claim(
     0.01,
     provided=not hole.any(),
 )
+
+# %%
+claim(
+    "T7.8",
+    "black has a logit of its own, farther from the mean colour's than the blurred picture's is",
+    apart,
+    ">",
+    1,
+)
+
+# %% [markdown]
+# A plain grey square is no photograph either. **Expected gradients** start from real pictures that show nothing, and take the mean of the maps. So here are some sound
+# patches, none of them among those above. The map then says why this picture's logit isn't that of an average sound wall.
+
+# %%
+others = fair[(fair["label"] == 0) & ~fair["path"].isin(some["path"])]
+sound = cv.data.load_images(others.sample(16, random_state=seed, replace=len(others) < 16)["path"], image_size)
+expected = explain.integrated_gradients(model, images, background=sound, n_samples=128)
+off = np.abs(explain.completeness_error(model, images, expected, background=sound))
+difference = logits - explain.logits(model, sound).mean()
+claim(
+    "T7.9",
+    "expected gradients add up to the logit less the mean logit of the sound patches",
+    off.mean() / np.abs(difference).mean(),
+    "<",
+    0.1,
+)
+
+# %% [markdown]
+# **DeepLIFT** asks the same question as integrated gradients, and needs one step in place of sixty-four. It runs the picture and the baseline through the network, and hands the
+# *difference* of the logits back, layer by layer: at every bend by the slope of the straight line from the one to the other.
+
+# %%
+lifted = explain.deep_lift(model, images, baseline="mean")
+gaps = np.abs(explain.completeness_error(model, images, lifted, baseline="mean"))
+claim(
+    "T7.10",
+    "DeepLIFT adds up to the climb in one go, closer than integrated gradients in 64 steps",
+    gaps.max() / np.abs(climb).mean(),
+    "<",
+    1e-4,
+    provided=gaps.mean() < missed.mean(),
+)
+
+# %%
+maps = {"mean colour": integrated, "sound patches": expected, "DeepLIFT, mean colour": lifted}
+maps = {title: ndimage.gaussian_filter(values, (0, 1, 1))[cracked] for title, values in maps.items()}
+display = cv.plots.AttributionGridDisplay.from_maps(
+    images[cracked], maps, label="logits per pixel, smoothed", logits=logits[cracked]
+)
+_ = cv.series.save_figure(run, display.figure_, "07_from_what")
 
 # %% [markdown]
 # ## A sharp picture of nothing in particular
@@ -337,7 +394,7 @@ print(
 
 # %%
 claim(
-    "T7.8",
+    "T7.11",
     "the gradient's maps of the two classes are opposites, the guided ones are not",
     likeness("guided_backprop"),
     ">",
@@ -366,7 +423,7 @@ _ = cv.series.save_figure(run, display.figure_, "07_covered")
 # %%
 fall = logits[0] - explain.logits(model, covered)[0]
 claim(
-    "T7.9",
+    "T7.12",
     "the fall on the map is the fall of the logit",
     abs(fall - falls[0, row, column]) / (1 + abs(fall)),
     "<",
@@ -375,7 +432,26 @@ claim(
 )
 
 # %% [markdown]
-# But the square has edges, and a thin crack half covered is still a crack: cover two squares and the fall isn't the sum of theirs. So this map doesn't add up.
+# But the square has edges, and a thin crack half covered is still a crack: cover two squares and the fall isn't the sum of theirs. Let squares tile the picture, none on another,
+# and compare the sum of their falls with the fall when all are covered.
+
+# %%
+tiles = explain.occlusion(model, images, size=size, stride=size, upsample=False).sum((1, 2))
+whole = logits - explain.logits(model, nothing)
+pd.DataFrame({"falls, added up": tiles, "fall of all together": whole}).astype(float).round(1)
+
+# %%
+claim(
+    "T7.13",
+    "the falls of squares that tile the picture don't add up to the fall when all of them are covered",
+    np.abs(tiles - whole).mean() / np.abs(whole).mean(),
+    ">",
+    0.1,
+)
+
+# %% [markdown]
+# **LIME** covers *superpixels* at random, parts of one brightness, and fits a straight line to the answers: what is the logit, as a sum of the parts that are visible? Its map is as coarse as
+# its parts, and it stands in the table below.
 #
 # **RISE** dims random parts, hundreds of times, and asks which pixels were visible whenever the logit was high. It is an estimate, with noise: draw other masks and
 # you get another map. How much of it is noise, one can measure.
@@ -392,7 +468,7 @@ few, many = agreement(n_masks // 8), agreement(n_masks)
 print(f"correlation of two draws: {few:.2f} with {n_masks // 8} masks, {many:.2f} with {n_masks}")
 
 # %%
-claim("T7.10", "with eight times the masks two draws of RISE agree better", many - few, ">", 0)
+claim("T7.14", "with eight times the masks two draws of RISE agree better", many - few, ">", 0)
 
 # %% [markdown]
 # ## All of them, with what they cost
@@ -400,7 +476,7 @@ claim("T7.10", "with eight times the masks two draws of RISE agree better", many
 # A pass is one trip of one picture through the network: forwards for its answer, backwards for the gradients. The seconds are those of this machine, for one picture.
 
 # %%
-options = {"rise": {"n_samples": n_masks}}
+options = {"rise": {"n_samples": n_masks}, "lime": {"n_samples": n_masks}}
 costs = explain.methods_table(model, images)
 maps, seconds = {}, {}
 for name, method in explain.METHODS.items():
@@ -422,7 +498,7 @@ costs.set_index("title")[["paper", "forward", "backward", "ms", "signed", "compl
 
 # %%
 chosen = [
-    name for name in maps if name not in ("cam", "hires_cam", "xgrad_cam", "grad_cam_plus_plus")
+    name for name in maps if name not in ("cam", "hires_cam", "xgrad_cam", "ablation_cam", "grad_cam_plus_plus")
 ]  # they are others' doubles here
 fine = [name for name in chosen if explain.METHODS[name].kind == "pixels" and costs.loc[name, "backward"]]
 soft = {
@@ -463,15 +539,186 @@ _ = cv.series.save_figure(run, figure, "07_agreement")
 # think. Guided backpropagation sides with the CAM family here, after this blurring: where it is bright, the network does find something; what its lines *say* is another matter. (Ranks are over all pixels, so the plain background, most of
 # the picture, decides: that is why local darkness agrees with nobody.) And two that both add up, to the last logit, needn't agree at all: an account can be closed in more than one way.
 
+
 # %%
-closed = agree.loc["thin_cam", "integrated_gradients"]
+def alike(one, other, sigma=0.0):
+    """Return the correlation of two signed maps, smoothed alike, as the mean over the cracked pictures."""
+    pair = [ndimage.gaussian_filter(maps[cracked], (0, sigma, sigma)) for maps in (one, other)]
+    return float(np.mean([np.corrcoef(p.ravel(), q.ravel())[0, 1] for p, q in zip(*pair, strict=True)]))
+
+
+two = {"thin CAM": maps["thin_cam"], "from sound patches": expected}
+pd.DataFrame(
+    {
+        f"smoothed by {sigma} px": {title: alike(one, integrated, sigma) for title, one in two.items()}
+        for sigma in (0, 1, 4)
+    }
+).round(2)
+
+# %%
 claim(
-    "T7.11",
-    "two maps that both add up still differ",
-    closed,
+    "T7.15",
+    "thin CAM and integrated gradients both add up, and differ more than integrated gradients from two baselines",
+    alike(maps["thin_cam"], integrated),
     "<",
-    0.95,
-    provided=missed.max() < 0.1 + 0.05 * np.abs(climb).max(),
+    alike(expected, integrated),
+    provided=bool(missed.max() < 0.1 + 0.05 * np.abs(climb).max()),
+)
+
+# %% [markdown]
+# Read the table from left to right. Pixel by pixel the two maps are different accounts. Smoothed over a few pixels they come closer: they may agree on where the crack is, and still divide the sum in
+# another way among its pixels.
+
+# %% [markdown]
+# ## SHAP, LIME, LRP, DeepLIFT: one account
+#
+# "Why not SHAP?" is the first question from every room. SHAP asks for the *Shapley value*: what a part adds to the answer, as the mean over all orders in which the parts can be put in. LRP
+# hands the logit back layer by layer, to each input in proportion to what it gave. They are known as rivals of Grad-CAM. But at the layer before the average, with an absent cell being one of
+# zeros, all of them are the same map. T7 proves it in two lines. Here we try it. First, what follows that layer, as a network of its own:
+
+
+# %%
+def behind(model, layer):
+    """Return the function from a layer's activations to the logit of a crack."""
+    inputs = [model.get_layer(layer).output, model.inputs[0]]  # the picture, for paths that lead round the layer
+    rest = keras.Model(inputs, model.get_layer("logit").output)
+    return lambda A: rest([tf.convert_to_tensor(A), tf.constant(images)], training=False)[:, -1]
+
+
+last_layer = explain.default_layer(model)
+A = keras.Model(model.inputs, model.get_layer(last_layer).output)(images).numpy()
+logit_of = behind(model, last_layer)
+largest = np.abs(coarse).max()
+ablated = explain.ablation_cam(model, images, upsample=False)
+claim(
+    "T7.16",
+    "Ablation-CAM, each channel really switched off, is the map of Grad-CAM",
+    np.abs(ablated - coarse).max() / largest,
+    "<",
+    1e-3,
+    identity=True,
+)
+
+# %% [markdown]
+# Then three accounts in a line or two each. *Integrated gradients* walk from zeros to $A$. *DeepLIFT* hands the logit to the averages, and each average to its cells. *LRP-0* gives each cell its
+# share of the logit less the bias.
+
+# %%
+steps = []
+for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+    with tf.GradientTape() as tape:
+        tape.watch(point := tf.constant(share * A))
+        z = logit_of(point)
+    steps.append(tape.gradient(z, point).numpy())
+by_steps = (A * np.mean(steps, axis=0)).sum(axis=-1)
+
+# %%
+weights, (*_, bias) = model.get_layer("logit").get_weights()
+averages = A.mean(axis=(1, 2), keepdims=True)
+sums = A.sum(axis=(1, 2), keepdims=True)
+by_difference = (averages * weights[:, -1] * np.divide(A, sums, out=np.zeros_like(A), where=sums > 0)).sum(axis=-1)
+given = A @ weights[:, -1]
+by_share = given / given.sum(axis=(1, 2), keepdims=True) * (logits - bias)[:, np.newaxis, np.newaxis]
+claim(
+    "T7.17",
+    "there integrated gradients, DeepLIFT and LRP-0 without the bias are that map",
+    max(np.abs(one - coarse).max() for one in (by_steps, by_difference, by_share)) / largest,
+    "<",
+    1e-3,
+    identity=True,
+)
+
+# %% [markdown]
+# Now *Shapley values*. Cut the map into sixteen groups of cells, draw an order, put one group in after the other, and note what each adds to the logit. Then draw another order.
+
+
+# %%
+def added(A, logit_of, orders):
+    """Return what each group of cells adds to the logit, (orders, groups, N), put into a map of zeros in each order."""
+    rows, columns = (np.arange(side) * 4 // side for side in A.shape[1:3])
+    group = 4 * rows[:, np.newaxis] + columns  # 0 to 15, for each cell
+    found = np.empty((len(orders), 16, len(A)))
+    for n, order in enumerate(orders):
+        present = [np.isin(group, order[:count])[np.newaxis, :, :, np.newaxis] for count in range(17)]
+        z = np.stack([logit_of(A * mask).numpy() for mask in present])
+        found[n, order] = np.diff(z, axis=0)
+    return found
+
+
+def in_groups(maps):
+    """Return the sums of maps (N, h, w) over the same groups, (groups, N)."""
+    rows, columns = (np.arange(side) * 4 // side for side in maps.shape[1:])
+    return np.stack([maps[:, rows == i][:, :, columns == j].sum((1, 2)) for i in range(4) for j in range(4)])
+
+
+rng = np.random.default_rng(seed)
+orders = [rng.permutation(16) for _ in range(12)]
+values = added(A, logit_of, orders)
+claim(
+    "T7.18",
+    "every order of putting groups of cells in gives each group the sum of its cells on that map",
+    np.abs(values - in_groups(coarse)).max() / np.abs(in_groups(coarse)).max(),
+    "<",
+    1e-3,
+    identity=True,
+)
+
+# %% [markdown]
+# Not only on the average: in *every* order. What a cell adds doesn't depend on which others are there, so there is nothing to average, and nothing to argue about.
+#
+# ### Where they part
+#
+# One bend behind the layer, and the orders disagree. At an earlier layer of the same network, and at the last map of `deep_cnn`, where a Dense layer with a ReLU follows the average (with
+# fresh weights here, as it is the arithmetic that counts):
+
+# %%
+early_A = keras.Model(model.inputs, model.get_layer(early).output)(images).numpy()
+at_early = added(early_A, behind(model, early), orders[:6])
+deep = cv.models.deep_cnn(image_size, seed=seed)
+deep_layer = explain.default_layer(deep)
+deep_A = keras.Model(deep.inputs, deep.get_layer(deep_layer).output)(images).numpy()
+at_deep = added(deep_A, behind(deep, deep_layer), orders)
+
+
+# %%
+def compare(values, maps):
+    """Return how far the orders are apart, and Grad-CAM from their mean, in its standard errors and as a share."""
+    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    away = np.sqrt(np.mean((in_groups(maps) - mean) ** 2))
+    size = np.sqrt(np.mean(mean**2))
+    return {
+        "orders apart": values.std(axis=0, ddof=1).mean() / size,
+        "Grad-CAM off, share": away / size,
+        "Grad-CAM off, standard errors": away / np.sqrt(np.mean(error**2)),
+    }
+
+
+parted = pd.DataFrame(
+    {
+        f"{last_layer}, before the average": compare(values, coarse) | {"Grad-CAM off, standard errors": np.nan},
+        f"{early}, earlier": compare(at_early, explain.grad_cam(model, images, layer=early, upsample=False)),
+        f"deep_cnn, {deep_layer}": compare(at_deep, explain.grad_cam(deep, images, upsample=False)),
+    }
+).T
+parted.round(3)
+
+# %%
+claim(
+    "T7.19",
+    "at an earlier layer the orders disagree, and Grad-CAM is more than three standard errors from their mean",
+    parted["Grad-CAM off, standard errors"].iloc[1],
+    ">",
+    3,
+    provided=parted["orders apart"].iloc[1] > 1000 * parted["orders apart"].iloc[0],
+)
+
+# %%
+claim(
+    "T7.20",
+    "the orders disagree at the last map of deep_cnn, too, where a ReLU follows the average",
+    parted["orders apart"].iloc[2],
+    ">",
+    0.001,
 )
 
 # %% [markdown]
@@ -482,7 +729,8 @@ claim(
 # | an account of the decision, cheap and exact | Grad-CAM at the last layer | cells are wide |
 # | the same, drawn thin | thin CAM | finer layers decide where |
 # | a statement that a colleague can check | occlusion | hundreds of passes; the square's edges |
-# | an answer for each pixel that adds up | integrated gradients | the baseline is half of the answer |
+# | an answer for each pixel that adds up | DeepLIFT, or integrated gradients | the baseline is half of the answer |
+# | SHAP, LRP | Grad-CAM at the last layer: it is the same map | elsewhere each is another choice |
 # | a pretty picture | none of them | guided backpropagation is the prettiest |
 #
 # Whether any of these maps lies on the crack can't be seen from how it looks or from which others it agrees with. That needs pictures in which the truth is known.

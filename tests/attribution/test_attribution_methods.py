@@ -20,6 +20,7 @@ from crackviz.attribution.occlusion import _masks, occlusion_windows
 
 FEW: dict[str, dict[str, Any]] = {
     "rise": {"n_samples": 24},
+    "lime": {"n_samples": 24, "n_segments": 9},
     "smooth_grad": {"n_samples": 5},
     "integrated_gradients": {"n_samples": 8},
 }
@@ -124,17 +125,20 @@ def test_passes_are_as_many_as_said(name: str) -> None:
     x = layers.Conv2D(6, 3, activation="relu", strides=2)(count(inputs))
     model = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
     images = random_images(2)
+    explain(name, model, images)  # which translates the network, and may try its layers out
+    count.images.assign(0)
     explain(name, model, images)
     forward, backward = METHODS[name].passes(model, images, **FEW.get(name, {}))
-    assert count.images.numpy() == forward * len(images) and backward <= forward
+    whole = 1 if name == "ablation_cam" else forward  # its others begin behind the layer
+    assert count.images.numpy() == whole * len(images) and backward <= forward
 
 
 def test_the_table_of_methods(deep: keras.Model) -> None:
     table = attribution.methods_table(deep, random_images())
     assert list(table.index) == list(METHODS)
-    order = """cam grad_cam grad_cam_plus_plus hires_cam layer_cam xgrad_cam score_cam eigen_cam thin_cam gradient
-        input_x_gradient smooth_grad integrated_gradients guided_backprop occlusion rise
-        random darkness local_darkness edges"""
+    order = """cam grad_cam grad_cam_plus_plus hires_cam layer_cam xgrad_cam score_cam eigen_cam ablation_cam thin_cam
+        gradient input_x_gradient smooth_grad integrated_gradients deep_lift guided_backprop occlusion rise lime random
+        darkness local_darkness edges"""
     assert list(METHODS) == order.split()
     for name, method in METHODS.items():
         assert getattr(attribution, name) is method.function and method.function.__name__ == name
@@ -216,6 +220,8 @@ def test_a_dead_network_gives_zeros(name: str) -> None:
         ("integrated_gradients", {"baseline": "black"}),
         ("integrated_gradients", {"baseline": "blur"}),
         ("integrated_gradients", {"baseline": 0.3}),
+        ("deep_lift", {"baseline": "black"}),
+        ("deep_lift", {"baseline": 0.3}),
         ("occlusion", {"size": 8}),
         ("occlusion", {"stride": 4}),
         ("occlusion", {"baseline": "black"}),
@@ -224,6 +230,10 @@ def test_a_dead_network_gives_zeros(name: str) -> None:
         ("rise", {"cells": 4}),
         ("rise", {"keep": 0.3}),
         ("rise", {"seed": 1}),
+        ("lime", {"n_samples": 25}),
+        ("lime", {"n_segments": 16}),
+        ("lime", {"baseline": "black"}),
+        ("lime", {"seed": 1}),
         ("random", {"seed": 1}),
         ("local_darkness", {"sigma": 2.0}),
         ("edges", {"sigma": 2.0}),
@@ -237,15 +247,17 @@ def test_changing_an_option_changes_the_answer(name: str, options: dict[str, Any
     np.testing.assert_array_equal(after, explain(name, deep, images, **options))
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("smooth_grad", "rise", "random")])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("smooth_grad", "rise", "lime", "random")])
 def test_flipping_the_image_flips_the_map(name: str, deep: keras.Model) -> None:
     """Of a network whose kernels are mirror images of themselves."""
     kept = deep.get_weights()
     mirrored = [value + value[:, ::-1] if value.ndim == 4 else value for value in kept]
     images = random_images()
+    # In a plain reference neighbours are alike at the border, and max-pooling takes the first of them.
+    options = {"baseline": "blur"} if name == "deep_lift" else {}
     try:
         deep.set_weights(mirrored)
-        maps, flipped = explain(name, deep, images), explain(name, deep, np.ascontiguousarray(images[:, :, ::-1]))
+        maps, flipped = (explain(name, deep, some, **options) for some in (images, images[:, :, ::-1].copy()))
     finally:
         deep.set_weights(kept)
     np.testing.assert_allclose(flipped[:, :, ::-1], maps, atol=1e-4 * np.abs(maps).max())
@@ -287,16 +299,20 @@ def test_cam_reads_the_last_layer_only(deep: keras.Model) -> None:
     for layer in ("conv2", ["conv2", "conv4"]):
         with pytest.raises(CrackvizError, match="must feed GlobalAveragePooling2D alone"):
             attribution.cam(deep, random_images(), layer=layer)
-    with pytest.raises(CrackvizError, match="one layer, got 2"):
-        attribution.score_cam(deep, random_images(), layer=["conv2", "conv4"])
+    for one_layer in (attribution.score_cam, attribution.ablation_cam):
+        with pytest.raises(CrackvizError, match="one layer, got 2"):
+            one_layer(deep, random_images(), layer=["conv2", "conv4"])
 
 
 # --- what adds up -------------------------------------------------------------------------------------------------
 
 
+SIGNED = ("cam", "grad_cam", "hires_cam", "xgrad_cam", "ablation_cam")
+
+
 def test_at_the_last_layer_the_family_is_two_maps(model: keras.Model) -> None:
     images = random_images()
-    signed = [explain(name, model, images, upsample=False) for name in ("cam", "grad_cam", "hires_cam", "xgrad_cam")]
+    signed = [explain(name, model, images, upsample=False) for name in SIGNED]
     positive = [explain(name, model, images, upsample=False) for name in ("layer_cam", "grad_cam_plus_plus")]
     for maps in signed[1:]:
         np.testing.assert_allclose(maps, signed[0], rtol=1e-5, atol=1e-7)
@@ -336,6 +352,54 @@ def test_integrated_gradients_close_in_on_their_sum(baseline: Any, deep: keras.M
         error = attribution.completeness_error(deep, images, maps, baseline=baseline)
         errors.append(np.abs(error).mean())
     assert errors[2] < 0.02 and errors[2] < errors[0] / 10
+
+
+def test_expected_gradients_are_the_mean_over_the_background(deep: keras.Model) -> None:
+    """The mean of the maps from each image, and the sum that follows."""
+    images, background = random_images(3), random_images(4, seed=7) * 0.5
+    singly = [
+        attribution.integrated_gradients(deep, images, baseline=one[np.newaxis], n_samples=200) for one in background
+    ]
+    got = attribution.integrated_gradients(deep, images, background=background, n_samples=800)
+    np.testing.assert_allclose(got, np.mean(singly, axis=0), atol=0.02 * np.abs(got).max())
+    error = attribution.completeness_error(deep, images, got, background=background)
+    z = attribution.logits(deep, images) - attribution.logits(deep, background).mean()
+    np.testing.assert_allclose(got.sum((1, 2)) - error, z, atol=1e-4)
+    assert np.abs(error).max() < 0.02 < np.abs(z).min()
+    errors = [
+        np.abs(
+            attribution.completeness_error(
+                deep,
+                images,
+                attribution.integrated_gradients(deep, images, background=background, n_samples=n),
+                background=background,
+            )
+        ).mean()
+        for n in (4, 40, 400)
+    ]
+    assert errors[2] < errors[0] / 5
+
+
+def test_expected_gradients_of_a_line() -> None:
+    """Of a linear network one step from each is exact: the slope times the distance from the mean background."""
+    linear = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(1)])
+    images, background = random_images(2, 8), random_images(5, 8, seed=3)
+    got = attribution.integrated_gradients(linear, images, background=background, n_samples=5)
+    from_mean = attribution.integrated_gradients(
+        linear, images, baseline=background.mean(0, keepdims=True), n_samples=1
+    )
+    np.testing.assert_allclose(got, from_mean, atol=1e-5)
+    np.testing.assert_allclose(
+        got[1:], attribution.integrated_gradients(linear, images[1:], background=background, n_samples=5), atol=1e-6
+    )
+    for options, message in (
+        ({"background": background, "n_samples": 7}, "n_samples is 7, but the background has 5 images"),
+        ({"background": background[:, :4], "n_samples": 5}, "explained ones"),
+        ({"background": background, "n_samples": 5, "baseline": "black"}, "one of them"),
+        ({"background": background * 255}, "Divide by 255"),
+    ):
+        with pytest.raises(CrackvizError, match=message):
+            attribution.integrated_gradients(linear, images, **options)
 
 
 def test_xgrad_cam_keeps_the_sum_of_hires_cam(deep: keras.Model) -> None:
@@ -433,6 +497,7 @@ def two_channels() -> tuple[keras.Model, np.ndarray, np.ndarray, np.ndarray]:
     [
         ("hires_cam", [[1, 0.5], [0, -0.5]]),  # A G, summed over the channels
         ("layer_cam", [[1, 0.5], [0, 0]]),  # without the second channel's negative gradient
+        ("ablation_cam", 1.5 * np.array([[1, 0.5], [-0.5, 0]]) - 2 * np.array([[0, 0], [0, 0.25]])),  # falls: 1.5, -0.5
         # alpha: sum(A G) / sum(A) = 1.5 / 1 and -0.5 / 0.25
         ("xgrad_cam", 1.5 * np.array([[1, 0.5], [-0.5, 0]]) - 2 * np.array([[0, 0], [0, 0.25]])),
         # alpha: 1 / (2 + sum(A) G) = 1/3 where G is 1, so a half each when they add up to 1; the other channel has none
@@ -493,6 +558,27 @@ def test_eigen_cam_is_the_first_singular_vector(model: keras.Model) -> None:
         U, S, _ = np.linalg.svd(A.reshape(-1, A.shape[-1]), full_matrices=False)
         expected = (U[:, 0] * S[0]).reshape(A.shape[:2])
         np.testing.assert_allclose(got, expected * np.sign(expected.sum()), rtol=1e-3, atol=1e-3)
+
+
+def test_ablation_cam_where_paths_lead_round_the_layer() -> None:
+    """Channel by channel, by a network that has the channel's kernel and bias at zero."""
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, activation="relu", bias_initializer="ones", padding="same", name="first")(inputs)
+    x = layers.Concatenate()([layers.MaxPooling2D(2)(x), layers.MaxPooling2D(2)(inputs)])
+    x = layers.Conv2D(5, 3, activation="tanh")(x)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)))
+    images, first = random_images(2, 12), model.get_layer("first")
+    got = attribution.ablation_cam(model, images, layer="first", upsample=False)
+    A, before = keras.Model(inputs, first.output)(images).numpy(), attribution.logits(model, images)
+    expected, weights = np.zeros(A.shape[:3]), first.get_weights()
+    for channel in range(4):
+        first.set_weights([value * (np.arange(4) != channel) for value in weights])
+        fall = before - attribution.logits(model, images)
+        expected += (fall / A[..., channel].sum((1, 2)))[:, None, None] * A[..., channel]
+    first.set_weights(weights)
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5)
+    assert first.output is not None, "the layer has become ambiguous"
 
 
 def through_channels(model: keras.Model, images: np.ndarray, layer: str) -> tuple[np.ndarray, np.ndarray]:
@@ -571,6 +657,22 @@ def test_rise_finds_what_matters() -> None:
     for options in ({"keep": 1.0}, {"n_samples": 1}, {"n_samples": 0}, {"cells": 0}):
         with pytest.raises(CrackvizError):
             attribution.rise(brightness(), image, **options)
+
+
+def test_lime_finds_the_weights_of_a_straight_line() -> None:
+    """Four quarters of a picture: each has as its coefficient what its pixels add to the mean brightness."""
+    image = np.full((1, 8, 8, 3), 0.2, np.float32)
+    image[0, :, 4:] = 0.8
+    for baseline, expected in (("black", [0.05, 0.2]), (0.2, [0, 0.15])):
+        maps = attribution.lime(brightness(), image, n_segments=4, n_samples=4000, baseline=baseline)[0]
+        np.testing.assert_allclose(maps[:, [0, 7]], np.tile(expected, (8, 1)), rtol=0.02, atol=1e-3)
+        assert len(np.unique(maps)) == 4
+    grain = 0.5 + 0.05 * np.random.default_rng(0).normal(size=(1, 64, 64, 1)).astype(np.float32).repeat(3, axis=3)
+    parts = len(np.unique(attribution.lime(models.gap_cnn(64), grain, n_samples=100)))
+    assert 20 < parts < 60, "superpixels of grain have run into each other"
+    for options in ({"n_samples": 1}, {"n_segments": 1}):
+        with pytest.raises(CrackvizError):
+            attribution.lime(brightness(), image, **options)
 
 
 def test_guided_backprop_wherever_the_relu_is() -> None:
@@ -806,7 +908,8 @@ def test_cam_refuses_another_ending() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "nested"), [("thin_cam", False), ("hires_cam", True), ("guided_backprop", True), ("occlusion", True)]
+    ("name", "nested"),
+    [("thin_cam", False), ("hires_cam", True), ("guided_backprop", True), ("occlusion", True), ("deep_lift", True)],
 )
 def test_mobilenet(name: str, nested: bool) -> None:
     base = keras.applications.MobileNetV2(alpha=0.35, include_top=False, weights=None, input_shape=(64, 64, 3))
