@@ -224,6 +224,18 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
     return good
 
 
+def two_classes(folder: str | Path, **options: Any) -> Table:
+    """Return `index` of a data set of two classes, with its options; a CrackvizError where there are more."""
+    found = index(folder, **options)
+    if len(names := found.attrs["class_names"]) != 2:
+        raise CrackvizError(
+            f"{found.attrs['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "
+            f'Say which show cracks, as crack_class="{names[0]}", name a folder of two classes, or use data.index, '
+            "scan and split, which take any number."
+        )
+    return found
+
+
 def prepare(
     folder: str | Path,
     path: str | Path,
@@ -255,13 +267,7 @@ def prepare(
         head = Path(path).read_text(encoding="utf-8").split("\n", 1)[0]
         if json.loads(head.removeprefix("# ")).get("made_from") == made_from:
             return read_split(path)
-    found = index(folder, max_images=max_images, seed=seed, crack_class=crack_class, groups=groups)
-    if len(names := found.attrs["class_names"]) != 2:
-        raise CrackvizError(
-            f"{made_from['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "
-            f'Say which show cracks, as crack_class="{names[0]}", name a folder of two classes, or use data.index, '
-            "scan and split, which take any number."
-        )
+    found = two_classes(folder, max_images=max_images, seed=seed, crack_class=crack_class, groups=groups)
     table = split(scan(found), seed=seed)
     table.attrs["made_from"] = made_from
     write_split(table, path)
