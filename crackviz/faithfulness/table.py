@@ -113,7 +113,7 @@ def score_methods(
         All but the value are NaN without resamples, or with fewer than 5 groups.
         ``attrs``: images, excluded, perturbed, chance (score -> level), better and titles (score ->), thresholds
         ("network/method" -> that of the best pooled F1), errors ("network/method" -> why it isn't there: some methods
-        refuse some networks), confidence.
+        refuse some networks, and of some no copy with fresh weights can be made), confidence.
 
     Raises
     ------
@@ -137,8 +137,9 @@ def score_methods(
     images, few = images[numbers], slice(options.perturbed)
     weights = bootstrap.weights(count, numbers)
 
-    rows = rows_of(model, methods, untrained, options)
+    rows, unmade = rows_of(model, methods, untrained, options)
     made, errors = make_maps(rows, images, numbers, lenient=methods is None)
+    errors |= unmade
     falls = measure_falls(model, images[few], target=options.target) if "infidelity" in wanted else None
     values: Means = {}
     draws: Means = {}

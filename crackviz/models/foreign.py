@@ -1,0 +1,132 @@
+"""Networks that were made elsewhere: what range of pictures they take, which class they call 1, what they answer.
+
+Everywhere in crackviz a network takes images in [0, 1], and its label 1 is the crack. What doesn't is made to fit here,
+once, so that no other place has to know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from crackviz import CrackvizError
+from crackviz.models.graph import ending, input_of, tail, walk
+
+Range = tuple[float, float]
+SCALED = "crackviz_input_range"
+"""Name of the layer that scales [0, 1] to what a network takes."""
+UNIT: Range = (0.0, 1.0)
+BYTES: Range = (0.0, 255.0)
+_SCALING = (keras.layers.Normalization, keras.layers.BatchNormalization)
+
+
+def wanted_range(model: keras.Model) -> Range | None:
+    """Tell which range of pictures a network takes, by what its first layers make of 0 and 1; None for no answer.
+
+    Looked at are the layers up to the first that has learned something, in nested models, too: Rescaling,
+    Normalization, the operations of ``preprocess_input``, a first BatchNormalization. Where a step of 1 hardly counts
+    after them, or what they map to 0 lies above 2, the pictures are those of 0 to 255.
+    """
+    if any(layer.name == SCALED for layer in model.layers):
+        return UNIT
+    if not str(input_of(model).dtype).startswith(("float", "bfloat")):
+        return BYTES
+    side = [size or 32 for size in input_of(model).shape[1:3]]
+    levels = np.stack([np.zeros((*side, 3), np.float32), np.ones((*side, 3), np.float32)])
+    values = _first_layers(model, levels)
+    low, high = np.asarray(values[:, values.shape[1] // 2, values.shape[2] // 2], np.float64)
+    step = high - low
+    if not np.isfinite([low, high]).all() or not step.any() or (np.allclose(step, 1, atol=1e-2) and not low.any()):
+        return None
+    zero = -low[step != 0] / step[step != 0]
+    return BYTES if np.median(np.abs(step)) <= 1 / 50 or np.median(zero) > 2 else UNIT
+
+
+def _first_layers(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return what the layers before the first that has learned something make of images."""
+    steps = walk(model)
+    name = next(iter(steps))
+    while True:
+        readers = [one for one, step in steps.items() if name in step.inputs]
+        if len(readers) != 1 or steps[readers[0]].inputs != [name]:
+            break
+        layer, output = steps[readers[0]].layer, steps[readers[0]].output
+        if isinstance(layer, keras.Model) and layer.weights:
+            return _first_layers(layer, _apply(model, steps[name].output, images))
+        shape = tuple(output.shape)
+        learned = getattr(layer, "weights", None) and not isinstance(layer, _SCALING)
+        if learned or len(shape) != 4 or shape[-1] != 3:
+            break
+        name = readers[0]
+    return _apply(model, steps[name].output, images)
+
+
+def _apply(model: keras.Model, output: Any, images: np.ndarray) -> np.ndarray:
+    return np.asarray(keras.Model(input_of(model), output)(images, training=False))
+
+
+def adapted(model: keras.Model, input_range: Range | None = None) -> keras.Model:
+    """Return a network for images in [0, 1] that answers in probabilities, with the layers and weights of `model`.
+
+    Where `model` takes another range, a layer before it scales the images; where it answers in logits, a sigmoid or a
+    softmax follows. What fits already is returned as it is.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A graph of layers, with one RGB image as its input.
+    input_range : (float, float), optional
+        What the black and the white of a picture were when it was trained, such as (0, 255) or (-1, 1). By default it
+        is told by its first layers, and [0, 1] where these don't say.
+
+    Raises
+    ------
+    CrackvizError
+        Where the model has no graph, or the range makes no sense.
+    """
+    given = check_range(input_range) or wanted_range(model) or UNIT
+    inputs = input_of(model)
+    floats = str(inputs.dtype).startswith(("float", "bfloat"))
+    scaled = (given == UNIT and floats) or any(layer.name == SCALED for layer in model.layers)
+    answers = ""
+    if isinstance(list(walk(model).values())[-1].layer, keras.layers.Dense):  # its activation is within
+        answers = {1: "sigmoid"}.get(tail(model).layer.units, "softmax") if ending(model) == "linear" else ""
+    if scaled and not answers:
+        return model
+    images = keras.Input(inputs.shape[1:], dtype="float32", name="image")
+    values = images
+    if not scaled:
+        values = keras.layers.Rescaling(given[1] - given[0], given[0], name=SCALED, dtype="float32")(images)
+    values = model.call(values)  # layer by layer: called, it would be nested, and its layers out of reach
+    if answers:
+        values = keras.layers.Activation(answers, name="probability", dtype="float32")(values)
+    return keras.Model(images, values, name=model.name)
+
+
+def check_range(input_range: Any) -> Range | None:
+    """Return a range as two numbers, the second above the first, or None as it is; else raise a CrackvizError."""
+    if input_range is None:
+        return None
+    try:
+        low, high = (float(end) for end in input_range)
+    except (TypeError, ValueError):
+        low, high = 0.0, 0.0
+    if not -np.inf < low < high < np.inf:
+        raise CrackvizError(f"input_range is {input_range!r}; expected what black and white are, such as (0, 255).")
+    return low, high
+
+
+def turn(model: keras.Model) -> None:
+    """Turn the two answers of a network round, by the weights of its last layer: what was label 0 becomes label 1."""
+    dense = tail(model).layer
+    kind = ending(model)
+    if dense.units > 2 or (dense.units == 1 and kind not in ("sigmoid", "linear")) or kind == "other":
+        raise CrackvizError(
+            f"The model {model.name!r} ends in {dense.units} units ({kind}), whose two answers can't be turned round; "
+            "expected a sigmoid, or a softmax of two."
+        )
+    for variable in (dense.kernel, dense.bias) if dense.use_bias else (dense.kernel,):
+        values = np.asarray(variable)
+        variable.assign(-values if dense.units == 1 else values[..., ::-1])
