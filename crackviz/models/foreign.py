@@ -45,22 +45,37 @@ def wanted_range(model: keras.Model) -> Range | None:
 
 
 def _first_layers(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return what the layers before the first that has learned something make of images."""
+    """Return what the layers before the first that has learned something make of images, three channels still."""
     steps = walk(model)
-    name = next(iter(steps))
-    while True:
-        readers = [one for one, step in steps.items() if name in step.inputs]
-        if len(readers) != 1 or steps[readers[0]].inputs != [name]:
-            break
-        layer, output = steps[readers[0]].layer, steps[readers[0]].output
-        if isinstance(layer, keras.Model) and layer.weights:
-            return _first_layers(layer, _apply(model, steps[name].output, images))
-        shape = tuple(output.shape)
+    readers: dict[str, list[str]] = {name: [] for name in steps}
+    blank: list[str] = []  # nothing learned up to here
+    for name, (layer, before, _) in steps.items():
+        for one in before:
+            readers[one].append(name)
         learned = getattr(layer, "weights", None) and not isinstance(layer, _SCALING)
-        if learned or len(shape) != 4 or shape[-1] != 3:
+        if not learned and set(before) <= set(blank):
+            blank.append(name)
+    for name in reversed(blank):
+        shape = tuple(steps[name].output.shape)
+        if len(shape) == 4 and shape[-1] == 3 and not _passes(readers, next(iter(steps)), next(reversed(steps)), name):
             break
-        name = readers[0]
-    return _apply(model, steps[name].output, images)
+    seen = _apply(model, steps[name].output, images)
+    inner = steps[readers[name][0]].layer if len(readers[name]) == 1 else None
+    return _first_layers(inner, seen) if isinstance(inner, keras.Model) else seen
+
+
+def _passes(readers: dict[str, list[str]], start: str, end: str, gate: str) -> bool:
+    """Tell whether a way leads from the first layer to the last that doesn't go through `gate`."""
+    waiting, seen = [start], {gate}
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        if name == end:
+            return True
+        seen.add(name)
+        waiting += readers[name]
+    return False
 
 
 def _apply(model: keras.Model, output: Any, images: np.ndarray) -> np.ndarray:
@@ -99,10 +114,23 @@ def adapted(model: keras.Model, input_range: Range | None = None) -> keras.Model
     values = images
     if not scaled:
         values = keras.layers.Rescaling(given[1] - given[0], given[0], name=SCALED, dtype="float32")(images)
-    values = model.call(values)  # layer by layer: called, it would be nested, and its layers out of reach
+    values = _again(model, values)
     if answers:
         values = keras.layers.Activation(answers, name="probability", dtype="float32")(values)
     return keras.Model(images, values, name=model.name)
+
+
+def _again(model: keras.Model, images: Any) -> Any:
+    """Return what a model's layers make of other images, layer by layer: called, it would be nested, out of reach."""
+    made = {id(input_of(model)): images}
+    for step in walk(model).values():
+        if step.inputs:
+            layer, use = step.output._keras_history[:2]
+            node = layer._inbound_nodes[use]
+            arguments, options = node.arguments.fill_in(made)
+            outputs = keras.tree.flatten(layer(*arguments, **options))
+            made |= {id(old): new for old, new in zip(node.outputs, outputs, strict=True)}
+    return made[id(model.outputs[0])]
 
 
 def check_range(input_range: Any) -> Range | None:

@@ -15,6 +15,7 @@ import pytest
 from keras import layers as L
 
 from crackviz import CrackvizError, attribution, evaluation, faithfulness, features, models
+from crackviz.attribution.receptive_fields import field_box
 
 SIDE = 32
 
@@ -83,22 +84,22 @@ def test_a_network_that_scales_by_itself_gets_what_it_was_trained_on(first: str,
     else:
         model = network(*layers)
     images = pictures()
-    own = np.asarray(model(images * 255))
+    own = np.asarray(model(images * 255, training=False))
     with pytest.raises(CrackvizError, match=r"takes pictures from 0 to 255.*models\.adapted"):
         attribution.logits(model, images)
     fit = models.adapted(model)
     assert fit.layers[1].name == "crackviz_input_range"
-    answers = np.asarray(fit(images))
+    answers = np.asarray(fit(images, training=False))
     np.testing.assert_allclose(answers, 1 / (1 + np.exp(-own)) if inside else own, atol=1e-5)
     assert np.ptp(attribution.logits(fit, images)) > 0
     assert np.abs(attribution.gradient(fit, images)).max() > 0
     model.save(tmp_path / "foreign.keras")
     loaded = models.load(tmp_path / "foreign.keras")
-    np.testing.assert_allclose(np.asarray(loaded(images)), answers, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(loaded(images, training=False)), answers, atol=1e-5)
     assert models.metadata(loaded).input_range == (0, 255)
     kept = models.load(models.save(loaded, tmp_path)[0])
     assert [layer.name for layer in kept.layers].count("crackviz_input_range") == 1, "scaled once, not twice"
-    np.testing.assert_allclose(np.asarray(kept(images)), answers, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(kept(images, training=False)), answers, atol=1e-5)
 
 
 @pytest.mark.parametrize("first", UNIT)
@@ -306,7 +307,7 @@ def test_augmentation_inside_is_passed_through() -> None:
     plain, augmented = network(), network(L.RandomFlip(), L.RandomRotation(0.1), L.GaussianNoise(0.1))
     layer = augmented.layers[-3].name
     assert attribution.ladder(augmented).loc[layer, ["stride", "receptive_field"]].tolist() == [1, 3]
-    assert attribution.field_box(augmented, layer, (0, 0)) == attribution.field_box(plain, None, (0, 0))
+    assert field_box(augmented, layer, (0, 0)) == field_box(plain, None, (0, 0))
     pd_plain = features.top_patches(plain, pictures(), count=2)
     pd_augmented = features.top_patches(augmented, pictures(), layer=layer, count=2)
     assert pd_plain["index"].tolist() == pd_augmented["index"].tolist()
