@@ -70,7 +70,10 @@ def maps(figures: dict[str, Any]) -> str:
 
 
 def networks(figures: dict[str, Any]) -> str:
-    """Return the table of the four networks on equal terms: means over seeds, with the half width of their interval."""
+    """Return the table of the networks on equal terms: means over seeds, with the half width of their interval.
+
+    Below stand what maps get that know no network, and what chance gets.
+    """
     columns = {
         "metu: accuracy": "METU, accuracy",
         "metu: calibration error": "calibration error",
@@ -87,6 +90,12 @@ def networks(figures: dict[str, Any]) -> str:
     for name, one in figures["networks"].items():
         cells = [f"`{name}`", f"{one['weights']:,}", f"{one['MB']:.2f}", f"{one['ms per patch']['mean']:.2f}"]
         cells += [f"{one[key]['mean']:.3f} ± {one[key]['plus_minus']:.3f}" for key in columns]
+        rows.append(f"| {' | '.join(cells)} |")
+    chance = figures["localisation_by_chance"]["deepcrack"]
+    others = {f"{MAPS[name]}": one for name, one in figures["localisation_without_a_network"]["deepcrack"].items()}
+    others["chance"] = {"pointing game": chance["pointing"], "evidence within 4 px": chance["evidence_4px"]}
+    for name, found in others.items():
+        cells = [name, *[""] * 8, f"{found['pointing game']:.3f}", f"{found['evidence within 4 px']:.3f}"]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

@@ -108,6 +108,25 @@ def localised(model: keras.Model, images: np.ndarray, truth: Any) -> dict[str, f
     return found
 
 
+RIVALS = ("local_darkness", "darkness", "edges")  # maps that know no network
+
+
+def rivals(model: keras.Model, images: np.ndarray, truth: Any) -> dict[str, dict[str, float]]:
+    """Return what maps get that know no network; `model` only says how large pictures are."""
+    from crackviz import faithfulness
+
+    found = {}
+    for method in RIVALS:
+        table, pooled = faithfulness.localisation_scores(attribution.METHODS[method](model, images), truth)
+        means = table.mean()
+        found[method] = {
+            "pointing game": round(float(means["pointing"]), 4),
+            "evidence within 4 px": round(float(means["evidence_4px"]), 4),
+            "best pixel F1": round(float(pooled.f1), 4),
+        }
+    return found
+
+
 def interval(values: list[float]) -> dict[str, float]:
     """Return the mean over the seeds, and the half width of its 95 % interval."""
     low, high = interval_of_mean(values)
@@ -149,6 +168,9 @@ def main() -> None:
         "localisation_by_chance": {
             name: {key: round(value, 4) for key, value in faithfulness.chance_levels(truth).items()}
             for name, (_, truth) in masked.items()
+        },
+        "localisation_without_a_network": {
+            name: rivals(models.build("gap_cnn", size), images, truth) for name, (images, truth) in masked.items()
         },
         "networks": {},
     }

@@ -149,7 +149,7 @@ def _digits(number: float | None, digits: int) -> str:
     if isinstance(number, int) or (abs(number) >= 1000 and number == round(number)):
         return f"{number:,.0f}"
     text = f"{number:,.0f}" if 10**digits <= abs(number) < 1e9 else f"{number:.{digits}g}"
-    return text.replace("-", "−") if text.startswith("-") else text
+    return "−" + text[1:] if text.startswith("-") else text
 
 
 def _truth(id: str, condition: object) -> bool:

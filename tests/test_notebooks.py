@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib.util
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -49,8 +50,9 @@ def committed(source: Path) -> Any:
 def claims_of(source: Path) -> dict[str, str]:
     """The ids and statements that a source claims."""
     found: dict[str, str] = {}
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rsplit(".", 1)[-1] == "claim":
+    calls = [node for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    for node in sorted(calls, key=lambda node: node.lineno):
+        if ast.unparse(node.func).rsplit(".", 1)[-1] == "claim":
             id, statement = (ast.literal_eval(argument) for argument in node.args[:2])
             assert id not in found, f"{source.stem} claims {id} twice"
             found[id] = statement
@@ -173,6 +175,12 @@ def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
     made = {id: source.stem for source in SOURCES for id in claims_of(source)}
     assert set(made) == set(stated)
     assert set(re.findall(r"T\d+\.\d+", theory)) <= set(stated)
+    for ids in (stated, list(made)):  # whoever reads on meets each number after the one before it
+        numbers = [tuple(map(int, id[1:].split("."))) for id in ids]
+        assert numbers == sorted(numbers)
+        assert [n for _, n in numbers] == [
+            k for _, many in itertools.groupby(numbers, lambda n: n[0]) for k in range(1, 1 + len(list(many)))
+        ]
     elsewhere = [id for id, stem in made.items() if int(id[1:].split(".")[0]) != int(stem[:2])]
     assert elsewhere == [], "section Tn goes with notebook n"
 
@@ -294,3 +302,30 @@ def test_build_executes_and_check_compares(folder: Path, monkeypatch: pytest.Mon
 def test_build_names_what_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="expected one of 00_a"):
         run_build(monkeypatch, "--only", "99")
+
+
+# --- THEORY.md ----------------------------------------------------------------------------------------------------
+
+
+def test_every_source_is_cited_and_every_citation_has_its_source() -> None:
+    text, sources = (ROOT / "THEORY.md").read_text(encoding="utf-8").split('<a id="sources"></a>')
+    text = re.sub(r"\s+", " ", text)
+    known: set[tuple[str, str]] = set()
+    for entry in re.findall(r"^- (.*(?:\n  .*)*)", sources, re.MULTILINE):
+        whole = re.sub(r"\s+", " ", entry)
+        surname = re.sub(r"^(?:\w\.[- ]?)+", "", whole.split(":")[0].split(",")[0]).strip()
+        years = re.findall(r"\b(?:19|20)\d\d\b", re.sub(r"arXiv:[\d.]+", "", whole))
+        known.add((surname, years[-1]))
+    assert len(known) > 50
+    near = {
+        (name, year) for name, year in known if re.search(rf"\b{name}\b[^.]{{0,60}}(?:al\.)?[^.]{{0,40}}{year}", text)
+    }
+    assert known - near == set(), "listed and not cited"
+    for year in re.finditer(r"\b(?:19|20)\d\d\b", text):
+        before = text[max(0, year.start() - 90) : year.start()]
+        assert any(name in before for name, of in known if of == year[0]), f"no source for: {before[-60:]}{year[0]}"
+
+
+@pytest.mark.parametrize("path", [ROOT / "THEORY.md", *SOURCES], ids=lambda path: path.stem)
+def test_formulas_have_no_space_that_github_drops(path: Path) -> None:
+    assert re.findall(r"\$[^$\n]*\\[,;!][^$\n]*\$", path.read_text(encoding="utf-8")) == []

@@ -16,6 +16,7 @@ from crackviz.evaluation.calibration import (
     fit_temperature,
     log_odds,
 )
+from crackviz.evaluation.choosing import examples
 from crackviz.evaluation.comparison import compare
 from crackviz.evaluation.predictions import Predictions
 from crackviz.evaluation.scores import class_report, evaluate, mistakes, predict, report
@@ -34,6 +35,7 @@ __all__ = [
     "correct_prior",
     "cost_curve",
     "evaluate",
+    "examples",
     "fit_temperature",
     "log_odds",
     "mistakes",

@@ -8,10 +8,20 @@ rcParams. For confusion matrices, ROC, precision-recall and calibration curves u
 from __future__ import annotations
 
 from crackviz.plots.curves import HistoryDisplay, PerturbationCurvesDisplay, RandomisationDisplay
-from crackviz.plots.drawing import COLORS, ONE_SIDED, SIGNED, Scale, add_color_bar, overlay, scale_limits
+from crackviz.plots.drawing import (
+    COLORS,
+    ONE_SIDED,
+    SIGNED,
+    Scale,
+    add_color_bar,
+    overlay,
+    scale_limits,
+    square,
+    widened,
+)
 from crackviz.plots.filters import ActivationMapsDisplay, FiltersDisplay, KernelsDisplay
 from crackviz.plots.images import ImagesDisplay
-from crackviz.plots.maps import AttributionDisplay, AttributionGridDisplay, LadderDisplay, square
+from crackviz.plots.maps import AttributionDisplay, AttributionGridDisplay, LadderDisplay
 from crackviz.plots.runs import RunsDisplay
 from crackviz.plots.scores import MethodScoresDisplay, PairsDisplay, ScoresDisplay
 
@@ -38,4 +48,5 @@ __all__ = [
     "overlay",
     "scale_limits",
     "square",
+    "widened",
 ]

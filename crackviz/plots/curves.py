@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 
@@ -66,6 +67,8 @@ class RandomisationDisplay(Display):
 class PerturbationCurvesDisplay(Display):
     """What the network says while pixels are taken away (left) or given back (right).
 
+    The band is the mean's standard error over the images, two of them to either side.
+
     Parameters
     ----------
     curves : dict
@@ -88,9 +91,14 @@ class PerturbationCurvesDisplay(Display):
         ways = {"deletion": ("taken away", "lower"), "insertion": ("given back", "higher")}
         for axis, (way, (done, better)) in zip(axes, ways.items(), strict=True):
             for number, (name, curves) in enumerate(self.curves.items()):
-                mean = getattr(curves, way + ending).mean(axis=0)
+                values = np.asarray(getattr(curves, way + ending))
+                mean = values.mean(axis=0)
                 look = {"linestyle": ("-", "--", "-.", ":")[number % 4], "color": COLORS[number % len(COLORS)]}
                 axis.plot(100 * curves.shares, mean, **look, linewidth=3, label=name)
+                if len(values) > 1:
+                    reach = 2 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+                    band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
+                    axis.fill_between(100 * curves.shares, mean - reach, mean + reach, **band)
             axis.set_xlabel(f"pixels {done}, in the map's order [%]", fontsize=BIG)
             axis.set_title(f"{way}: {better} is better", fontsize=BIG)
             axis.tick_params(labelsize=BIG - 2)

@@ -14,9 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from scipy import ndimage
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_number
 
 SIGNED = "vlag"  # perceptually uniform, blue - white - red, safe for colour-blind readers
 ONE_SIDED = "inferno"
@@ -79,6 +83,12 @@ def given_axes(ax: Any, count: int) -> tuple[Figure, np.ndarray]:
     return axes.flat[0].figure, axes
 
 
+def even_columns(count: int, most: int = 4) -> int:
+    """Return in how many columns so many pictures are laid out: at most `most`, and about as many in each row."""
+    rows = max(1, -(-count // most))
+    return max(1, -(-count // rows))
+
+
 def some_axes(ax: Any, count: int, columns: int | None, cell: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     """Return a figure and an array of at least `count` axes: those given, or new ones in rows, all switched off."""
     if not count:
@@ -101,7 +111,7 @@ def panels(ax: Any, count: int, size: tuple[float, float], **options: Any) -> np
     return given_axes(ax, count)[1].ravel()[:count]
 
 
-def scale_limits(maps: np.ndarray, scale: Scale) -> list[tuple[float, float]]:
+def scale_limits(maps: np.ndarray, scale: Scale, percentile: float = 100) -> list[tuple[float, float]]:
     """Return (vmin, vmax) for each map.
 
     Parameters
@@ -111,6 +121,9 @@ def scale_limits(maps: np.ndarray, scale: Scale) -> list[tuple[float, float]]:
         "image": each map by its own largest absolute value; "shared": all by the largest of all, so that
         intensities can be compared between images; a pair: as given. Signed maps get limits symmetric about 0,
         so that 0 stays the colour map's middle.
+    percentile : float above 0, at most 100
+        In place of the largest absolute value that percentile of those above 0 is taken, of each map (under "shared"
+        the largest of them): in a thin map one pixel would else make all the others pale.
 
     Returns
     -------
@@ -125,10 +138,32 @@ def scale_limits(maps: np.ndarray, scale: Scale) -> list[tuple[float, float]]:
     if scale not in ("image", "shared"):
         raise CrackvizError(f"scale is {scale!r}; expected 'image', 'shared' or (vmin, vmax).")
     signed = bool((maps < 0).any())
-    tops = np.abs(maps).max(axis=(1, 2))
+    check_number("percentile", percentile, 0, 100)
+    sizes = [size[size > 0] for size in np.abs(maps).reshape(len(maps), -1)]
+    tops = np.array([np.percentile(size, percentile) if size.size else 0 for size in sizes])
     if scale == "shared":
         tops = np.full(len(maps), tops.max())
     return [(-float(top) if signed else 0.0, float(top)) for top in tops]
+
+
+def widened(maps: np.ndarray, pixels: int) -> np.ndarray:
+    """Return maps for the eye: each pixel has the value that is largest, by size, of those at most `pixels` away.
+
+    A map a pixel thin can't be seen from the back row. This one no longer adds up to anything; it says *where*, in
+    colours that keep their unit.
+
+    Parameters
+    ----------
+    maps : float (N, H, W)
+    pixels : int, from 0 on
+        Along rows and columns; 0 returns the maps as they are.
+    """
+    check_number("widen", pixels, 0, whole=True)
+    if not pixels:
+        return maps
+    square = (1, 2 * pixels + 1, 2 * pixels + 1)
+    largest, smallest = ndimage.maximum_filter(maps, square), ndimage.minimum_filter(maps, square)
+    return np.where(largest >= -smallest, largest, smallest)
 
 
 def scale_text(limits: tuple[float, float]) -> str:
@@ -199,3 +234,36 @@ def add_color_bar(
 def title_lines(titles: Sequence[str] | None) -> int:
     """Count the lines of the longest of `titles`."""
     return max((title.count("\n") + 1 for title in (() if titles is None else titles)), default=0)
+
+
+def square(axis: Axes, centre: tuple[float, float], side: float, style: str = "-", color: str = "black") -> None:
+    """Draw the outline of a square of pixels, cut off at the picture's border.
+
+    Parameters
+    ----------
+    axis : matplotlib axis
+        Holds a picture.
+    centre : (float, float)
+        Row and column, counted from the picture's upper left corner.
+    side : float
+        In px.
+    style, color : str
+        Of the line.
+    """
+    limits = sorted(axis.get_ylim()), sorted(axis.get_xlim())
+    (top, bottom), (left, right) = (
+        (max(middle - side / 2, 0) - 0.5, min(middle + side / 2 - 0.5, limit[1]))
+        for middle, limit in zip(centre, limits, strict=True)
+    )
+    patch = Rectangle((left, top), right - left, bottom - top, fill=False, linestyle=style, edgecolor=color)
+    width = 1.5 if side > 0.06 * np.ptp(limits[0]) else 0.8
+    patch.set(linewidth=width, path_effects=[withStroke(linewidth=2 * width, foreground="white")])
+    axis.add_patch(patch)
+
+
+def outline(axis: Axes, mask: np.ndarray, grow: int = 0) -> None:
+    """Draw the outline of a mask grown by so many px, black on white so that it shows on any colour."""
+    grown = ndimage.binary_dilation(mask, iterations=grow) if grow else mask
+    if grown.any() and not grown.all():
+        axis.contour(grown, levels=[0.5], colors="white", linewidths=1.8)
+        axis.contour(grown, levels=[0.5], colors="black", linewidths=0.8)

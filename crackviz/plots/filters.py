@@ -66,7 +66,8 @@ class KernelsDisplay(Display):
         if shared and limits[0] > 0:
             weights = ScalarMappable(Normalize(-limits[0], limits[0]), "gray")
             bar = figure.colorbar(weights, ax=axes.ravel().tolist(), fraction=0.04, pad=0.02)
-            bar.set_label("weight, of red, green and blue each", fontsize=FONT)
+            grey = np.ptp(self.images, axis=-1).max() < 1e-6
+            bar.set_label("weight" if grey else "weight of a colour\n(red, green, blue each)", fontsize=FONT)
         return self._drawn(axes)
 
 

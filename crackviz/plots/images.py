@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from crackviz.contracts import CLASS_NAMES, check_lengths
-from crackviz.plots.drawing import COLORS, FONT, Display, Maker, some_axes, title_lines
+from crackviz.plots.drawing import COLORS, FONT, Display, Maker, even_columns, some_axes, title_lines
 
 
 @dataclass
@@ -24,7 +24,7 @@ class ImagesDisplay(Display):
     frames : sequence of colours (N,), optional
         None leaves one out. Colour alone tells nothing to a colour-blind reader: say it in the title too.
     columns : int, optional
-        Pictures in a row; at most 6 by default.
+        Pictures in a row; by default at most 4, so that each is large enough for the back row.
     """
 
     images: Sequence[np.ndarray] | np.ndarray
@@ -59,8 +59,8 @@ class ImagesDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw on `ax` (an array of at least N axes), or on a new figure."""
         check_lengths(images=self.images, titles=self.titles, frames=self.frames)
-        cell = (2.1, 2.1 + 0.22 * title_lines(self.titles))
-        _, axes = some_axes(ax, len(self.images), self.columns, cell)
+        cell = (2.3, 2.3 + 0.22 * title_lines(self.titles))
+        _, axes = some_axes(ax, len(self.images), self.columns or even_columns(len(self.images)), cell)
         for i, (axis, image) in enumerate(zip(axes.flat, self.images, strict=False)):
             axis.imshow(image, vmin=0, vmax=1 if image.dtype != np.uint8 else 255, cmap="gray")
             axis.set(xticks=[], yticks=[])

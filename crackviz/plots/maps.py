@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_choice, check_lengths, check_maps
@@ -21,11 +19,15 @@ from crackviz.plots.drawing import (
     Maker,
     Scale,
     add_color_bar,
+    even_columns,
+    outline,
     overlay,
     scale_limits,
     scale_text,
     some_axes,
+    square,
     title_lines,
+    widened,
 )
 
 PER_CELL = "[logits per cell]"
@@ -52,6 +54,13 @@ def _headings(
     return values if titles is None else [f"{title}\n{value}" for title, value in zip(titles, values, strict=True)]
 
 
+def _drawn_how(label: str, widen: int, percentile: float) -> str:
+    """Return the label of a colour bar, and under it what was done to the maps for the eye."""
+    done = [f"widened by {widen} px"] if widen else []
+    done += [f"full colour from percentile {percentile:g} on"] if percentile < 100 else []
+    return "\n".join([label, *done])
+
+
 @dataclass
 class AttributionDisplay(Display):
     """Images and, under each, its attribution map laid over it in grey.
@@ -75,9 +84,11 @@ class AttributionDisplay(Display):
     masks : bool (N, H, W), optional
         Outlined on the maps.
     columns : int, optional
-        Images in a row; at most 6 by default.
+        Images in a row; by default at most 4, so that each is large enough for the back row.
     logits : sequence of float (N,), optional
         Written above each image.
+    widen, percentile
+        For thin maps: see :func:`widened` and :func:`scale_limits`. Both are said on the colour bar.
     """
 
     images: np.ndarray
@@ -90,6 +101,8 @@ class AttributionDisplay(Display):
     masks: np.ndarray | None = None
     columns: int | None = None
     logits: Sequence[float] | np.ndarray | None = None
+    widen: int = 0
+    percentile: float = 100
 
     from_maps = Maker()
 
@@ -97,25 +110,28 @@ class AttributionDisplay(Display):
         """Draw on `ax` (an array of at least 2 N axes: images, then maps), or on a new figure."""
         _check(self.images, {"": self.maps}, self.masks)
         count = len(self.images)
-        columns = min(count, self.columns or 6) if ax is None else count
+        columns = min(count, self.columns or even_columns(count)) if ax is None else count
         rows = -(-count // columns)
         size = 2 * rows * columns
         lines = title_lines(_headings(self.images, self.titles, self.logits))
-        _, axes = some_axes(ax, size, columns, (2.1 + 1.2 / columns, 2.1 + 0.11 * lines))
+        _, axes = some_axes(ax, size, columns, (2.3 + 1.2 / columns, 2.3 + 0.11 * lines))
         turns = axes.ravel()[:size].reshape(rows, 2, columns)  # a row of images, a row of their maps
         pairs = turns.swapaxes(0, 1).reshape(2, -1)[:, :count]
-        limits = scale_limits(self.maps, self.scale)
+        limits = scale_limits(self.maps, self.scale, self.percentile)
         against = " (blue: against)" if limits[0][0] < 0 else ""
+        label = self.label or f"evidence for {self.target}{against}\n{PER_CELL}"
         one_bar = len(set(limits)) == 1 and limits[0][0] < limits[0][1]
         AttributionGridDisplay(
             self.images,
             {"": self.maps},
             titles=self.titles,
             scale=limits[0] if one_bar else self.scale,
-            label=self.label or f"evidence for {self.target}{against}\n{PER_CELL}",
+            label=_drawn_how(label, 0, self.percentile) if one_bar else label,
             masks=self.masks,
             rows="methods",
             logits=self.logits,
+            widen=self.widen,
+            percentile=100 if one_bar else self.percentile,
         ).plot(pairs)
         for axis in pairs[1]:  # wider than a grid's
             axis.title.set_fontsize(FONT)
@@ -145,8 +161,10 @@ class AttributionGridDisplay(Display):
         Outlined on the maps.
     rows : "methods" or "images", optional
         What goes down the page; by default whichever there is more of, and neither for a single image.
-    logits : sequence of float (N,), optional
-        Written with each image.
+    logits : sequence of float (N,), or mapping of str to such, optional
+        Written with each image; a mapping of method to logits, of several networks, above each map.
+    widen, percentile
+        For thin maps: see :func:`widened` and :func:`scale_limits`. Both are said on the colour bars.
     """
 
     images: np.ndarray
@@ -157,7 +175,9 @@ class AttributionGridDisplay(Display):
     label: str | Mapping[str, str] | None = None
     masks: np.ndarray | None = None
     rows: str | None = None
-    logits: Sequence[float] | np.ndarray | None = None
+    logits: Sequence[float] | np.ndarray | Mapping[str, Sequence[float]] | None = None
+    widen: int = 0
+    percentile: float = 100
 
     from_maps = Maker()
 
@@ -169,16 +189,18 @@ class AttributionGridDisplay(Display):
         _check(self.images, self.maps, self.masks)
         if self.rows is not None:
             check_choice("rows", self.rows, ("methods", "images"))
-        headings = _headings(self.images, self.titles, self.logits)
+        headings = _headings(self.images, self.titles, None if isinstance(self.logits, Mapping) else self.logits)
         count, methods = len(self.images), len(self.maps)
         wrap = count == 1 and self.rows is None
         down = self.rows == "methods" or (self.rows is None and methods >= count > 1)
         shape = (methods + 1, count) if down else (count, methods + 1)
-        width, height = 1.75 * shape[1] + 1.3, 1.75 * shape[0] + (0.8 if down else 1.3)
-        height += 0.2 * (shape[0] if self.scale == "image" else 1) + 0.2 * title_lines(headings)
-        cell = (2.1, 2.9) if wrap else (width / shape[1], height / shape[0])
+        width, height = 2.2 * shape[1] + 1.3, 2.2 * shape[0] + (0.8 if down else 1.3)
+        height += 0.2 * (
+            shape[0] if self.scale == "image" or isinstance(self.logits, Mapping) else 1
+        ) + 0.2 * title_lines(headings)
+        cell = (2.4, 3.1) if wrap else (width / shape[1], height / shape[0])
         size = shape[0] * shape[1]
-        figure, axes = some_axes(ax, size, 6 if wrap else shape[1], cell)
+        figure, axes = some_axes(ax, size, 4 if wrap else shape[1], cell)
         axes = axes.ravel()[:size].reshape(shape)
         table = axes.T if down else axes  # one row an image
         for i, axis in enumerate(table[:, 0]):
@@ -192,20 +214,24 @@ class AttributionGridDisplay(Display):
             self._plot_method(column, name, down)
         if isinstance(self.scale, tuple):
             label = self.label if isinstance(self.label, str) else "raw value"
-            add_color_bar(figure, axes.ravel().tolist(), self.scale, label)
+            add_color_bar(figure, axes.ravel().tolist(), self.scale, _drawn_how(label, self.widen, self.percentile))
         return self._drawn(axes)
 
     def _plot_method(self, axes: np.ndarray, name: str, down: bool) -> None:
-        maps = self.maps[name]
-        limits = scale_limits(maps, self.scale)
+        limits = scale_limits(
+            self.maps[name], self.scale, self.percentile
+        )  # of what was measured, not of what is drawn
+        maps = widened(self.maps[name], self.widen)
         for i, axis in enumerate(axes):
             overlay(axis, self.images[i], maps[i], limits[i])
             if self.masks is not None:
-                _outline(axis, self.masks[i])
+                outline(axis, self.masks[i], self.widen + 1 if self.widen else 0)
             if self.scale == "image":
                 axis.set_title(scale_text(limits[i]), fontsize=FONT - 1)
             elif not maps[i].any():
                 axis.set_title("the map is zero", fontsize=FONT)
+            if isinstance(self.logits, Mapping):
+                axis.set_title(f"logit {self.logits[name][i]:+.1f}  {axis.get_title()}".strip(), fontsize=FONT)
         if down:
             _side(axes[0], name)
         else:
@@ -217,7 +243,8 @@ class AttributionGridDisplay(Display):
             if not down:
                 options = {"location": "bottom" if len(axes) <= 4 else "top", "aspect": 10}
                 options |= {"fraction": 0.1 * share, "pad": 0.04 * share}
-            add_color_bar(axes[0].figure, axes.tolist(), limits[0], "raw value" if unit is None else unit, **options)
+            label = _drawn_how("raw value" if unit is None else unit, self.widen, self.percentile)
+            add_color_bar(axes[0].figure, axes.tolist(), limits[0], label, **options)
 
 
 def _side(axis: Axes, text: str) -> None:
@@ -226,19 +253,12 @@ def _side(axis: Axes, text: str) -> None:
     axis.annotate(text, (0, 0.5), (-6, 0), xycoords="axes fraction", textcoords="offset points", fontsize=FONT, **place)
 
 
-def _outline(axis: Axes, mask: np.ndarray) -> None:
-    """Draw the outline of a mask, black on white so that it shows on any colour."""
-    if mask.any() and not mask.all():
-        axis.contour(mask, levels=[0.5], colors="white", linewidths=1.8)
-        axis.contour(mask, levels=[0.5], colors="black", linewidths=0.8)
-
-
 @dataclass
 class LadderDisplay(Display):
     """One method at several layers: each layer's map, how large its cells are, and what one cell sees.
 
-    A column for each layer, a row for each image. In the first row one cell in the middle is drawn (solid), with
-    the square that it sees, its receptive field (dashed).
+    A column for each layer, a row for each image. Layers and their colour bars are numbered alike. In the first row one
+    cell in the middle is drawn (solid), with the square that it sees, its receptive field (dashed).
 
     Parameters
     ----------
@@ -283,10 +303,13 @@ class LadderDisplay(Display):
                 f"{', '.join(map(str, self.ladder.index))}."
             )
         cells, fields = (self.ladder[column].astype(float).to_dict() for column in ("cell", "receptive_field"))
-        texts = {name: f"{name}: cell {_px(cells[name])}\nsees {_px(fields[name])}" for name in self.maps}
-        label = PER_CELL if self.label is None else self.label
-        if isinstance(label, Mapping):
-            label = {texts[name]: text for name, text in label.items() if name in texts}
+        numbers = {name: number for number, name in enumerate(self.maps, 1)}  # of the scales, which are read one by one
+        texts = {
+            name: f"{numbers[name]}. {name}: cell {_px(cells[name])}\nsees {_px(fields[name])}" for name in self.maps
+        }
+        unit = PER_CELL if self.label is None else self.label
+        label = dict(unit) if isinstance(unit, Mapping) else dict.fromkeys(self.maps, unit)
+        label = {texts[name]: f"{numbers[name]}. {text}" for name, text in label.items() if name in texts}
         grid = AttributionGridDisplay(
             self.images,
             {texts[name]: maps for name, maps in self.maps.items()},
@@ -311,28 +334,3 @@ class LadderDisplay(Display):
 
 def _px(value: float) -> str:
     return f"{value:.0f} px" if np.isfinite(value) else "?"
-
-
-def square(axis: Axes, centre: tuple[float, float], side: float, style: str = "-", color: str = "black") -> None:
-    """Draw the outline of a square of pixels, cut off at the picture's border.
-
-    Parameters
-    ----------
-    axis : matplotlib axis
-        Holds a picture.
-    centre : (float, float)
-        Row and column, counted from the picture's upper left corner.
-    side : float
-        In px.
-    style, color : str
-        Of the line.
-    """
-    limits = sorted(axis.get_ylim()), sorted(axis.get_xlim())
-    (top, bottom), (left, right) = (
-        (max(middle - side / 2, 0) - 0.5, min(middle + side / 2 - 0.5, limit[1]))
-        for middle, limit in zip(centre, limits, strict=True)
-    )
-    patch = Rectangle((left, top), right - left, bottom - top, fill=False, linestyle=style, edgecolor=color)
-    width = 1.5 if side > 0.06 * np.ptp(limits[0]) else 0.8
-    patch.set(linewidth=width, path_effects=[withStroke(linewidth=2 * width, foreground="white")])
-    axis.add_patch(patch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
@@ -159,6 +158,15 @@ class MethodScoresDisplay(Display):
         sns.despine(ax=axis)
 
 
+TITLES = {"roc_auc": "ROC-AUC", "f1": "F1", "brier": "Brier score"}
+
+
+def _in_words(name: str) -> str:
+    """Return what a score of :mod:`crackviz.evaluation` is called in a figure: "f1/no_crack" is "F1, no crack"."""
+    score, *of = name.split("/")
+    return ", ".join([TITLES.get(score, score), *of]).replace("_", " ")
+
+
 @dataclass
 class ScoresDisplay(Display):
     """Scores with their confidence intervals, one under another.
@@ -177,7 +185,7 @@ class ScoresDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         tables = {"": self.scores} if isinstance(self.scores, pd.DataFrame) else self.scores
-        names = [re.sub(r"(.+)/(.+)", r"\1 (\2)", name) for name in next(iter(tables.values())).index]
+        names = [_in_words(name) for name in next(iter(tables.values())).index]
         (ax,) = panels(ax, 1, (8, 1 + 0.36 * len(names)))
         for number, (model, table) in enumerate(tables.items()):
             rows = np.arange(len(names)) + 0.24 * (number - (len(tables) - 1) / 2)

@@ -54,7 +54,7 @@ for skipped in table.attrs["skipped"][:5]:
 # Here are some of them, as they are. If you named no folder, they were never photographed: see below.
 
 # %%
-examples = table.sample(frac=1, random_state=seed).groupby("label").head(6).sort_values("label", kind="stable")
+examples = table.sample(frac=1, random_state=seed).groupby("label").head(4).sort_values("label", kind="stable")
 names = [table.attrs["class_names"][label] for label in examples["label"]]
 originals = [cv.data.read_image(path) for path in examples["path"]]
 display = cv.plots.ImagesDisplay.from_images(originals, titles=names)
@@ -72,19 +72,19 @@ _ = cv.series.save_figure(run, display.figure_, "01_examples")
 # %%
 cracked = [cv.synthetic.patch(8 * wall + 1) for wall in range(18)]
 sound = [cv.synthetic.patch(8 * wall) for wall in range(18)]
-outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="outer") for made in cracked]
-display = cv.plots.ImagesDisplay.from_images([*outlined, *(made.image for made in sound)], columns=9)
-display.figure_.set_size_inches(13, 6)
-display.figure_.set_dpi(60)
+outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="outer") for made in cracked[:5]]
+shown = [*outlined[:5], *(made.image for made in sound[:5])]
+display = cv.plots.ImagesDisplay.from_images(shown, columns=5)
+display.figure_.set_size_inches(13, 5.4)
 _ = cv.series.save_figure(run, display.figure_, "01_synthetic")
 
 # %% [markdown]
-# Above, patches with a crack and the outline of its mask; below, without. Each has its neighbour on the same wall, nine or eighteen places on. In
+# Above, patches with a crack and the outline of its mask; below, without. Each pair, one under the other, is from one wall. In
 # the light, the colour and the texture there is nothing to be learnt: walls with cracks are the walls without.
 
 # %%
 claim(
-    "T1.7",
+    "T1.1",
     "in synthetic concrete every crack's middle line lies in its mask, and a sound patch has no mask",
     all(made.mask.any() and not (made.centreline & ~made.mask).any() for made in cracked)
     and not any(made.mask.any() for made in sound),
@@ -154,16 +154,28 @@ for name, share in accuracy.items():
 
 # %%
 claim(
-    "T1.8",
-    "darkest pixel, mean brightness and number of edges each tell less than three quarters of the default set",
+    "T1.2",
+    "darkest pixel, mean brightness and number of edges are each right about less than 78 % of the default set",
     max(accuracy.values()),
     "<",
-    0.75,
+    0.78,
 )
 
 # %% [markdown]
-# Cracks are dark all the same: the darkest *hundredth* of the pixels alone tells some four fifths. A few such numbers together tell
-# more, and a network has to beat *them*, not a coin: notebook 03 makes the comparison.
+# Cracks are dark all the same. One pixel may be dark by chance, or by a pore; a crack has many. So try the darkest *hundredth* of the pixels.
+
+# %%
+darkest = best_threshold(np.quantile(grey, 0.01, axis=(1, 2)))
+claim(
+    "T1.3",
+    "the darkest hundredth of the pixels alone is right about some four fifths of the default set",
+    darkest,
+    "within",
+    (0.77, 0.85),
+)
+
+# %% [markdown]
+# A few such numbers together tell more, and a network has to beat *them*, not a coin: notebook 03 makes the comparison.
 #
 # The dials of the renderer are parameters: `data = "synthetic:crack_width=(0.8,3),distractor_rate=0.8,seed=1"` in the cell above makes a harder
 # set of other walls. `cv.synthetic.Settings` describes them all. Does what is learnt here hold on real concrete? [THEORY.md](../THEORY.md#t1-data-and-preprocessing)
@@ -179,12 +191,13 @@ print(images.shape, images.dtype, f"from {images.min():.2f} to {images.max():.2f
 
 # %%
 claim(
-    "T1.1",
+    "T1.4",
     "every image is float32, within [0, 1], square and in colour",
     images.dtype == np.float32
     and images.min() >= 0
     and images.max() <= 1
     and images.shape[1:] == (image_size, image_size, 3),
+    identity=True,
 )
 
 # %% [markdown]
@@ -220,7 +233,7 @@ difference = np.abs(every_third.astype(int) - averaged.astype(int))
 print(f"The two differ by up to {difference.max()} of 255 grey levels.")
 
 # %%
-claim("T1.2", "reducing without antialiasing changes pixels by more than 10 grey levels", difference.max(), ">", 10)
+claim("T1.5", "reducing without antialiasing changes pixels by more than 10 grey levels", difference.max(), ">", 10)
 
 # %% [markdown]
 # ## Copies
@@ -259,11 +272,11 @@ print(
 
 # %%
 claim(
-    "T1.3",
-    "half of the patches keep all but 12 bits in other light, and half of all pairs differ in more than 12",
+    "T1.6",
+    "half of the patches keep all but 12 bits in other light, and half of all pairs differ in more than 60",
     np.median(to_others),
     ">",
-    12,
+    60,
     provided=np.median(to_itself) <= 12,
 )
 
@@ -301,7 +314,7 @@ def torn(table):
     return int((table.groupby("group")["split"].nunique() > 1).sum())
 
 
-claim("T1.4", "no group lies in two parts of the split", torn(table), "==", 0)
+claim("T1.7", "no group lies in two parts of the split", torn(table), "==", 0)
 
 # %% [markdown]
 # What would a random split have done? `grouped=False` makes one; it has to be asked for by name.
@@ -312,7 +325,7 @@ print(f"groups torn apart: {torn(random_split)} by a random split, {torn(table)}
 
 # %%
 if (table.groupby("group").size() > 1).sum() >= 10:  # with fewer, chance may keep them together
-    claim("T1.5", "a random split of the same pictures tears groups apart", torn(random_split), ">", 0)
+    claim("T1.8", "a random split of the same pictures tears groups apart", torn(random_split), ">", 0)
 
 # %% [markdown]
 # Every picture of a torn group that is tested has relatives in training: part of its answer was given away. Near-duplicates are rare here; in METU's full set two
@@ -333,7 +346,7 @@ _ = cv.series.save_figure(run, display.figure_, "01_augmentation")
 # %%
 untouched = np.asarray(augment(one, training=False))
 claim(
-    "T1.6",
+    "T1.9",
     "augmentation changes training pictures within [0, 1] and leaves all others alone",
     not np.allclose(changed, one) and changed.min() >= 0 and changed.max() <= 1 and np.array_equal(untouched, one),
 )

@@ -189,7 +189,7 @@ if result["groups"] < 5:
     print(f"{len(labels)} pictures in {result['groups']} groups: too few to draw from, so there are no intervals")
 else:
     claim(
-        "T3.5",
+        "T3.4",
         "with four times the pictures the Brier score's interval is about half as wide",
         widths[1] / widths[0],
         "within",
@@ -199,6 +199,25 @@ else:
 # %% [markdown]
 # Half the width for four times the work: the first digits of a figure are cheap, the next ones dear.
 #
+# There is one thing that no bootstrap can imagine: a mistake that it hasn't seen. With none in $N$ pictures every draw has none, and the interval is a point. The *rule of three* helps: the error rate may still
+# be as high as $3/N$. Here it is beside the exact bound, the rate at which no mistake in $N$ would be a chance of one in twenty.
+
+# %%
+sizes = np.array([60, 300, 1000])
+exact = 1 - 0.05 ** (1 / sizes)
+pd.DataFrame({"pictures": sizes, "rule of three": 3 / sizes, "exact": exact}).round(4)
+
+# %%
+claim(
+    "T3.5",
+    "from sixty pictures on the rule of three is within 3 % of the exact bound",
+    np.abs(3 / sizes / exact - 1).max(),
+    "<",
+    0.03,
+    identity=True,
+)
+
+# %% [markdown]
 # ## Are the probabilities right?
 #
 # If the network says 80 % to a hundred patches, eighty of them should be cracked. Large networks are often too sure: in training it pays to push the
@@ -265,7 +284,10 @@ claim(
 # %%
 figure, axes = plt.subplots(2, 1, figsize=(8, 7.2), height_ratios=[3, 1.3], sharex=True, layout="constrained")
 edges = np.linspace(0, 1, 11)
-kinds = {"as stated": (probabilities, "o-", "C0"), f"at temperature {temperature:.2f}": (scaled, "s--", "C1")}
+kinds = {
+    "as stated": (probabilities, "o-", cv.plots.COLORS[0]),
+    f"at temperature {temperature:.2f}": (scaled, "s--", cv.plots.COLORS[1]),
+}
 for name, (stated, style, color) in kinds.items():
     CalibrationDisplay.from_predictions(
         labels,
@@ -279,7 +301,7 @@ for name, (stated, style, color) in kinds.items():
         markersize=9,
     )
 counts = [np.histogram(stated, edges)[0] for stated, _, _ in kinds.values()]
-for side, count, color in zip((-0.021, 0.021), counts, ("C0", "C1"), strict=True):
+for side, count, color in zip((-0.021, 0.021), counts, (cv.plots.COLORS[0], cv.plots.COLORS[1]), strict=True):
     bars = axes[1].bar(edges[:-1] + 0.05 + side, count, width=0.042, color=color)
     axes[1].bar_label(bars, labels=[str(n) if n else "" for n in count], fontsize=9)
 axes[0].get_legend().remove()
@@ -311,9 +333,9 @@ tried_out = min(on_validation.loc[on_validation["cost"].idxmin(), "threshold"], 
 figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
 axis.plot(on_validation["threshold"].clip(upper=1), on_validation["cost"], color="0.6", drawstyle="steps-post")
 axis.plot(on_test["threshold"].clip(upper=1), on_test["cost"], color="black", linewidth=2, drawstyle="steps-post")
-axis.axvline(threshold, color="C0", linestyle="--")
-axis.axvline(by_formula, color="C2", linestyle="-.")
-axis.axvline(tried_out, color="C1", linestyle=":", linewidth=2.5)
+axis.axvline(threshold, color=cv.plots.COLORS[0], linestyle="--")
+axis.axvline(by_formula, color=cv.plots.COLORS[2], linestyle="-.")
+axis.axvline(tried_out, color=cv.plots.COLORS[1], linestyle=":", linewidth=2.5)
 axis.set(
     xscale="log", xlim=(1e-3, 1), ylim=(0, 2 * on_test["cost"].median() + 0.1)
 )  # the dear end of the curve would flatten the rest
@@ -366,13 +388,45 @@ promised.rename_axis("share that is cracked").rename(columns={"value": "alarms t
 weight = np.where(labels == 1, prevalence / labels.mean(), (1 - prevalence) / (1 - labels.mean()))
 weighted = metrics.precision_score(labels, predicted, sample_weight=weight, zero_division=np.nan)
 claim(
-    "T3.4",
+    "T3.9",
     "weighting the pictures to a wall's prevalence gives the formula's precision",
     np.nan_to_num(abs(weighted - promised["value"].iloc[-1])),
     "<",
     1e-9,
     provided=np.isnan(weighted) == np.isnan(promised["value"].iloc[-1]),
     identity=True,
+)
+
+# %% [markdown]
+# Two test sets that we make up show what that means. The first has a hundred pictures of each class, and one mistake in each. The second has three hundred of each, and none.
+
+# %%
+made_up = {}
+for size, mistakes in ((100, 1), (300, 0)):
+    truth = np.repeat([0, 1], size)
+    answers = truth.astype(float)
+    answers[:mistakes], answers[size : size + mistakes] = 1, 0
+    made_up[size] = cv.evaluation.precision_at(truth, answers, [0.01]).iloc[0]
+pd.DataFrame(made_up).T.rename_axis("pictures of each class, one in a hundred cracked").round(3)
+
+# %%
+claim(
+    "T3.10",
+    "with one mistake in a hundred of each class, every second alarm on a wall is false",
+    made_up[100]["value"],
+    "within",
+    (0.499, 0.501),
+    identity=True,
+)
+
+# %%
+claim(
+    "T3.11",
+    "three hundred pictures of each class without a mistake don't promise that half of the alarms on a wall are right",
+    made_up[300]["low"],
+    "<",
+    0.5,
+    provided=made_up[300]["value"] == 1,
 )
 
 # %% [markdown]
@@ -384,8 +438,8 @@ claim(
 dense = np.geomspace(min(1e-3, prevalence), 0.5, 100)
 curve = cv.evaluation.precision_at(labels, probabilities, dense, threshold=threshold, bootstrap=witnesses)
 figure, axis = plt.subplots(figsize=(9, 4.4), layout="constrained")
-axis.fill_between(dense, curve["low"], curve["high"], color="C0", alpha=0.25, label="95 % interval")
-axis.plot(dense, curve["value"], color="C0", linewidth=3, label="precision")
+axis.fill_between(dense, curve["low"], curve["high"], color=cv.plots.COLORS[0], alpha=0.25, label="95 % interval")
+axis.plot(dense, curve["value"], color=cv.plots.COLORS[0], linewidth=3, label="precision")
 axis.axvline(prevalence, color="0.3", linestyle=":", linewidth=2, label=f"a wall: {prevalence:g}")
 axis.axvline(labels.mean(), color="0.3", linestyle="--", label=f"these test pictures: {labels.mean():.2f}")
 axis.set(xscale="log", ylim=(-0.02, 1.02))
@@ -410,7 +464,7 @@ print(f"alarm from {by_formula:.3f} on, of the corrected probability; from {corr
 
 # %%
 claim(
-    "T3.9",
+    "T3.12",
     "correcting the probabilities and correcting the threshold raise the same alarms",
     np.sum((on_wall >= by_formula) != (scaled >= corrected)),
     "==",
@@ -535,7 +589,7 @@ print(f"{apart} pictures tell the two apart; so uneven, or more, in {coins:.3g} 
 
 # %%
 claim(
-    "T3.10",
+    "T3.13",
     "McNemar's p-value is that of a fair coin, counted by hand",
     abs(one["p_value"] - coins),
     "<",
@@ -551,7 +605,7 @@ again = cv.evaluation.compare(
     labels[more], predicted[more], second[more], bootstrap=cv.evaluation.Bootstrap(resamples=0)
 )
 claim(
-    "T3.11",
+    "T3.14",
     "pictures that both models get right, or both wrong, don't change McNemar's p-value",
     again["p_value"] - one["p_value"],
     "==",

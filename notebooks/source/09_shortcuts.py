@@ -125,7 +125,7 @@ print("accuracy {value:.3f}, interval {low:.3f} to {high:.3f}".format(**with_hab
 #
 # ## The maps tell
 #
-# Take other walls, photographed with a bar, and ask where the evidence for "crack" comes from. The outlines show what the network can't know: where crack and bar really are.
+# Take other walls, photographed with a bar, and ask where the evidence for "crack" comes from. The outlines run around what the network can't know: where crack and bar really are. The maps are widened by a pixel so that they are seen.
 
 # %%
 walls = replace(habit, seed=seed + 1000)
@@ -147,7 +147,8 @@ def draw_maps(model, name):
         masks=(cracks | marks)[shown],
         logits=explain.logits(model, pictures[shown]),
         label="logits per pixel",
-        columns=5,
+        widen=1,
+        percentile=99,
     )
     _ = cv.series.save_figure(run, display.figure_, name)
 
@@ -246,7 +247,7 @@ claim(
 # %% [markdown]
 # ## The cure
 #
-# The network isn't stupid, and a larger one would do the same: the bar *was* the better feature. The fault is in the pictures, so that is where the cure belongs. Photograph sound walls with the bar, and cracks without, until
+# The network isn't stupid: the bar *was* the better feature, and nothing in these pictures would tell a larger network otherwise. The fault is in the pictures, so that is where the cure belongs. Photograph sound walls with the bar, and cracks without, until
 # the bar says nothing: half of either class carries it. Everything else, the recipe, the number of pictures, the walls, stays.
 
 # %%

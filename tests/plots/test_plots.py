@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -155,7 +156,7 @@ def test_any_number_of_images(count: int) -> None:
     assert titles(display.ax_.flat[:1]) == ["logit +0.0"]
     assert len(display.ax_[1, 0].collections) == 2, "an outline that shows on any colour"
     rows, columns = display.ax_.shape
-    assert columns == min(count, 6) and rows == 2 * -(-count // 6)
+    assert columns == min(count, 4) and rows == 2 * -(-count // 4)
     grid = plots.ImagesDisplay.from_images(images)
     assert grid.ax_.size >= count
 
@@ -233,7 +234,7 @@ def test_randomisation_shows_the_mean_and_all_that_the_draws_reach() -> None:
 def test_scores_show_their_intervals() -> None:
     table = pd.DataFrame({"value": [0.9], "low": [0.8], "high": [0.95]}, index=["f1/crack"])
     display = plots.ScoresDisplay.from_report({"one": table, "two": table - 0.1})
-    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["f1 (crack)"]
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["F1, crack"]
     (segment,) = display.ax_.collections[0].get_segments()
     assert segment[:, 0] == pytest.approx([0.8, 0.95])
     assert {text.get_text() for text in display.ax_.get_legend().get_texts()} == {"one", "two"}
@@ -288,7 +289,10 @@ LADDER = pd.DataFrame({"cell": [2.0, 4.0, np.nan], "receptive_field": [3.0, 9.0,
 def test_the_ladder_draws_cell_and_field_to_size() -> None:
     display = plots.LadderDisplay.from_maps(IMAGES, {"a": MAPS, "b": MAPS, "odd": MAPS}, LADDER, logits=[1, 2, 3])
     assert display.ax_.shape == (3, 4) and len(color_bars(display.figure_)) == 3
-    assert titles(display.ax_[0])[1:] == ["a: cell 2 px\nsees 3 px", "b: cell 4 px\nsees 9 px", "odd: cell ?\nsees ?"]
+    texts = ["1. a: cell 2 px\nsees 3 px", "2. b: cell 4 px\nsees 9 px", "3. odd: cell ?\nsees ?"]
+    assert titles(display.ax_[0])[1:] == texts
+    labels = [bar.get_xlabel() or bar.get_ylabel() for bar in color_bars(display.figure_)]
+    assert labels == [f"{number}. [logits per cell]" for number in (1, 2, 3)]
     cell, field = display.ax_[0, 2].patches
     assert (cell.get_width(), cell.get_height()) == (4, 4) and (field.get_width(), field.get_height()) == (9, 9)
     assert cell.get_xy() == (5.5, 5.5) and not display.ax_[0, 3].patches and not display.ax_[1, 2].patches
@@ -384,3 +388,99 @@ def test_all_dead_maps_are_drawn_without_warning(recwarn: pytest.WarningsRecorde
     assert (
         titles(display.ax_[0])[1:] == ["the map is zero"] * 2 and not color_bars(display.figure_) and not recwarn.list
     )
+
+
+def test_widened_keeps_the_larger_size_and_its_sign() -> None:
+    maps = np.zeros((1, 7, 7), np.float32)
+    maps[0, 1, 1], maps[0, 3, 3] = 2, -3
+    wide = plots.widened(maps, 1)
+    expected = np.zeros((7, 7))
+    expected[0:3, 0:3] = 2
+    expected[2:5, 2:5] = -3  # stronger where both reach
+    assert np.array_equal(wide[0], expected)
+    assert plots.widened(maps, 0) is maps
+    assert np.array_equal(plots.widened(-maps, 1), -wide)
+    for wrong in (-1, 1.5):
+        with pytest.raises(CrackvizError, match="widen is"):
+            plots.widened(maps, wrong)  # type: ignore[arg-type]
+
+
+def test_a_percentile_is_of_what_is_not_zero() -> None:
+    maps = np.zeros((2, 10, 10), np.float32)
+    maps[0, 0] = np.arange(1, 11)  # 1 … 10
+    maps[1, 0, 0] = -4
+    assert plots.scale_limits(maps, "image", 50) == [(-5.5, 5.5), (-4.0, 4.0)]
+    assert plots.scale_limits(maps, "shared", 50) == [(-5.5, 5.5)] * 2
+    assert plots.scale_limits(maps, "shared") == plots.scale_limits(maps, "shared", 100) == [(-10.0, 10.0)] * 2
+    assert plots.scale_limits(0 * maps, "image", 99) == [(0.0, 0.0)] * 2
+    with pytest.raises(CrackvizError, match="percentile is 101"):
+        plots.scale_limits(maps, "image", 101)
+
+
+def red(axis: plt.Axes) -> float:
+    """The share of a drawn axis that is clearly red, as it is seen."""
+    axis.figure.canvas.draw()
+    box = axis.get_window_extent()
+    shown = np.asarray(axis.figure.canvas.buffer_rgba())[::-1]  # type: ignore[attr-defined]
+    part = shown[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)].astype(int)
+    return float((part[..., 0] - part[..., 2] > 60).mean())
+
+
+def test_a_thin_map_can_be_seen_and_the_drawing_says_how() -> None:
+    image = np.full((1, 64, 64, 3), 0.6, np.float32)
+    maps = np.zeros((1, 64, 64), np.float32)
+    maps[0, 32, 2:62] = 0.2
+    maps[0, 32, 30] = 1  # one pixel that would set the scale
+    maps[0, 60, 60] = -0.1
+    bare = plots.AttributionDisplay.from_maps(image, maps)
+    drawn = plots.AttributionDisplay.from_maps(image, maps, widen=2, percentile=95)
+    assert red(bare.ax_[1, 0]) < 0.005 < 0.05 < red(drawn.ax_[1, 0])
+    (bar,) = color_bars(drawn.figure_)
+    assert "widened by 2 px" in bar.get_ylabel() and "percentile 95" in bar.get_ylabel()
+    assert "widened" not in color_bars(bare.figure_)[0].get_ylabel()
+    grid = plots.AttributionGridDisplay.from_maps(image.repeat(2, 0), {"a": maps.repeat(2, 0)}, widen=2, percentile=95)
+    assert "widened by 2 px" in color_bars(grid.figure_)[0].get_xlabel() + color_bars(grid.figure_)[0].get_ylabel()
+    two = image.repeat(2, 0), maps * np.array([1, 2], np.float32)[:, None, None]
+    each = plots.AttributionDisplay.from_maps(*two, widen=2, percentile=95, scale="image")
+    assert titles(each.ax_[1]) == ["scale ±0.2", "scale ±0.4"]
+
+
+def test_each_network_has_its_logits_above_its_maps() -> None:
+    logits = {"a": [1.0, 2, 3], "b": [-1.0, -2, -3]}
+    display = plots.AttributionGridDisplay.from_maps(IMAGES, {"a": MAPS, "b": MAPS}, logits=logits, rows="methods")
+    assert titles(display.ax_[1])[:2] == ["logit +1.0", "logit +2.0"]
+    assert titles(display.ax_[2])[2].startswith("logit -3.0") and "the map is zero" in titles(display.ax_[2])[2]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (5, 3), (6, 3), (8, 4), (9, 3), (12, 4)])
+def test_pictures_are_large_enough_for_the_back_row(count: int, columns: int) -> None:
+    images = np.zeros((count, 8, 8, 3), np.float32)
+    maps = np.ones((count, 8, 8), np.float32)
+    shown = plots.ImagesDisplay.from_images(images)
+    assert shown.ax_.shape[1] == columns
+    grid = plots.AttributionGridDisplay.from_maps(images, {"a": maps, "b": maps})
+    for display in (shown, plots.AttributionDisplay.from_maps(images, maps), grid):
+        display.figure_.set_dpi(100)
+        display.figure_.canvas.draw()
+        assert display.ax_.flat[0].get_window_extent().width >= 195
+
+
+def test_curves_have_a_band_of_two_standard_errors() -> None:
+    shares = np.linspace(0, 1, 3)
+    values = np.array([[0.0, 1, 2], [2, 1, 0]])
+    curves = SimpleNamespace(shares=shares, deletion_probability=values, insertion_probability=values)
+    display = plots.PerturbationCurvesDisplay.from_curves({"a": curves})
+    (band,) = display.ax_[0].collections
+    error = np.std([0, 2], ddof=1) / np.sqrt(2)
+    assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(1 - 2 * error)
+    assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(1 + 2 * error)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("roc_auc", "ROC-AUC"), ("f1/no_crack", "F1, no crack"), ("average_precision", "average precision")],
+)
+def test_scores_are_written_in_words(name: str, text: str) -> None:
+    table = pd.DataFrame({"value": [0.9], "low": [0.8], "high": [0.95]}, index=[name])
+    display = plots.ScoresDisplay.from_report(table)
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == [text]
