@@ -31,7 +31,17 @@ from crackviz.attribution.gradients import (
 )
 from crackviz.attribution.guided import guided_backprop
 from crackviz.attribution.methods import METHODS, completeness_error, methods_table
-from crackviz.attribution.network import CHUNK, Layer, Target, bias, check_images, default_layer, logits, target_index
+from crackviz.attribution.network import (
+    CHUNK,
+    Layer,
+    Target,
+    adds_up,
+    bias,
+    check_images,
+    default_layer,
+    logits,
+    target_index,
+)
 from crackviz.attribution.occlusion import occlusion, rise
 from crackviz.attribution.receptive_fields import ladder, measured_field
 from crackviz.attribution.registry import Method
@@ -44,6 +54,7 @@ __all__ = [
     "Layer",
     "Method",
     "Target",
+    "adds_up",
     "baseline_images",
     "bias",
     "cam",

@@ -145,6 +145,26 @@ def feeds_the_end(model: keras.Model, name: str) -> bool:
     return pooling_after(model, name) is walk(model)[tail(model).inputs[0]].output
 
 
+def adds_up(model: keras.Model, layer: Layer | None = None) -> str:
+    """Return "" where Grad-CAM at a layer sums to the logit less the bias, exactly; else why it needn't.
+
+    It does where nothing but a global average lies between the layer and the last Dense. Layers that flatten, or
+    more than one Dense, bend the numbers: the map is then an approximation, as everywhere else. ``THEORY.md`` T6.
+    """
+    name = layer_names(model, layer)[0]
+    if feeds_the_end(model, name):
+        return ""
+    names = list(walk(model))
+    between = [step.layer for step in list(walk(model).values())[names.index(name) + 1 : names.index(_last(model))]]
+    kinds = ", ".join(dict.fromkeys(type(one).__name__ for one in between)) or "no global average"
+    return f"between {name} and the last layer lies {kinds}, where a sum needs a global average alone"
+
+
+def _last(model: keras.Model) -> str:
+    end = tail(model)
+    return next(name for name, step in walk(model).items() if step.layer is end.layer)
+
+
 class Network:
     """A model cut open at some layers, for use inside a ``tf.function``.
 

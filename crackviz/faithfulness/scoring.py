@@ -143,8 +143,7 @@ def rows_of(
 ) -> tuple[list[Row], dict[str, str]]:
     """Return the rows: methods on the trained network, on one with fresh weights, and maps that know none.
 
-    Where no fresh weights can be drawn, their rows are left out, and why is returned beside the rows, unless they were
-    asked for by name.
+    Where no fresh weights can be drawn, their rows are left out, and why is returned beside the rows.
     """
     errors: dict[str, str] = {}
     chosen = _chosen(methods, options.baselines)
@@ -162,8 +161,6 @@ def rows_of(
         try:
             parts.append(("untrained", randomise(model, seed=options.seed), [n for n in chosen if n in twice]))
         except CrackvizError as error:
-            if untrained is not True:
-                raise CrackvizError(f"untrained={untrained!r}: {error} Or leave them out: untrained=False.") from error
             errors = {f"untrained/{name}": str(error) for name in twice}
     parts.append(("none", model, plain))
     rows = [
@@ -194,7 +191,7 @@ def make_maps(
 ) -> tuple[list[tuple[Row, np.ndarray]], dict[str, str]]:
     """Return rows with their maps, float (n, H, W), and why others have none; `numbers`: which images of all given.
 
-    A method that refuses the network is a mistake, unless all methods were asked for (`lenient`).
+    A method of one's own that refuses the network is a mistake; those of the package are left out (`lenient`).
     """
     found, errors = [], {}
     for row in rows:

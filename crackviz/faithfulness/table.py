@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -138,8 +139,10 @@ def score_methods(
     weights = bootstrap.weights(count, numbers)
 
     rows, unmade = rows_of(model, methods, untrained, options)
-    made, errors = make_maps(rows, images, numbers, lenient=methods is None)
-    errors |= unmade
+    made, errors = make_maps(rows, images, numbers, lenient=not isinstance(methods, Mapping))
+    if (errors := errors | unmade) and methods is not None:
+        left = "; ".join(f"{name}: {why}" for name, why in errors.items())
+        warnings.warn(f"Left out, as this network doesn't allow it: {left[:1000]}", stacklevel=2)
     falls = measure_falls(model, images[few], target=options.target) if "infidelity" in wanted else None
     values: Means = {}
     draws: Means = {}

@@ -12,7 +12,7 @@ to it exactly (``THEORY.md`` T6). With k > 2 classes there are k logits and a so
 
 from __future__ import annotations
 
-from crackviz.models.building import MODELS, build, image_size, resized, summary
+from crackviz.models.building import MODELS, build, image_size, one_logit, resized, summary
 from crackviz.models.foreign import adapted
 from crackviz.models.known import Metadata, annotate, metadata
 from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
@@ -50,6 +50,7 @@ __all__ = [
     "local_cnn",
     "metadata",
     "mobilenet_v2",
+    "one_logit",
     "read_metadata",
     "resized",
     "save",

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from crackviz import CrackvizError
-from crackviz.models.graph import ending, input_of, tail, walk
+from crackviz.models.graph import ending, has_graph, input_of, tail, walk
 
 Range = tuple[float, float]
 SCALED = "crackviz_input_range"
@@ -83,10 +83,9 @@ def _apply(model: keras.Model, output: Any, images: np.ndarray) -> np.ndarray:
 
 
 def adapted(model: keras.Model, input_range: Range | None = None) -> keras.Model:
-    """Return a network for images in [0, 1] that answers in probabilities, with the layers and weights of `model`.
+    """Return a network for images in [0, 1], with the layers and weights of `model`.
 
-    Where `model` takes another range, a layer before it scales the images; where it answers in logits, a sigmoid or a
-    softmax follows. What fits already is returned as it is.
+    Where `model` takes another range, a layer before it scales the images. What fits already is returned as it is.
 
     Parameters
     ----------
@@ -101,36 +100,73 @@ def adapted(model: keras.Model, input_range: Range | None = None) -> keras.Model
     CrackvizError
         Where the model has no graph, or the range makes no sense.
     """
-    given = check_range(input_range) or wanted_range(model) or UNIT
+    low, high = check_range(input_range) or wanted_range(model) or UNIT
     inputs = input_of(model)
     floats = str(inputs.dtype).startswith(("float", "bfloat"))
-    scaled = (given == UNIT and floats) or any(layer.name == SCALED for layer in model.layers)
-    answers = ""
-    if isinstance(list(walk(model).values())[-1].layer, keras.layers.Dense):  # its activation is within
-        answers = {1: "sigmoid"}.get(tail(model).layer.units, "softmax") if ending(model) == "linear" else ""
-    if scaled and not answers:
+    if ((low, high) == UNIT and floats) or any(layer.name == SCALED for layer in model.layers):
         return model
     images = keras.Input(inputs.shape[1:], dtype="float32", name="image")
-    values = images
-    if not scaled:
-        values = keras.layers.Rescaling(given[1] - given[0], given[0], name=SCALED, dtype="float32")(images)
-    values = _again(model, values)
-    if answers:
-        values = keras.layers.Activation(answers, name="probability", dtype="float32")(values)
-    return keras.Model(images, values, name=model.name)
+    scaled = keras.layers.Rescaling(high - low, low, name=SCALED, dtype="float32")(images)
+    return keras.Model(images, _again(model, scaled), name=model.name)
 
 
-def _again(model: keras.Model, images: Any) -> Any:
-    """Return what a model's layers make of other images, layer by layer: called, it would be nested, out of reach."""
+def _again(model: keras.Model, images: Any, end: Any = None, *, flat: bool = False) -> Any:
+    """Return what a model's layers make of other images, layer by layer: called, it would be nested, out of reach.
+
+    `end` is one of its symbolic tensors, by default its output; with `flat` nested models are taken apart, too.
+    """
+    end = model.outputs[0] if end is None else end
     made = {id(input_of(model)): images}
     for step in walk(model).values():
+        if id(end) in made:
+            break
         if step.inputs:
             layer, use = step.output._keras_history[:2]
             node = layer._inbound_nodes[use]
             arguments, options = node.arguments.fill_in(made)
-            outputs = keras.tree.flatten(layer(*arguments, **options))
+            if flat and isinstance(layer, keras.Model) and has_graph(layer):
+                outputs = [_again(layer, arguments[0], flat=True)]
+            else:
+                outputs = keras.tree.flatten(layer(*arguments, **options))
             made |= {id(old): new for old, new in zip(node.outputs, outputs, strict=True)}
-    return made[id(model.outputs[0])]
+    return made[id(end)]
+
+
+def with_one_logit(model: keras.Model) -> keras.Model:
+    """Return the same answers from a flat network that ends in ``Dense(1, name="logit")`` and a sigmoid.
+
+    The softmax of two logits is the sigmoid of their difference, so its one logit is the evidence for the crack less
+    that against it. A network that ends in logits gets its sigmoid. One of more classes, or of another end, is returned
+    as it is.
+    """
+    try:
+        step = tail(model)
+        kind = ending(model, step)
+    except CrackvizError:
+        return model
+    dense, steps = step.layer, walk(model)
+    if (dense.units, kind) not in ((1, "sigmoid"), (2, "softmax"), (1, "linear"), (2, "linear")):
+        return model
+    nested = any(isinstance(one.layer, keras.Model) for one in steps.values())
+    plain = dense.activation is keras.activations.linear and dense.use_bias
+    if dense.units == 1 and dense.name == "logit" and kind == "sigmoid" and plain and not nested:
+        return model
+    inputs, features = input_of(model), steps[step.inputs[0]].output
+    for flat in (True, False):  # of two nested layers with one name, no flat network can be made
+        try:
+            images = keras.Input(inputs.shape[1:], dtype=inputs.dtype, name="image")
+            last = keras.layers.Dense(1, name="logit", dtype="float32")
+            logit = last(_again(model, images, features, flat=flat))
+            answer = keras.layers.Activation("sigmoid", name="probability", dtype="float32")(logit)
+            made = keras.Model(images, answer, name=model.name)
+        except ValueError:
+            continue
+        kernel = np.asarray(dense.kernel, np.float32)
+        bias = np.asarray(dense.bias, np.float32) if dense.use_bias else np.zeros(dense.units, np.float32)
+        one = dense.units == 1
+        last.set_weights([kernel if one else kernel[:, 1:] - kernel[:, :1], bias if one else bias[1:] - bias[:1]])
+        return made
+    return model
 
 
 def check_range(input_range: Any) -> Range | None:

@@ -141,8 +141,8 @@ def load(
     """Load a model from a ``.keras`` or ``.h5`` file, or from the run folder that holds one.
 
     What the file tells of itself is checked, and handed on to :func:`metadata`. A file that was made elsewhere tells
-    nothing. Whichever it is, the network that is returned takes images in [0, 1], answers in probabilities, and its
-    label 1 is the crack: see :func:`crackviz.models.adapted` and :func:`annotate`.
+    nothing. Whichever it is, the network that is returned takes images in [0, 1], and where it says that the crack was
+    its label 0 it is turned: see :func:`crackviz.models.adapted` and :func:`annotate`.
 
     Parameters
     ----------

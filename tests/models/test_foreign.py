@@ -159,17 +159,44 @@ def test_whole_numbers_as_input_are_put_behind_floats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "answer"),
     [
-        (lambda: L.Dense(1), lambda z: 1 / (1 + np.exp(-z))),
-        (lambda: L.Dense(2), lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)),
+        (lambda: L.Dense(1), lambda z: 1 / (1 + np.exp(-z[:, 0]))),
+        (lambda: L.Dense(2), lambda z: np.exp(z[:, 1]) / np.exp(z).sum(axis=1)),
+        (lambda: L.Dense(2, activation="softmax"), lambda p: p[:, 1]),
+        (lambda: L.Dense(1, activation="sigmoid", use_bias=False), lambda p: p[:, 0]),
     ],
-    ids=["one logit", "two logits"],
+    ids=["one logit", "two logits", "softmax", "no bias"],
 )
-def test_logits_become_probabilities_in_a_file_that_is_read(end: Any, answer: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("inside", [False, True], ids=["flat", "nested"])
+def test_lessons_get_every_network_of_two_classes_with_one_logit(
+    end: Any, answer: Any, inside: bool, tmp_path: Path
+) -> None:
     model = network(end=end())
+    if inside:
+        head = [L.GlobalAveragePooling2D(), end()]
+        model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), nested(L.Conv2D(3, 3)), *head])
     model.save(tmp_path / "foreign.keras")
-    loaded = models.load(tmp_path / "foreign.keras")
-    np.testing.assert_allclose(np.asarray(loaded(pictures())), answer(np.asarray(model(pictures()))), atol=1e-6)
-    np.testing.assert_allclose(attribution.logits(loaded, pictures()), attribution.logits(model, pictures()), atol=1e-6)
+    net = models.find(tmp_path, network=str(tmp_path / "foreign.keras"))
+    lesson = net.load()
+    want = answer(np.asarray(model(pictures()), np.float64))
+    np.testing.assert_allclose(lesson.predict(pictures(), verbose=0)[:, 0], want, atol=1e-6)
+    logits = attribution.logits(lesson, pictures())
+    np.testing.assert_allclose(logits, np.log(want / (1 - want)), atol=1e-4)
+    assert [layer.name for layer in lesson.layers[-2:]] == ["logit", "probability"]
+    assert not any(isinstance(layer, keras.Model) for layer in lesson.layers)
+    assert attribution.adds_up(lesson) == ""
+    cells = attribution.grad_cam(lesson, pictures(), upsample=False)
+    np.testing.assert_allclose(cells.sum(axis=(1, 2)), logits - attribution.bias(lesson)[0], atol=1e-5)
+    assert net.foreign and not models.find(tmp_path / "none").foreign
+
+
+def test_what_needs_an_exact_sum_is_told_from_what_does_not() -> None:
+    inputs = keras.Input((SIDE, SIDE, 3))
+    maps = L.Conv2D(4, 3, activation="relu", name="last")(inputs)
+    pooled = L.GlobalAveragePooling2D()(maps)
+    assert attribution.adds_up(keras.Model(inputs, L.Dense(1)(pooled))) == ""
+    for end, kind in ((L.Dense(1)(L.Flatten()(maps)), "Flatten"), (L.Dense(1)(L.Dense(3)(pooled)), "Dense")):
+        assert "last" in attribution.adds_up(keras.Model(inputs, end))
+        assert kind in attribution.adds_up(keras.Model(inputs, end))
 
 
 ENDS = {
@@ -319,11 +346,12 @@ def test_a_table_of_scores_leaves_out_what_a_network_does_not_allow() -> None:
     values = L.GlobalAveragePooling1D()(L.MultiHeadAttention(2, 4)(values, values))
     model = keras.Model(inputs, L.Dense(1, activation="sigmoid")(values))
     options = faithfulness.Options(perturbed=2, baselines=False)
-    table = faithfulness.score_methods(model, pictures(), methods=["grad_cam"], scores=["drop"], options=options)
+    with pytest.warns(UserWarning, match="Left out.*untrained/grad_cam"):
+        table = faithfulness.score_methods(model, pictures(), methods=["grad_cam"], scores=["drop"], options=options)
     assert list(table.index) == [("trained", "grad_cam")]
     assert "without an initializer" in table.attrs["errors"]["untrained/grad_cam"]
-    with pytest.raises(CrackvizError, match="untrained=False"):
-        faithfulness.score_methods(model, pictures(), methods=["grad_cam"], untrained=["grad_cam"], options=options)
+    table = faithfulness.score_methods(model, pictures(), scores=["drop"], untrained=["grad_cam"], options=options)
+    assert {"untrained/grad_cam", "trained/cam"} <= table.attrs["errors"].keys()
 
 
 # --- files ------------------------------------------------------------------------------------------------
