@@ -67,6 +67,7 @@ def claim(
     *,
     provided: object = True,
     identity: bool = False,
+    unless: str = "",
 ) -> None:
     """Check a statement, say so with the number behind it, and record it.
 
@@ -89,6 +90,10 @@ def claim(
     identity : bool
         The statement is a definition, or algebra: it tests the program and could not come out otherwise. Such a
         claim is printed with ``≡`` in place of the tick.
+    unless : str
+        Why the statement doesn't apply here, in words, such as what :func:`crackviz.attribution.adds_up` returns; then
+        it is neither checked nor recorded, and this is printed, with the number if there is one. ``""`` where it
+        applies.
 
     Raises
     ------
@@ -102,6 +107,10 @@ def claim(
         raise CrackvizError(f"{id!r} is no claim id: expected T<section>.<number> of THEORY.md, such as 'T6.2'.")
     if not isinstance(statement, str) or not statement.strip() or "\n" in statement:
         raise CrackvizError(f"Claim {id}: the statement must be one line of text, found {statement!r}.")
+    if unless:
+        here = f" (measured: {float(value):.3g})" if relation and np.isfinite(float(value)) else ""  # type: ignore[arg-type]
+        print(f"– {id} does not apply here: {unless}{here}")
+        return
     besides = _truth(id, provided)
     found: dict[str, Any] = {"id": id, "statement": statement}
     if not relation and bound is None:

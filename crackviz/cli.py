@@ -20,6 +20,8 @@ _RUN = """\b
 Examples:
   crackviz run                                    the whole series, into runs/series
   crackviz run --data path/to/pictures            on your own pictures
+  crackviz run --data walls --crack-class spall   and say which of its two folders shows cracks
+  crackviz run --data walls --groups folder:1     each of its folders is one photograph
   crackviz run --data synthetic:seed=1            on other synthetic walls
   crackviz run 02 03 --out runs/seed1 -p seed 1   two notebooks with another seed
   crackviz run 03 -p network runs/seed1           ask the network of another run
@@ -85,13 +87,24 @@ def _running(command: Any) -> Any:
 @click.option(
     "--out", default="runs/series", show_default=True, metavar="FOLDER", help="Run folder, made if it is missing."
 )
+@click.option("--crack-class", default="", metavar="NAME", help="The folder whose pictures show cracks.")
+@click.option(
+    "--groups", default="", metavar="HOW", help="Pictures of one place: folder:1, a regular expression, or a CSV file."
+)
 @click.option(
     "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
     help="A value for the notebooks' parameters cell; repeatable.",
 )  # fmt: skip
 @_running
 def run(
-    notebooks: tuple[str, ...], data: str, out: str, parameters: tuple[tuple[str, str], ...], dry_run: bool, **how: Any
+    notebooks: tuple[str, ...],
+    data: str,
+    out: str,
+    crack_class: str,
+    groups: str,
+    parameters: tuple[tuple[str, str], ...],
+    dry_run: bool,
+    **how: Any,
 ) -> None:
     """Execute notebooks in order, and write a report.
 
@@ -102,6 +115,9 @@ def run(
     from crackviz import series
 
     with _stopping(out):
+        parameters += tuple(
+            (name, value) for name, value in (("crack_class", crack_class), ("groups", groups)) if value
+        )
         given = dict(parameters)
         if len(given) < len(parameters):
             twice = next(name for name in given if sum(name == other for other, _ in parameters) > 1)

@@ -250,3 +250,21 @@ def test_a_relation_and_its_bound_are_checked(relation: str, bound: Any) -> None
 
 def test_a_record_without_numbers_has_no_words() -> None:
     assert claims.in_words({"id": "T1.1", "statement": "of an older run", "holds": True}) == ""
+
+
+def test_a_claim_that_does_not_apply_is_named_and_not_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims.start(tmp_path, "00")
+    claims.claim("T6.2", "it adds up", 0.5, "<", 1e-4, unless="the network flattens its maps")
+    claims.claim("T6.3", "it is so", False, unless="no reason")
+    claims.claim("T6.4", "it is not a number", float("nan"), "<", 1, unless="nothing to measure")
+    claims.claim("T6.5", "it applies", 0.5, "<", 1, unless="")
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        "– T6.2 does not apply here: the network flattens its maps (measured: 0.5)",
+        "– T6.3 does not apply here: no reason",
+        "– T6.4 does not apply here: nothing to measure",
+        "✓ T6.5 it applies (0.5 < 1)",
+    ]
+    assert [claim["id"] for claim in json.loads((tmp_path / "claims.json").read_text())["00"]] == ["T6.5"]

@@ -35,6 +35,13 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
     return made
 
 
+def test_how_a_folder_is_read_reaches_the_notebooks(calls: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert call("run", "--data", "d", "--crack-class", "spall", "--groups", "folder:1").exit_code == 0
+    assert calls[0]["parameters"] == {"crack_class": "spall", "groups": "folder:1"}
+    result = call("run", "--crack-class", "a", "-p", "crack_class", "b")
+    assert result.exit_code == 2 and "crack_class is given twice" in result.stderr
+
+
 def test_help_shows_examples() -> None:
     for arguments in (["--help"], ["run", "-h"]):
         result = call(*arguments)

@@ -33,7 +33,17 @@ from crackviz.attribution.gradients import (
 )
 from crackviz.attribution.guided import guided_backprop
 from crackviz.attribution.methods import METHODS, completeness_error, methods_table
-from crackviz.attribution.network import CHUNK, Layer, Target, bias, check_images, default_layer, logits, target_index
+from crackviz.attribution.network import (
+    CHUNK,
+    Layer,
+    Target,
+    adds_up,
+    bias,
+    check_images,
+    default_layer,
+    logits,
+    target_index,
+)
 from crackviz.attribution.occlusion import lime, occlusion, rise
 from crackviz.attribution.receptive_fields import ladder, measured_field
 from crackviz.attribution.registry import Method
@@ -47,6 +57,7 @@ __all__ = [
     "Method",
     "Target",
     "ablation_cam",
+    "adds_up",
     "baseline_images",
     "bias",
     "cam",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +17,8 @@ import tensorflow as tf
 from crackviz import CrackvizError, contracts
 from crackviz.attribution.pictures import cells
 from crackviz.contracts import CLASS_NAMES
+from crackviz.models.graph import images_of, tail, walk
+from crackviz.models.known import check_input_range
 
 Target = str | int
 Layer = str | int
@@ -25,75 +27,6 @@ CHUNK = 16
 VECTOR = tf.TensorSpec((None,), tf.float32)
 
 _CACHE: weakref.WeakKeyDictionary[keras.Model, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
-
-
-class Step(NamedTuple):
-    """One use of a layer, on the way from a model's input to its output."""
-
-    layer: Any
-    inputs: list[str]
-    output: Any
-
-
-def _input(model: keras.Model) -> Any:
-    if not getattr(model, "built", False) or not getattr(model, "outputs", None):
-        raise CrackvizError(
-            f"The model {model.name!r} has no graph yet: call it on a batch of images, or give it keras.Input first."
-        )
-    if len(model.outputs) != 1 or len(model.inputs) != 1:
-        raise CrackvizError(
-            f"The model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected one of each."
-        )
-    return model.inputs[0]
-
-
-def walk(model: keras.Model) -> dict[str, Step]:
-    """List the layers between the model's input and output, by name, in the order of computation; walked once.
-
-    ``layer.output`` would not do: it is ambiguous for a layer that several models share, and for a nested model
-    it is the inner tensor, which the outer graph doesn't know. A layer that is used again is called relu, relu:2, ...
-    """
-    start = _input(model)
-    made = _CACHE.setdefault(model, {})
-    if "graph" in made:
-        return made["graph"]
-    steps: dict[str, Step] = {}
-    names: dict[Any, str] = {}  # of the steps, by their layer and which of its uses it is
-    waiting = [model.outputs[0]]
-    while waiting:
-        layer, use = key = waiting[-1]._keras_history[:2]
-        before = [] if waiting[-1] is start else list(layer._inbound_nodes[use].input_tensors)
-        missing = [tensor for tensor in before if tensor._keras_history[:2] not in names]
-        if missing:
-            waiting += missing
-            continue
-        output = waiting.pop()
-        if key not in names:
-            uses = 1 + sum(step.layer is layer for step in steps.values())
-            names[key] = layer.name if uses == 1 else f"{layer.name}:{uses}"
-            steps[names[key]] = Step(layer, [names[tensor._keras_history[:2]] for tensor in before], output)
-    made["graph"] = steps
-    return steps
-
-
-def tail(model: keras.Model) -> Step:
-    """Find the layer that makes the logits: the last Dense, followed by nothing but an activation."""
-    steps = walk(model)
-    step = list(steps.values())[-1]
-    while isinstance(step.layer, (keras.layers.Activation, keras.layers.Softmax)):
-        step = steps[step.inputs[0]]
-    if not isinstance(step.layer, keras.layers.Dense):
-        raise CrackvizError(
-            f"The model ends in {type(step.layer).__name__} {step.layer.name!r}; expected Dense, with an activation "
-            "in it or after it, so that the logit can be read. Where the whole network is nested in another model, "
-            "explain the inner one."
-        )
-    if len(steps[step.inputs[0]].output.shape) != 2:
-        raise CrackvizError(
-            f"The last Dense layer {step.layer.name!r} gets {tuple(steps[step.inputs[0]].output.shape)}; expected "
-            "(N, features): pool or flatten before it."
-        )
-    return step
 
 
 def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -115,12 +48,14 @@ def bias(model: keras.Model) -> np.ndarray:
 
 def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return `images` if they are float32 (N, H, W, 3) in [0, 1], of the model's size; else raise a CrackvizError."""
+    wanted = tuple(images_of(model).shape[1:3])
+    check_input_range(model)
     images = contracts.check_images(images)
-    wanted = tuple(_input(model).shape[1:3])
     if any(side is not None and side != got for side, got in zip(wanted, images.shape[1:3], strict=True)):
+        square = wanted[0] == wanted[1]
+        how = f"Read them by data.load_images(paths, {wanted[0]})." if square else "Cut or resize them to that."
         raise CrackvizError(
-            f"Images are {images.shape[1]} x {images.shape[2]} px, but the model takes {wanted[0]} x {wanted[1]}. "
-            f"Read them by data.load_images(paths, {wanted[0]})."
+            f"Images are {images.shape[1]} x {images.shape[2]} px, but the model takes {wanted[0]} x {wanted[1]}. {how}"
         )
     return images
 
@@ -215,6 +150,26 @@ def feeds_the_end(model: keras.Model, name: str) -> bool:
     return pooling_after(model, name) is walk(model)[tail(model).inputs[0]].output
 
 
+def adds_up(model: keras.Model, layer: Layer | None = None) -> str:
+    """Return "" where Grad-CAM at a layer sums to the logit less the bias, exactly; else why it needn't.
+
+    It does where nothing but a global average lies between the layer and the last Dense. Layers that flatten, or
+    more than one Dense, bend the numbers: the map is then an approximation, as everywhere else. ``THEORY.md`` T6.
+    """
+    name = layer_names(model, layer)[0]
+    if feeds_the_end(model, name):
+        return ""
+    names = list(walk(model))
+    between = [step.layer for step in list(walk(model).values())[names.index(name) + 1 : names.index(_last(model))]]
+    kinds = ", ".join(dict.fromkeys(type(one).__name__ for one in between)) or "no global average"
+    return f"between {name} and the last layer lies {kinds}, where a sum needs a global average alone"
+
+
+def _last(model: keras.Model) -> str:
+    end = tail(model)
+    return next(name for name, step in walk(model).items() if step.layer is end.layer)
+
+
 class Network:
     """A model cut open at some layers, for use inside a ``tf.function``.
 
@@ -234,8 +189,8 @@ class Network:
 
     def logits(self, features: tf.Tensor) -> tf.Tensor:
         """Return the logits (N, k), float32, of what the last layer reads."""
-        values = tf.matmul(tf.cast(features, tf.float32), self.dense.kernel)
-        return values + self.dense.bias if self.dense.use_bias else values
+        values = tf.matmul(tf.cast(features, tf.float32), tf.cast(self.dense.kernel, tf.float32))
+        return values + tf.cast(self.dense.bias, tf.float32) if self.dense.use_bias else values
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Return the logits (N, k) of `images`."""
@@ -287,7 +242,10 @@ class Network:
 
 def compiled(model: keras.Model, build: Callable[..., Any], layers: Sequence[str] = (), *options: Hashable) -> Any:
     """Return ``build(Network(model, layers), *options)``, made once for each model."""
-    made = _CACHE.setdefault(model, {})
+    made, steps = _CACHE.setdefault(model, {}), walk(model)
+    if made.get("of") is not steps:  # a Sequential was changed since
+        made.clear()
+        made["of"] = steps
     key = (build, tuple(layers), options)
     if key not in made:
         made[key] = build(Network(model, layers), *options)

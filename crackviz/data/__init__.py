@@ -12,7 +12,7 @@ from crackviz.data.feeding import augmentation, pipeline
 from crackviz.data.images import MAX_ARRAY_BYTES, MAX_PIXELS, Item, Result, load_images, load_masks, read_image
 from crackviz.data.metu import fetch_metu
 from crackviz.data.splits import SPLITS, Table, check_split, read_split, split, write_split
-from crackviz.data.table import index, locate, prepare, scan, subset, synthetic_settings
+from crackviz.data.table import index, locate, prepare, scan, subset, synthetic_settings, two_classes
 
 __all__ = [
     "CLASS_NAMES",
@@ -40,5 +40,6 @@ __all__ = [
     "split",
     "subset",
     "synthetic_settings",
+    "two_classes",
     "write_split",
 ]

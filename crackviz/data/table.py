@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,37 @@ import pandas as pd
 from crackviz import CrackvizError, synthetic
 from crackviz.contracts import PREPROCESSING
 from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
+from crackviz.data.groups import assign
 from crackviz.data.images import parallel, read_image, read_mask
 from crackviz.data.layouts import METU, find
 from crackviz.data.splits import Table, generator, read_split, split, write_split
 
+_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"}
 
-def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Table:
+
+def index(
+    folder: str | Path = "",
+    *,
+    max_images: int = 0,
+    seed: int = 0,
+    crack_class: str | Sequence[str] = "",
+    groups: str = "",
+) -> Table:
     """List the pictures of a data set, with labels, groups and masks, without opening one.
 
     Understood are, at any depth (archives often nest twice) and in any case of letters::
 
-        Positive/ Negative/      METU; also crack/ no_crack/, cracked/ uncracked/ and the like
+        Positive/ Negative/      METU; also crack/ no_crack/, Risse/ ohne_Risse/, defect/ good/, NG/ OK/ and the like
         D|P|W/C*/ D|P|W/U*/      SDNET2018: the photograph, the number before the "-", is the group
-        images/ masks/           pictures with truth: masks of the same stem (or stem_mask)
-        <any>/ <any>/ ...        two or more classes named by their folders, numbered by the alphabet
+        images/ masks/           pictures with truth: masks of the same stem (or stem_mask); also images/ labels/,
+                                 train_img/ train_lab/, and x_mask.png beside x.png
+        <any>/ <any>/ <any>/     three or more classes named by their folders, numbered by the alphabet
 
-    A publisher's own `train/ test/` folders are looked through: crackviz splits by group itself. Hidden files
-    and `__MACOSX` are passed over; what else lies beside pictures is listed in ``attrs["skipped"]``.
+    Of two classes, the names must say which one shows cracks; where they don't, it is asked for. A publisher's own
+    `train/ test_set/` folders are looked through: crackviz splits by group itself. Hidden files and `__MACOSX` are
+    passed over; what else lies beside pictures is listed in ``attrs["skipped"]``.
+
+    A warning is given where many names look as if several pictures came from one photograph, and nothing says so.
 
     Parameters
     ----------
@@ -44,6 +59,15 @@ def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Tab
         Keep at most that many, see `subset`; 0 keeps all.
     seed : int
         Chooses the subset.
+    crack_class : str or sequence of str
+        The folders whose pictures show cracks, separated by commas; what lies beside them shows none. "" leaves it to
+        their names.
+    groups : str
+        Which pictures show one place, and must not lie in different parts of a split. "" leaves it to the names of
+        files, where they can't be mistaken: ``wall12_tile3``, ``IMG_7_r2_c3``, SDNET2018's ``7069-12``. Else
+        "folder:1" (the first level of folders below the data set), a CSV file with the columns path and group, "each"
+        (every picture is a group of its own), or a regular expression whose brackets hold the photograph's name. It is
+        searched in each path below the data set, less the folders of class and part.
 
     Returns
     -------
@@ -57,16 +81,25 @@ def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Tab
     Raises
     ------
     CrackvizError
-        Nothing there, no pictures, an empty class, or one class only (image+mask sets may have one).
+        Nothing there, no pictures, an empty class, one class only (image+mask sets may have one), two classes of which
+        either could be the crack, or `crack_class` or `groups` that don't fit.
     """
     root = locate(folder)
-    rows, names, skipped = find(root)
+    chosen = crack_class.split(",") if isinstance(crack_class, str) else crack_class
+    chosen = [name.strip() for name in chosen if name.strip()]
+    listed = synthetic.listing(root)
+    if listed and (chosen or groups):
+        raise CrackvizError(
+            "Synthetic concrete knows its classes and photographs: leave out crack_class and groups, or name a folder."
+        )
+    rows, names, skipped = find(root, chosen)
     for row in rows:
         row["path"], row["mask"] = str(root / row["path"]), str(root / row["mask"]) if row["mask"] else ""
-    columns = ["path", "label", "group", "source", "mask"]
+    columns = ["path", "label", "group", "source", "mask", "place"]
     table = pd.DataFrame(rows)[columns].sort_values("path", ignore_index=True)
+    table = (table if listed else assign(table, root, groups)).drop(columns="place")
     skipped = [{**entry, "path": str(root / entry["path"])} for entry in skipped]
-    if listed := synthetic.listing(root):
+    if listed:
         rows_of = {row["name"]: row for row in listed[1]}
         known = [rows_of[Path(path).stem] for path in table["path"]]
         table["label"] = [int(row["label"]) for row in known]
@@ -82,9 +115,11 @@ def locate(folder: str | Path = "") -> Path:
     """Return the folder of a data set as `index` takes it, made absolute; raise a CrackvizError if it isn't there."""
     if settings := synthetic_settings(folder):
         return synthetic.dataset(settings)
+    if not isinstance(folder, str | Path):
+        raise CrackvizError(f"The data set is {folder!r}; expected a folder's name.")
     root = Path(folder).expanduser().absolute()
     if root.is_file():
-        hint = "Unpack the archive, and name the folder" if root.suffix in {".zip", ".tar", ".gz"} else "Name one"
+        hint = "Unpack the archive, and name the folder" if root.suffix.lower() in _ARCHIVES else "Name one"
         raise CrackvizError(f"{root} is a file; expected a folder of pictures. {hint}.\n{METU}")
     if not root.is_dir():
         raise CrackvizError(f"There is no folder {root}.\n{METU}")
@@ -189,24 +224,50 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
     return good
 
 
-def prepare(folder: str | Path, path: str | Path, *, max_images: int = 0, seed: int = 0) -> Table:
+def two_classes(folder: str | Path, **options: Any) -> Table:
+    """Return `index` of a data set of two classes, with its options; a CrackvizError where there are more."""
+    found = index(folder, **options)
+    if len(names := found.attrs["class_names"]) != 2:
+        raise CrackvizError(
+            f"{found.attrs['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "
+            f'Say which show cracks, as crack_class="{names[0]}", name a folder of two classes, or use data.index, '
+            "scan and split, which take any number."
+        )
+    return found
+
+
+def prepare(
+    folder: str | Path,
+    path: str | Path,
+    *,
+    max_images: int = 0,
+    seed: int = 0,
+    crack_class: str | Sequence[str] = "",
+    groups: str = "",
+) -> Table:
     """Return a run's table with its split: read from `path` where it was made in the same way, else made and written.
 
     Made by `index`, `scan` and `split`, with their defaults and errors. It serves notebooks, which explain one class
     against another: more classes are refused, and read by the three functions themselves. `path` is the run's
     ``split.csv``; the other arguments are those of `index`, and `seed` chooses the split, too.
     """
-    made_from = {"root": str(locate(folder)), "max_images": max_images, "seed": seed, "preprocessing": PREPROCESSING}
+    made_from: dict[str, Any] = {
+        "root": str(locate(folder)),
+        "max_images": max_images,
+        "seed": seed,
+        "preprocessing": PREPROCESSING,
+    }
+    if crack_class:
+        made_from["crack_class"] = crack_class if isinstance(crack_class, str) else ",".join(crack_class)
+    if groups:
+        made_from["groups"] = groups
+        with contextlib.suppress(OSError):
+            made_from["groups_file"] = hashlib.sha256(Path(groups).expanduser().read_bytes()).hexdigest()
     with contextlib.suppress(OSError, ValueError):
         head = Path(path).read_text(encoding="utf-8").split("\n", 1)[0]
         if json.loads(head.removeprefix("# ")).get("made_from") == made_from:
             return read_split(path)
-    found = index(folder, max_images=max_images, seed=seed)
-    if len(names := found.attrs["class_names"]) != 2:
-        raise CrackvizError(
-            f"{made_from['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "
-            "Name a folder of two classes, or use data.index, scan and split, which take any number."
-        )
+    found = two_classes(folder, max_images=max_images, seed=seed, crack_class=crack_class, groups=groups)
     table = split(scan(found), seed=seed)
     table.attrs["made_from"] = made_from
     write_split(table, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from crackviz.bootstrap import PICTURES, Bootstrap
 from crackviz.contracts import CLASS_NAMES
 from crackviz.evaluation.calibration import calibration_error
 from crackviz.evaluation.predictions import Predictions
+from crackviz.models.known import check_input_range
 
 
 def predict(model: keras.Model, table: pd.DataFrame, image_size: int = 128, *, batch_size: int = 64) -> np.ndarray:
@@ -35,8 +37,14 @@ def predict(model: keras.Model, table: pd.DataFrame, image_size: int = 128, *, b
     numpy.ndarray
         float32 (N,), the probability of label 1; or (N, k), one column a class, for k > 2 classes.
     """
+    check_input_range(model)
     with data.pipeline(table, image_size, batch_size=batch_size) as feed:
         probabilities = model.predict(feed, verbose=0)
+    if not isinstance(probabilities, np.ndarray):
+        raise CrackvizError(
+            f"The model {model.name!r} answers with {type(probabilities).__name__}; expected one array (N, k). Name "
+            "one of its outputs: keras.Model(model.inputs, model.output[…])."
+        )
     return probabilities[:, -1] if probabilities.shape[-1] <= 2 else probabilities
 
 
@@ -95,14 +103,19 @@ def evaluate(
         Ready for JSON: ``pictures``, ``groups``, ``threshold``, ``confidence``, ``class_names``, ``support``
         (pictures per class), ``confusion_matrix`` (rows truth, columns prediction), and ``scores``: name ->
         {``value``, ``low``, ``high``} for accuracy, precision, recall and F1 of each class, ROC-AUC, average
-        precision, log loss, Brier score, expected calibration error. A score that is undefined is None; so are the
-        bounds without resamples, and where there are fewer than 5 groups: too few to know the spread. ``THEORY.md`` T3.
+        precision, log loss, Brier score, expected calibration error; and ``notes``, a list of sentences, given as
+        warnings, too: answers the wrong way round, or one answer to all pictures. A score that is undefined is None; so
+        are the bounds without resamples, and where there are fewer than 5 groups: too few to know the spread.
+        ``THEORY.md`` T3.
     """
     found = Predictions(np.asarray(labels), probabilities, threshold)
     _check_names(class_names, found.k)
     rounds = bootstrap.weights(len(found.labels))
     drawn = pd.DataFrame([_scores(found[times > 0], times[times > 0].astype(float), class_names) for times in rounds])
     intervals = {name: bootstrap.interval(drawn[name].to_numpy()) for name in drawn}
+    notes = _doubts(found, intervals["roc_auc"])
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     return {
         "pictures": len(found.labels),
         "groups": len(np.unique(bootstrap.members(len(found.labels)))),
@@ -115,7 +128,29 @@ def evaluate(
             name: {what: None if np.isnan(number) else number for what, number in ends.items()}
             for name, ends in intervals.items()
         },
+        "notes": notes,
     }
+
+
+def _doubts(found: Predictions, auc: dict[str, float]) -> list[str]:
+    """Say what makes the scores of two classes meaningless, if anything does."""
+    if not found.binary or np.isnan(auc["value"]):
+        return []
+    count, low, high = len(found.labels), found.probabilities.min(), found.probabilities.max()
+    if count >= 10 and high - low < 1e-4:
+        return [
+            f"The network gives one answer to all {count:,} pictures ({low:.4f}). Does it take other pictures than "
+            "those in [0, 1]? models.load(path, input_range=(0, 255)) says so, and models.save keeps it."
+        ]
+    turned = auc["high"] < 0.5 if not np.isnan(auc["high"]) else auc["value"] < 0.3
+    if turned and auc["value"] < 0.4:
+        return [
+            f"ROC-AUC is {auc['value']:.2f}, far below the 0.5 of guessing: the network tells the pictures apart, but "
+            "the wrong way round. Its label 0 is the crack, or the labels of the pictures are turned. Say so of the "
+            'network by models.annotate(model, class_names=("crack", "no_crack")), then models.save; of the pictures '
+            "by crack_class."
+        ]
+    return []
 
 
 def _check_names(names: Sequence[str], k: int) -> None:

@@ -57,7 +57,14 @@ def randomise(model: keras.Model, *, layers: Sequence[str] | None = None, seed: 
 
 
 def _copied(model: keras.Model) -> keras.Model:
-    copy = keras.models.clone_model(model)
+    try:
+        copy = keras.models.clone_model(model)
+    except (ValueError, TypeError, NotImplementedError) as error:  # Keras' kinds for what it can't build anew
+        words = " ".join(str(error).split())[:200]
+        raise CrackvizError(
+            f"The model {model.name!r} can't be built a second time ({words}). Lambda layers, and layers without "
+            "get_config, are code that no copy can be made of: build it of Keras' own layers."
+        ) from error
     copy.set_weights(model.get_weights())
     return copy
 

@@ -138,8 +138,14 @@ class Row(NamedTuple):
         return self.method(self.model, images, **{**self.given, **others})
 
 
-def rows_of(model: keras.Model, methods: Methods, untrained: bool | Sequence[str], options: Options) -> list[Row]:
-    """Return the rows: methods on the trained network, on one with fresh weights, and maps that know none."""
+def rows_of(
+    model: keras.Model, methods: Methods, untrained: bool | Sequence[str], options: Options
+) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows: methods on the trained network, on one with fresh weights, and maps that know none.
+
+    Where no fresh weights can be drawn, their rows are left out, and why is returned beside the rows.
+    """
+    errors: dict[str, str] = {}
     chosen = _chosen(methods, options.baselines)
     for name in options.arguments:
         if name not in chosen:
@@ -152,13 +158,17 @@ def rows_of(model: keras.Model, methods: Methods, untrained: bool | Sequence[str
             raise CrackvizError(f"untrained names {name!r}, but the methods with a network are {', '.join(networked)}.")
     parts: list[tuple[str, keras.Model, list[str]]] = [("trained", model, [n for n in chosen if n not in plain])]
     if twice:
-        parts.append(("untrained", randomise(model, seed=options.seed), [n for n in chosen if n in twice]))
+        try:
+            parts.append(("untrained", randomise(model, seed=options.seed), [n for n in chosen if n in twice]))
+        except CrackvizError as error:
+            errors = {f"untrained/{name}": str(error) for name in twice}
     parts.append(("none", model, plain))
-    return [
+    rows = [
         Row(network, name, one, chosen[name], {"target": options.target, **options.arguments.get(name, {})})
         for network, one, names in parts
         for name in names
     ]
+    return rows, errors
 
 
 def _chosen(methods: Methods, baselines: bool) -> dict[str, Method | np.ndarray]:
@@ -181,7 +191,7 @@ def make_maps(
 ) -> tuple[list[tuple[Row, np.ndarray]], dict[str, str]]:
     """Return rows with their maps, float (n, H, W), and why others have none; `numbers`: which images of all given.
 
-    A method that refuses the network is a mistake, unless all methods were asked for (`lenient`).
+    A method of one's own that refuses the network is a mistake; those of the package are left out (`lenient`).
     """
     found, errors = [], {}
     for row in rows:

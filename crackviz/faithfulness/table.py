@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,7 +114,7 @@ def score_methods(
         All but the value are NaN without resamples, or with fewer than 5 groups.
         ``attrs``: images, excluded, perturbed, chance (score -> level), better and titles (score ->), thresholds
         ("network/method" -> that of the best pooled F1), errors ("network/method" -> why it isn't there: some methods
-        refuse some networks), confidence.
+        refuse some networks, and of some no copy with fresh weights can be made), confidence.
 
     Raises
     ------
@@ -137,8 +138,11 @@ def score_methods(
     images, few = images[numbers], slice(options.perturbed)
     weights = bootstrap.weights(count, numbers)
 
-    rows = rows_of(model, methods, untrained, options)
-    made, errors = make_maps(rows, images, numbers, lenient=methods is None)
+    rows, unmade = rows_of(model, methods, untrained, options)
+    made, errors = make_maps(rows, images, numbers, lenient=not isinstance(methods, Mapping))
+    if (errors := errors | unmade) and methods is not None:
+        left = "; ".join(f"{name}: {why}" for name, why in errors.items())
+        warnings.warn(f"Left out, as this network doesn't allow it: {left[:1000]}", stacklevel=2)
     falls = measure_falls(model, images[few], target=options.target) if "infidelity" in wanted else None
     values: Means = {}
     draws: Means = {}

@@ -12,10 +12,12 @@ to it exactly (``THEORY.md`` T6). With k > 2 classes there are k logits and a so
 
 from __future__ import annotations
 
-from crackviz.models.building import MODELS, build, image_size, resized, summary
+from crackviz.models.building import MODELS, build, image_size, one_logit, resized, summary
+from crackviz.models.foreign import adapted
+from crackviz.models.known import Metadata, annotate, metadata
 from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
 from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn
-from crackviz.models.saving import Metadata, annotate, load, metadata, read_metadata, save
+from crackviz.models.saving import load, read_metadata, save
 from crackviz.models.shipped import (
     PREFERRED,
     PRETRAINED,
@@ -33,6 +35,7 @@ __all__ = [
     "PRETRAINED",
     "Metadata",
     "Network",
+    "adapted",
     "annotate",
     "build",
     "deep_cnn",
@@ -47,6 +50,7 @@ __all__ = [
     "local_cnn",
     "metadata",
     "mobilenet_v2",
+    "one_logit",
     "read_metadata",
     "resized",
     "save",

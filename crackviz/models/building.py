@@ -11,9 +11,10 @@ import pandas as pd
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_choice
+from crackviz.models.foreign import with_one_logit
+from crackviz.models.known import annotate, metadata
 from crackviz.models.mobilenet import mobilenet_v2
 from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn
-from crackviz.models.saving import annotate, metadata
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "gap_cnn": gap_cnn,
@@ -60,11 +61,30 @@ def resized(model: keras.Model, image_size: int | None) -> keras.Model:
     except ValueError as error:  # Keras's kind for shapes that don't fit
         raise CrackvizError(
             f"The model {model.name!r} can't be made to take {image_size} px images "
-            f"({str(error).strip().splitlines()[0]}). Try a multiple of 4, or resize the images."
+            f"({str(error).strip().splitlines()[0]}). {_how_to_resize(model)}"
         ) from error
     known = metadata(model)
     annotate(other, **(asdict(known) | {"image_size": image_size or known.image_size}))
     return other
+
+
+def _how_to_resize(model: keras.Model) -> str:
+    if any(isinstance(layer, keras.layers.Flatten) for layer in model.layers):
+        return "It flattens its maps, so its last layers are bound to their size: resize the images."
+    return "Try a multiple of 4, or resize the images."
+
+
+def one_logit(model: keras.Model) -> keras.Model:
+    """Return a network of two classes in the form that the lessons take apart; of more, the model as it is.
+
+    Flat, with ``Dense(1, name="logit")`` and a sigmoid at its end, the same layers and weights before it, and the same
+    answers: a softmax of two is the sigmoid of the difference of its logits, and a network that ends in logits gets its
+    sigmoid. What is known about it is handed on.
+    """
+    made = with_one_logit(model)
+    if made is not model:
+        annotate(made, **asdict(metadata(model)))
+    return made
 
 
 def summary(model: keras.Model) -> pd.DataFrame:

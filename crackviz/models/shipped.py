@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from crackviz import ROOT, CrackvizError
-from crackviz.models.saving import annotate, load, model_file, read_metadata
+from crackviz.models.building import one_logit
+from crackviz.models.known import annotate, metadata
+from crackviz.models.saving import load, model_file, read_metadata
 
 PRETRAINED = ROOT / "pretrained"
 PREFERRED = "local_cnn"
@@ -75,11 +77,21 @@ class Network:
 
     @cached_property
     def _model(self) -> keras.Model:
-        return load_pretrained(self.shipped) if self.shipped else load(self.path)
+        return one_logit(load_pretrained(self.shipped) if self.shipped else load(self.path))
 
     def load(self) -> keras.Model:
-        """Return the model; it is read from its file at the first call. Raises as :func:`load` does."""
+        """Return the model, with one logit where it tells two classes apart (:func:`crackviz.models.one_logit`).
+
+        It is read from its file at the first call. Raises as :func:`load` does.
+        """
         return self._model
+
+    @property
+    def foreign(self) -> str:
+        """Why findings on the networks of the series needn't hold for this one: it was made elsewhere. Else ""."""
+        if self.shipped or metadata(self.load()).trained_on:
+            return ""
+        return "it was found on the networks of this series, and this one was made elsewhere"
 
     @property
     def origin(self) -> str:
@@ -87,7 +99,9 @@ class Network:
         if self.shipped:
             why = "" if self.named else ": this run has trained none (notebook 02)"
             return f"{self.shipped}, as it comes with crackviz{why}"
-        return f"{self.load().name}, {f'from {self.path.name}' if self.named else 'trained in this run'}"
+        given = metadata(self.load()).input_range or (0, 1)
+        scaled = f"; pictures are scaled to {given[0]:g} … {given[1]:g} for it" if given != (0, 1) else ""
+        return f"{self.load().name}, {f'from {self.path.name}' if self.named else 'trained in this run'}{scaled}"
 
 
 def find(folder: str | Path, name: str = PREFERRED, network: str = "") -> Network:

@@ -70,8 +70,24 @@ def report(run: str | Path) -> Path:
             render("notebook.html", to, page=section, title=section["title"], before=before, after=after)
     index = run / "index.html"
     given = {"sections": sections, "others": _shown(run, figures.get("", [])), "config": config, "shown": _SHOWN}
+    given["pictures"] = _pictures(run)
     render("run.html", index, title=f"crackviz: {run.name}", run=run.name, **given)
     return index
+
+
+def _pictures(run: Path) -> str:
+    """Say how many pictures in how many groups the run looked at; "" where it made no split."""
+    from crackviz.data import read_split
+
+    def count(table: Any) -> str:
+        pictures, groups = len(table), table["group"].nunique()
+        return f"{pictures:,} picture{'s' * (pictures != 1)} in {groups:,} group{'s' * (groups != 1)}"
+
+    try:
+        table = read_split(run / "split.csv", pictures=False)
+    except CrackvizError:
+        return ""
+    return f"{count(table)}; in the test part {count(table[table['split'] == 'test'])}"
 
 
 def figures_of(run: Path) -> dict[str, list[dict[str, str]]]:

@@ -254,6 +254,10 @@ def _tell_plan(tell: Tell, values: Iterable[str], reasons: Mapping[str, str]) ->
             tell(f"run again, {why}: {', '.join(stem for stem, reason in reasons.items() if reason == why)}")
 
 
+_READING = {"crack_class", "groups"}
+"""Parameters that say how a folder of pictures is read."""
+
+
 def checked(
     notebooks: Iterable[str | Path], data: str | Path, parameters: Mapping[str, Any] | None
 ) -> dict[Path, dict[str, Any]]:
@@ -272,6 +276,10 @@ def checked(
             raise CrackvizError("None of the chosen notebooks takes pictures: name none, or choose others.", "data")
         for values in having:
             values["data"] = str(data)
+        if not datasets.synthetic_settings(data):
+            asked = [{name: values[name] for name in _READING} for values in having if values.keys() >= _READING]
+            for options in [one for i, one in enumerate(asked) if one not in asked[:i]]:
+                datasets.two_classes(data, **options)  # names alone: what is wrong is said once, before anything runs
     return chosen
 
 

@@ -12,6 +12,8 @@
 
 # %% tags=["parameters"]
 data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+crack_class: str = ""  # the folder whose pictures show cracks, where its name doesn't say so
+groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 128  # side to which pictures are resized [px]
 max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
@@ -34,7 +36,7 @@ run = cv.series.open_run(run, "01_data_and_preprocessing")
 # one table with one row per picture. No picture is opened for that.
 
 # %%
-found = cv.data.index(data)
+found = cv.data.index(data, crack_class=crack_class, groups=groups)
 print(f"{len(found):,} pictures, laid out as {found['source'].iloc[0]}")
 found["label"].map(dict(enumerate(found.attrs["class_names"]))).value_counts().to_frame("pictures")
 
@@ -300,7 +302,9 @@ print(f"{len(np.unique(pairs)):,} of {len(table):,} pictures have a near-duplica
 # there.
 
 # %%
-table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+table = cv.data.prepare(
+    data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
+)
 table.groupby(["split", "label"]).size().unstack().rename(columns=dict(enumerate(table.attrs["class_names"])))
 
 

@@ -12,6 +12,8 @@
 
 # %% tags=["parameters"]
 data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+crack_class: str = ""  # the folder whose pictures show cracks, where its name doesn't say so
+groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 128  # side to which pictures are resized [px]
 max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
@@ -40,7 +42,9 @@ import crackviz as cv
 from crackviz.claims import claim
 
 run = cv.series.open_run(run, "02_training")
-table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+table = cv.data.prepare(
+    data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
+)
 table.groupby("split").size().to_frame("pictures")
 
 # %% [markdown]

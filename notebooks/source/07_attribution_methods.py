@@ -13,6 +13,8 @@
 
 # %% tags=["parameters"]
 data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+crack_class: str = ""  # the folder whose pictures show cracks, where its name doesn't say so
+groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
 image_size: int = 128  # side to which pictures are resized [px]
@@ -38,7 +40,9 @@ from crackviz.claims import claim
 plt.rcParams["figure.dpi"] = 80  # keeps the notebook small
 explain = cv.attribution  # the methods live here
 run = cv.series.open_run(run, "07_attribution_methods")
-table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+table = cv.data.prepare(
+    data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
+)
 
 # %%
 net = cv.models.find(run, "gap_cnn_deep", network)

@@ -15,6 +15,8 @@
 
 # %% tags=["parameters"]
 data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+crack_class: str = ""  # the folder whose pictures show cracks, where its name doesn't say so
+groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 64  # side to which pictures are resized [px]; 128 takes four times as long
 max_images: int = 2000  # pictures of your own used, drawn by whole groups; 0 takes all
@@ -356,7 +358,8 @@ gaps = {f"synthetic, {album['group'].nunique()} photographs": gap_of(album)}
 
 # %%
 if data:
-    own = cv.data.scan(cv.data.index(data, max_images=max_images, seed=seed))
+    how = {"crack_class": crack_class, "groups": groups}
+    own = cv.data.scan(cv.data.index(data, max_images=max_images, seed=seed, **how))
     gaps["your pictures"] = gap_of(own)
 display = cv.plots.ScoresDisplay.from_report(gaps)
 _ = cv.series.save_figure(run, display.figure_, "09_leakage")

@@ -13,6 +13,8 @@
 
 # %% tags=["parameters"]
 data: str = ""  # folder with pictures; "" is synthetic concrete, made here
+crack_class: str = ""  # the folder whose pictures show cracks, where its name doesn't say so
+groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 96  # side to which pictures are resized [px]; small, for speed
 max_images: int = 2000  # pictures of the run, drawn by whole groups; 0 takes all
@@ -43,7 +45,9 @@ import crackviz as cv
 from crackviz.claims import claim
 
 run = cv.series.open_run(run, "10_transfer_learning")
-table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+table = cv.data.prepare(
+    data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
+)
 explain = cv.attribution  # the methods live here
 
 # %% [markdown]

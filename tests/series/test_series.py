@@ -146,6 +146,43 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monk
     assert (run / "figures" / "map.png").read_bytes() == b"old"
 
 
+def test_how_pictures_are_read_is_asked_before_anything_runs(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("moss/wall1_1.png", "moss/wall2_1.png", "rust/wall1_2.png", "rust/wall2_2.png"):
+        path = tmp_path / "walls" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
+    cells = ["# One", "parameters: run = ''\ndata = ''\ncrack_class = ''\ngroups = ''", "assert False"]
+    notebook = write_notebook(tmp_path / "00_one.ipynb", cells)
+    asked = {"data": tmp_path / "walls", "out": tmp_path / "run"}
+    with pytest.raises(CrackvizError, match=r"moss and rust.*which of them shows cracks.*--crack-class"):
+        series.plan_run([notebook], **asked)
+    with pytest.raises(CrackvizError, match="no folder 'mos'"):
+        series.run_series([notebook], **asked, parameters={"crack_class": "mos"})
+    assert not (tmp_path / "run").exists()
+    parameters = {"crack_class": "rust", "groups": r"wall\d+"}
+    assert series.plan_run([notebook], **asked, parameters=parameters) == {"00_one": "new"}
+
+
+def test_the_page_begins_with_pictures_and_groups(tmp_path: Path) -> None:
+    from crackviz import data
+
+    names = [f"{name}/wall{i // 2}_{i}.png" for name in ("crack", "no_crack") for i in range(12)]
+    for i, name in enumerate(names):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)
+        plt.imsave(tmp_path / "set" / name, noise)
+    run = series.open_run(tmp_path / "run", "00_one")
+    series.write_results(run, "00_one", {"a": 1})
+    assert "pictures in" not in series.report(run).read_text()
+    table = data.prepare(tmp_path / "set", run / "split.csv", groups=r"wall\d+")
+    test = table[table["split"] == "test"]
+    page = series.report(run).read_text()
+    line = f"24 pictures in 6 groups; in the test part {len(test)} pictures in {test['group'].nunique()} group"
+    assert line in page and page.index(line) < page.index("<table>")
+
+
 def test_results_of_notebooks_stand_side_by_side(tmp_path: Path) -> None:
     series.write_results(tmp_path, "02", {"a": 1, "b": 2})
     series.write_results(tmp_path, "03", {"accuracy": np.float64(0.5)})
