@@ -18,6 +18,7 @@ from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
 from crackviz.data.images import parallel, read_image, read_mask
 from crackviz.data.layouts import METU, find
 from crackviz.data.splits import Table, generator, read_split, split, write_split
+from crackviz.files import short_hash
 
 
 def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Table:
@@ -189,19 +190,41 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
     return good
 
 
+def _stamp(found: Table) -> str:
+    """Return a hash of the pictures and masks that were found: what is said of each, their sizes and their times."""
+    columns = [found[name].tolist() for name in ("path", "mask", "label", "group")]
+    told = [f"{row} {_times(row[0])} {_times(row[1])}" for row in zip(*columns, strict=True)]
+    return short_hash(*told, *(str(entry) for entry in found.attrs["skipped"]))
+
+
+def _times(path: str) -> tuple[int, ...]:
+    try:
+        told = Path(path).stat() if path else None
+    except OSError:  # gone since, or a link that leads nowhere: scan says so
+        return ()
+    return (told.st_size, told.st_mtime_ns, told.st_ctime_ns) if told else ()
+
+
 def prepare(folder: str | Path, path: str | Path, *, max_images: int = 0, seed: int = 0) -> Table:
     """Return a run's table with its split: read from `path` where it was made in the same way, else made and written.
 
-    Made by `index`, `scan` and `split`, with their defaults and errors. It serves notebooks, which explain one class
-    against another: more classes are refused, and read by the three functions themselves. `path` is the run's
-    ``split.csv``; the other arguments are those of `index`, and `seed` chooses the split, too.
+    Made in the same way means from the same files, too: none added, removed, moved or written since. Made by `index`,
+    `scan` and `split`, with their defaults and errors. It serves notebooks, which explain one class against another:
+    more classes are refused, and read by the three functions themselves. `path` is the run's ``split.csv``; the other
+    arguments are those of `index`, and `seed` chooses the split, too.
     """
-    made_from = {"root": str(locate(folder)), "max_images": max_images, "seed": seed, "preprocessing": PREPROCESSING}
-    with contextlib.suppress(OSError, ValueError):
+    found = index(folder, max_images=max_images, seed=seed)
+    made_from = {
+        "root": found.attrs["root"],
+        "max_images": max_images,
+        "seed": seed,
+        "preprocessing": PREPROCESSING,
+        "files": _stamp(found),
+    }
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         head = Path(path).read_text(encoding="utf-8").split("\n", 1)[0]
         if json.loads(head.removeprefix("# ")).get("made_from") == made_from:
             return read_split(path)
-    found = index(folder, max_images=max_images, seed=seed)
     if len(names := found.attrs["class_names"]) != 2:
         raise CrackvizError(
             f"{made_from['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "

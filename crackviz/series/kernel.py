@@ -146,7 +146,7 @@ class _Engine(Engine):
             on_cell_executed=execution.look,
             extra_arguments=list(KERNEL_ARGUMENTS),
         )
-        env = os.environ | {"CRACKVIZ_RUN": str(execution.run)}
+        env = os.environ | {"CRACKVIZ_RUN": str(execution.run), "CRACKVIZ_NOTEBOOK": execution.path.stem}
         if execution.threads:
             env |= dict.fromkeys(_THREADS, str(execution.threads))
         with (execution.run / "logs" / f"{execution.path.stem}.kernel.log").open("wb") as log:

@@ -61,15 +61,21 @@ def stale(
     for stem, record in records.items():
         if record["status"] != "done":
             continue
-        why = changes(record, hashes, (wanted or {}).get(stem))
-        why += [
-            f"{other} was run since"
-            for other, earlier in records.items()
-            if other < stem and earlier.get("started", "") > record["started"]
-        ]
+        why = changes(record, hashes, (wanted or {}).get(stem)) + _run_since(stem, records)
         if why:
             found[stem] = ", ".join(why)
     return found
+
+
+def _run_since(stem: str, records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say which notebooks that come before one were begun after it, by their count or, of older crackviz, by clock."""
+    mark = "begun" if all("begun" in record for record in records.values() if "started" in record) else "started"
+    begun = records[stem].get(mark)
+    return [
+        f"{other} was run since"
+        for other, earlier in records.items()
+        if other < stem and begun is not None and mark in earlier and earlier[mark] > begun
+    ]
 
 
 def plan(
@@ -96,7 +102,7 @@ def plan(
         elif status in again:
             why = "asked for" if status == "done" else "failed before"
         elif status == "done" and "stale" in again:
-            why = ", ".join(changes(record, hashes, values))
+            why = ", ".join(changes(record, hashes, values) + _run_since(stem, records))
         if why:
             reasons[stem] = why
     return reasons

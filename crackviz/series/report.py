@@ -73,6 +73,15 @@ def report(run: str | Path) -> Path:
     return index
 
 
+def report_if_old(run: Path) -> Path:
+    """Return ``index.html`` of a run, made anew where it is missing or something that it shows was written since."""
+    index = run / "index.html"
+    shown = [run / name for name in ("config.json", "claims.json", "results.json")]
+    shown += [*(run / "notebooks").glob("*.ipynb"), *(run / "figures").glob("*.png")]
+    newest = max((path.stat().st_mtime_ns for path in shown if path.is_file()), default=0)
+    return index if index.is_file() and index.stat().st_mtime_ns >= newest else report(run)
+
+
 def figures_of(run: Path) -> dict[str, list[dict[str, str]]]:
     """Return the saved figures of each notebook, as :func:`save_figure` has marked them."""
     from PIL import Image

@@ -21,7 +21,7 @@ from crackviz.series.hashes import Hashes
 from crackviz.series.lesson import open_run
 from crackviz.series.notebooks import RESERVED, assign, find_notebooks, parameters_of
 from crackviz.series.records import locked, outcome, plan, provenance, read_config
-from crackviz.series.report import figures_of, report
+from crackviz.series.report import figures_of, report, report_if_old
 
 Tell = Callable[..., None]
 """Is called as :func:`say` is, with what a person wants to know."""
@@ -176,8 +176,9 @@ def execute_run(order: Order, run: Path, copies: Path | None = None, tell: Tell 
         reasons = plan(values, records, hashes, order.options.again)
         _tell_plan(tell, values, reasons)
         if not reasons:
-            return run / "index.html" if (run / "index.html").exists() else report(run)
-        _clear(run, set(reasons))
+            return report_if_old(run)
+        broken = {stem for stem in reasons if records.get(stem, {}).get("status") in ("running", "interrupted")}
+        _clear(run, set(reasons), set(reasons) - broken if "done" in order.options.again else set())
         chosen: dict[Path, dict[str, Any]] = {}
         for stem in reasons:
             path = copies / Path(origins[stem]).name if copies else Path(origins[stem])
@@ -219,7 +220,9 @@ def _execute_all(
         if is_stopped(ticket):
             return Stopped()
         record = config["notebooks"][path.stem]
+        begun = 1 + max((known.get("begun", 0) for known in config["notebooks"].values()), default=0)
         record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        record["begun"] = begun  # clocks are set back; a count isn't
         write_json(run / "config.json", config)
         name = f"[{number}/{len(chosen)}] {path.stem} …"
         if not watched:
@@ -314,13 +317,29 @@ def _is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _clear(run: Path, stems: set[str]) -> None:
-    """Remove what an earlier run of these notebooks left: it must not pass for this run's."""
+def _clear(run: Path, stems: set[str], anew: set[str]) -> None:
+    """Remove what an earlier run of these notebooks left: it must not pass for this run's.
+
+    Trainings hold by themselves what they were made from, and are left, but not those of notebooks to be run `anew`.
+    """
     for name in ("claims.json", "results.json"):
         if (content := read_json(run / name)).keys() & stems:
             write_json(run / name, {stem: entry for stem, entry in content.items() if stem not in stems})
     figures = figures_of(run)
     old = [run / "figures" / figure["file"] for stem in stems for figure in figures.get(stem, [])]
     old += [path for stem in stems for path in (run / "notebooks").glob(f"{glob.escape(stem)}.*")]
-    for path in old:
-        path.unlink(missing_ok=True)
+    old += [
+        path
+        for path in (run.rglob("training.json") if anew else ())
+        if read_json(path).get("notebook", "") in {"", *anew}
+    ]
+    try:
+        for path in (
+            run / "index.html",
+            *old,
+        ):  # the page goes first, and is made last
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CrackvizError(
+            f"Cannot remove {error.filename}: {error.strerror}. Remove it, or choose another run folder.", "out"
+        ) from error

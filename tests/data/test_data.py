@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -401,6 +403,30 @@ def test_prepare_makes_a_split_once(small_set: Path, tmp_path: Path, monkeypatch
     assert file.stat().st_mtime_ns == made
     assert set(data.prepare(small_set, file, seed=2)["path"][:5]) and file.stat().st_mtime_ns != made, "another seed"
     assert len(data.prepare(small_set, file, seed=2, max_images=40)) == 40
+
+
+def test_a_split_never_outlives_the_pictures_it_was_made_from(small_set: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(small_set, tmp_path / "set"))
+    file = tmp_path / "split.csv"
+
+    def now() -> tuple[int, int, str]:
+        table = data.prepare(root, file)
+        return len(table), int(table["label"].sum()), file.read_text()
+
+    assert now() == (first := now()) and first[:2] == (80, 40)
+    shutil.copy(root / "Positive" / "00001.jpg", root / "Positive" / "99999.jpg")
+    assert now()[:2] == (81, 41), "added"
+    (root / "Positive" / "99999.jpg").unlink()
+    (root / "Negative" / "00002.jpg").unlink()
+    assert now()[:2] == (79, 40), "removed"
+    (root / "Positive" / "00003.jpg").rename(root / "Negative" / "00002.jpg")
+    assert now()[:2] == (79, 39), "relabelled"
+    before, picture = now()[2], root / "Positive" / "00004.jpg"
+    times = picture.stat()
+    content = bytearray((root / "Positive" / "00005.jpg").read_bytes())
+    picture.write_bytes(content[: times.st_size].ljust(times.st_size, b"\0"))
+    os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert now()[2] != before, "replaced by another of the same size and time"
 
 
 # --- feeding ----------------------------------------------------------------------------------------------
