@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, synthetic
-from crackviz.contracts import PREPROCESSING
+from crackviz.contracts import PREPROCESSING, check_number
 from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
 from crackviz.data.images import parallel, read_image, read_mask
 from crackviz.data.layouts import METU, find
@@ -81,6 +82,8 @@ def index(folder: str | Path = "", *, max_images: int = 0, seed: int = 0) -> Tab
 
 def locate(folder: str | Path = "") -> Path:
     """Return the folder of a data set as `index` takes it, made absolute; raise a CrackvizError if it isn't there."""
+    if not isinstance(folder, str | os.PathLike) or "\0" in str(folder):
+        raise CrackvizError(f"The folder of the pictures is {folder!r}; expected a path, or a name such as synthetic.")
     if settings := synthetic_settings(folder):
         return synthetic.dataset(settings)
     root = Path(folder).expanduser().absolute()
@@ -103,6 +106,7 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
     Groups far larger than the share of one (photographs with hundreds of tiles) are thinned instead, so that
     many take part: a split needs several. Thinning leaks nothing, as every row keeps its group.
     """
+    check_number("max_images", max_images, 0, whole=True)
     if max_images == 0:
         return table
     classes = table["label"].nunique()
@@ -163,6 +167,8 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
 
     if table.empty:
         raise CrackvizError("The table holds no picture: expected one from data.index.")
+    check_number("max_distance", max_distance, 0, 256, whole=True)
+    check_number("max_bad_fraction", max_bad_fraction, 0, 1)
     rows = list(zip(table["path"], table["mask"], table["label"], strict=True))
     reason, width, height, hashes, pixels, label = map(list, zip(*parallel(look, rows, "Checking"), strict=True))
     labels_of: dict[Any, set[Any]] = {}

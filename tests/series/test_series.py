@@ -503,7 +503,7 @@ def test_broken_off_while_its_page_is_written_the_same_command_writes_it(
     """The run before had another seed; its page must not pass for this one's."""
     write_notebook(tmp_path / "00_a.ipynb", [
         "# A", "parameters: run = ''  # run folder\nseed = 0  # seed", OPENING.format(name="00_a"),
-        "series.write_results(folder, '00_a', {'score': seed + 0.25})",
+        "series.write_results(folder, '00_a', {'score': seed + 0.625})",
     ])  # fmt: skip
     write_notebook(tmp_path / "01_b.ipynb", ["# B", "parameters: run = ''  # run folder"])
     slow = tmp_path / "slow"
@@ -517,7 +517,7 @@ def test_broken_off_while_its_page_is_written_the_same_command_writes_it(
     arguments = ("run", "00_a.ipynb", "01_b.ipynb", "--out", "r", "-p", "seed")
     assert crackviz(*arguments, "1", cwd=tmp_path).wait(120) == 0
     index = tmp_path / "r" / "index.html"
-    assert "1.25" in index.read_text()
+    assert "1.625" in index.read_text()
     path = os.pathsep.join([str(slow), os.environ.get("PYTHONPATH", "")])
     process = crackviz(*arguments, "2", cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})
     until((tmp_path / "writing").exists)
@@ -526,7 +526,7 @@ def test_broken_off_while_its_page_is_written_the_same_command_writes_it(
     assert not index.exists()
     again = crackviz(*arguments, "2", cwd=tmp_path)
     assert "up to date" in again.communicate(timeout=120)[0]
-    assert "2.25" in index.read_text() and "1.25" not in index.read_text()
+    assert "2.625" in index.read_text() and "1.625" not in index.read_text()
 
 
 def test_what_is_forced_is_trained_anew_and_no_other(tmp_path: Path) -> None:
