@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from PIL import Image, ImageOps
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_number
-from crackviz.progress import progress
+from crackviz.progress import cores, progress
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused undecoded (Pillow's own level of warning: 256 MiB as RGB, 9,459 x 9,459)."""
@@ -128,7 +127,7 @@ def _ones(path: str | Path, samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
 
 def parallel(task: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
     """Do a task for each item, in threads: Pillow decodes and resizes outside the lock of the interpreter."""
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:
+    with ThreadPoolExecutor(min(16, cores())) as pool:
         return list(progress(pool.map(task, items), what, len(items), hidden=len(items) <= 500))
 
 

@@ -12,7 +12,7 @@ to it exactly (``THEORY.md`` T6). With k > 2 classes there are k logits and a so
 
 from __future__ import annotations
 
-from crackviz.models.building import MODELS, build, image_size, resized, summary
+from crackviz.models.building import MODELS, build, image_size, resized, size_for, summary
 from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
 from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn
 from crackviz.models.saving import Metadata, annotate, load, metadata, read_metadata, save
@@ -52,5 +52,6 @@ __all__ = [
     "save",
     "seen_by_pretrained",
     "set_trainable",
+    "size_for",
     "summary",
 ]

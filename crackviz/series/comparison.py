@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from crackviz.contracts import check_number
-from crackviz.files import read_json, write_json
-from crackviz.series.records import existing_config
+from crackviz.files import write_json
+from crackviz.series.records import claims_of, existing_config, results_of
 from crackviz.series.report import figures_of
 from crackviz.series.table import flattened, is_time
 
@@ -73,13 +73,16 @@ def write_comparison(found: list[Difference], first: str | Path, second: str | P
 
 def _contents(run: Path) -> dict[str, dict[str, Any]]:
     """Return what is compared, by kind and name."""
-    outcomes = {stem: record["status"] for stem, record in existing_config(run)["notebooks"].items()}
+    outcomes = {
+        stem: ": ".join(filter(None, (record["status"], record.get("error", {}).get("message", "")[:200])))
+        for stem, record in existing_config(run)["notebooks"].items()
+    }
     claims = {
         f"{claim['id']} of {stem}": "holds" if claim["holds"] else "does not hold"
-        for stem, made in read_json(run / "claims.json").items()
+        for stem, made in claims_of(run).items()
         for claim in made
     }
-    numbers = {k: v for k, v in flattened(read_json(run / "results.json")).items() if not is_time(k)}
+    numbers = {k: v for k, v in flattened(results_of(run)).items() if not is_time(k)}
     figures = {f["name"]: run / "figures" / f["file"] for made in figures_of(run).values() for f in made}
     return {"outcome": outcomes, "claim": claims, "number": numbers, "figure": figures}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from crackviz import ROOT
 from crackviz.files import code_hash, short_hash
-from crackviz.progress import progress
+from crackviz.progress import cores, progress
 
 PACKAGE = ROOT
 _NO_RESULT = "cli"  # a module that changes no result of a run
@@ -72,7 +72,7 @@ class Hashes:
             stat = short_hash(*(f"{n} {s.st_size} {s.st_mtime_ns}" for n, (_, s) in found.items()))
             if self.manifests.get(name, {}).get("stat") != stat:
                 size = sum(s.st_size for _, s in found.values())
-                with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:  # hashing lets go of the lock
+                with ThreadPoolExecutor(min(16, cores())) as pool:  # hashing lets go of the lock
                     read = pool.map(_content, [p for p, _ in found.values()])
                     contents = list(progress(read, "checking the data", len(found), unit="file", hidden=size < 1e9))
                 digest = short_hash(*(f"{n} {c}" for n, c in zip(found, contents, strict=True)))

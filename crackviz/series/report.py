@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crackviz import ROOT, CrackvizError
-from crackviz.files import read_json, replacing
+from crackviz.files import replacing
 from crackviz.series.hashes import Hashes
 from crackviz.series.pages import page_of
-from crackviz.series.records import duration, existing_config, look, read_config, stale
+from crackviz.series.records import claims_of, duration, existing_config, look, read_config, results_of, stale
 from crackviz.series.table import HEADLINES, flattened
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def report(run: str | Path) -> Path:
         If the folder is no run folder, or cannot be written to.
     """
     run = Path(run).expanduser().resolve()
-    config, results = read_config(run), read_json(run / "results.json")
-    made = read_json(run / "claims.json")
+    config, results = read_config(run), results_of(run)
+    made = claims_of(run)
     records: dict[str, dict[str, Any]] = config.get("notebooks", {})
     figures = figures_of(run)
     names = sorted({*records, *made, *results, *figures} - {""})
@@ -139,7 +139,7 @@ def _number(value: Any) -> str:
 def describe_run(folder: str | Path) -> str:
     """Return outcomes, claims that don't hold, parameters and origin of a run, as text; refuse what is none."""
     run = Path(folder).expanduser().resolve()
-    config, made, at_glance = existing_config(run), read_json(run / "claims.json"), look(run)
+    config, made, at_glance = existing_config(run), claims_of(run), look(run)
     records, hardware = config["notebooks"], config["hardware"]
     why = stale(records, Hashes(config["manifests"]))
     width = max(map(len, records), default=0)

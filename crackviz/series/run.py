@@ -17,10 +17,11 @@ from typing import Any
 
 from crackviz import CrackvizError
 from crackviz.files import read_json, write_json
+from crackviz.progress import watched
 from crackviz.series.hashes import Hashes
 from crackviz.series.lesson import open_run
 from crackviz.series.notebooks import RESERVED, assign, find_notebooks, parameters_of
-from crackviz.series.records import locked, outcome, plan, provenance, read_config
+from crackviz.series.records import claims_of, locked, outcome, plan, provenance, read_config
 from crackviz.series.report import figures_of, report, report_if_old
 
 Tell = Callable[..., None]
@@ -36,7 +37,10 @@ def say(text: str, end: str = "\n", again: str = "") -> None:
     """
     try:
         print(text, end=end, flush=True)
-    except BrokenPipeError:
+    except UnicodeEncodeError:  # a locale without "…"
+        known = sys.stdout.encoding or "ascii"
+        say(text.encode(known, "replace").decode(known), end)
+    except OSError:  # BrokenPipeError, or a terminal that is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -215,7 +219,7 @@ def _execute_all(
     from crackviz.series.kernel import Execution, Stopped, describe, is_stopped
 
     options, ticket = order.options, order.ticket
-    watched = not ticket and sys.stderr.isatty()  # then a bar names the notebook, until it has ended
+    seen = not ticket and watched()  # then a bar names the notebook, until it has ended
     for number, (path, values) in enumerate(chosen.items(), start=1):
         if is_stopped(ticket):
             return Stopped()
@@ -225,9 +229,9 @@ def _execute_all(
         record["begun"] = begun  # clocks are set back; a count isn't
         write_json(run / "config.json", config)
         name = f"[{number}/{len(chosen)}] {path.stem} …"
-        if not watched:
+        if not seen:
             tell(name, end=" ")
-        execution = Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, watched)
+        execution = Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, seen)
         began = time.monotonic()
         stopped: BaseException | None = None
         try:
@@ -240,9 +244,9 @@ def _execute_all(
                 stopped = error
         record |= {"seconds": round(time.monotonic() - began, 1), **execution.found}
         write_json(run / "config.json", config)
-        made = [claim["holds"] for claim in read_json(run / "claims.json").get(path.stem, [])]
+        made = [claim["holds"] for claim in claims_of(run).get(path.stem, [])]
         how = outcome(record["status"], record["seconds"], (sum(made), len(made)))
-        tell(f"{name} {how}" if watched else how)
+        tell(f"{name} {how}" if seen else how)
         if stopped:
             return stopped
     return None
@@ -282,7 +286,13 @@ def run_folder(out: str | Path, paths: Iterable[Path]) -> Path:
     """Return the run folder, or refuse one that can't be, or that would take the notebooks' own place."""
     if "://" in str(out):
         raise CrackvizError(f"{out} is an address, and a single run needs a folder: only sweeps write there.", "out")
-    run = Path(out).expanduser().resolve()
+    try:
+        run = Path(out).expanduser().resolve()
+        run.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a link in a circle, no such home, a NUL
+        raise CrackvizError(
+            f"Cannot use {str(out)[:200]!r} as the run folder: {error!s:.60}. Choose another.", "out"
+        ) from error
     if run.exists() and not run.is_dir():
         raise CrackvizError(f"Cannot use {run} as the run folder: it is a file. Choose another one.", "out")
     if any(path.parent == run / "notebooks" for path in paths):

@@ -48,7 +48,7 @@ table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=see
 # %%
 net = cv.models.find(run, network=network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 print(net.origin)
 
 # %% [markdown]

@@ -34,7 +34,7 @@ table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=see
 # %%
 net = cv.models.find(run, "gap_cnn_deep", network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 test = fair.sample(frac=1, random_state=seed).groupby("label").head(max(1, n_images // 2)).sort_values("label")
 images = cv.data.load_images(test["path"], image_size)
