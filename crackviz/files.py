@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import json
 import math
@@ -71,7 +72,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last one: brackets without end
         raise CrackvizError(f"Cannot read {path}: {error}. Remove the file, or choose another run folder.") from error
     if not isinstance(content, dict):
         raise CrackvizError(
@@ -83,6 +84,15 @@ def read_json(path: Path) -> dict[str, Any]:
 def update_json(path: Path, new: Mapping[str, object]) -> None:
     """Set the given keys of the object in a JSON file and keep the others; see :func:`write_json`."""
     write_json(path, {**read_json(path), **new})
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Say whether an error comes from a disk without space, on which what follows would fail as well."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def code_hash(modules: Mapping[str, Path]) -> str:

@@ -57,6 +57,8 @@ def compare(
             f"Labels, first and second have the shapes {labels.shape}, {first.shape} and {second.shape}; expected (N,) "
             "each, N > 0, for the same pictures in the same order."
         )
+    if (low := min(labels.min(), first.min(), second.min())) < 0:
+        raise CrackvizError(f"A class is {low}; expected numbers of classes, from 0.")
     right, other = first == labels, second == labels
     only_first, only_second = int((right & ~other).sum()), int((other & ~right).sum())
     lead = right.astype(float) - other

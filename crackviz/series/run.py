@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import math
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError
-from crackviz.files import read_json, write_json
+from crackviz.files import is_full, read_json, write_json
 from crackviz.progress import watched
 from crackviz.series.hashes import Hashes
 from crackviz.series.lesson import open_run
@@ -240,7 +239,7 @@ def _execute_all(
         except BaseException as error:  # Ctrl-C as well leaves a report that says how far it came
             record["status"] = "failed" if isinstance(error, Exception) else "interrupted"
             record["error"] = describe(error)
-            if options.fail_fast or not isinstance(error, Exception) or _is_full(error):
+            if options.fail_fast or not isinstance(error, Exception) or is_full(error):
                 stopped = error
         record |= {"seconds": round(time.monotonic() - began, 1), **execution.found}
         write_json(run / "config.json", config)
@@ -316,15 +315,6 @@ def _in_common(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         given |= _injected(path, record["parameters"]) if path.exists() else {}
     chosen = {name: value for name, value in given.items() if name not in RESERVED}
     return {"data": used.get("data"), "seed": used.get("seed"), "parameters": chosen}
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """Say whether an error comes from a disk without space, on which what follows would fail as well."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _clear(run: Path, stems: set[str], anew: set[str]) -> None:
