@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 
 __version__ = "0.1.0"
 ROOT = Path(__file__).resolve().parent  # of the package; modules may move, what lies here does not
 
+if "keras" not in sys.modules:  # crackviz is made of TensorFlow, whatever ~/.keras/keras.json prefers
+    os.environ["KERAS_BACKEND"] = "tensorflow"
 # TensorFlow reads it when it is first imported; its start-up lines tell nobody anything.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -47,6 +50,13 @@ class CrackvizError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Return what a notebook shows: the message, without the lines of ours that led to it."""
         return [f"{type(self).__name__}: {self}"]
+
+
+if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorflow":
+    raise CrackvizError(
+        f"Keras has been loaded with the backend {sys.modules['keras'].config.backend()}; crackviz needs TensorFlow. "
+        "Import crackviz before keras, or set KERAS_BACKEND=tensorflow."
+    )
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_number
@@ -49,6 +50,8 @@ class Bootstrap:
     def members(self, count: int) -> np.ndarray:
         """Return the group of each of `count` pictures."""
         groups = np.arange(count) if self.groups is None else np.asarray(self.groups)
+        if groups.dtype == object:  # names beside numbers: what is called alike is one group
+            groups = np.array([f"{type(group).__name__} {group}" for group in groups.ravel()]).reshape(groups.shape)
         if groups.shape != (count,):
             raise CrackvizError(f"{groups.size} groups for {count} pictures; expected one each.")
         return groups
@@ -78,6 +81,38 @@ class Bootstrap:
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
         return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def proportion(happened: np.ndarray, groups: np.ndarray, confidence: float) -> dict[str, float]:
+    """Return the share of pictures in which something happened, with Wilson's interval: ``value``, ``low``, ``high``.
+
+    It counts as measured on so many pictures as the groups are worth: fewer than there are, where the pictures of a
+    group are alike (the design effect). Where all pictures are alike that can't be seen, and each group counts once.
+
+    Parameters
+    ----------
+    happened : bool or float (N,)
+        1 where it did, N > 0.
+    groups : array (N,)
+    confidence : float
+        In (0, 1).
+
+    Notes
+    -----
+    Wilson: *Probable inference, the law of succession, and statistical inference*, JASA 22, 1927. Korn, Graubard:
+    *Confidence intervals for proportions with small expected number of positive counts estimated from survey data*,
+    Survey Methodology 24, 1998. ``THEORY.md`` T3.
+    """
+    n, share = float(len(happened)), float(np.mean(happened))
+    members = np.unique(groups, return_inverse=True)[1].ravel()
+    beyond = np.bincount(members, happened - share)  # by how many each group exceeds its part
+    alone = n * share * (1 - share)
+    n = n / max((beyond**2).sum() / alone, 1.0) if alone > 0 and len(beyond) > 1 else float(len(beyond))
+    z = norm.ppf((1 + confidence) / 2)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
+    low, high = (max(float(centre - reach), 0.0) if share else 0.0), min(float(centre + reach), 1.0)
+    return {"value": share, "low": low, "high": 1.0 if share == 1 else high}
 
 
 PICTURES = Bootstrap()

@@ -254,6 +254,13 @@ def _stopping(out: str = "") -> Iterator[None]:
     # jsonschema, which nbformat imports, compiles grammars for IRIs where it can, which takes a second and no notebook
     # asks for: importing it fails, as where it isn't installed.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called: 2>&-
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise _fail("The working folder was removed. Change to another one.", 2) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stop the kernels, keep what there is
     from crackviz.series import NotebookFailed, SweepFailed
 

@@ -1,12 +1,16 @@
-"""Files written whole or not at all, and JSON."""
+"""Files written whole or not at all, JSON, and the hash of code."""
 
 from __future__ import annotations
 
+import ast
+import errno
+import hashlib
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +72,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last one: brackets without end
         raise CrackvizError(f"Cannot read {path}: {error}. Remove the file, or choose another run folder.") from error
     if not isinstance(content, dict):
         raise CrackvizError(
@@ -80,6 +84,37 @@ def read_json(path: Path) -> dict[str, Any]:
 def update_json(path: Path, new: Mapping[str, object]) -> None:
     """Set the given keys of the object in a JSON file and keep the others; see :func:`write_json`."""
     write_json(path, {**read_json(path), **new})
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Say whether an error comes from a disk without space, on which what follows would fail as well."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def code_hash(modules: Mapping[str, Path]) -> str:
+    """Return a hash of what modules do, by the names they are given; comments, docstrings and layout don't count."""
+    parts = [f"{name} {_meaning(path, path.stat().st_mtime_ns)}" for name, path in sorted(modules.items())]
+    return short_hash(*parts)
+
+
+@lru_cache(maxsize=1000)  # parsing all modules takes half a second, and each run of a sweep asks
+def _meaning(module: Path, changed: int) -> str:
+    """Return the hash of a module's syntax tree without its docstrings, as it was `changed`."""
+    tree = ast.parse(module.read_bytes())
+    for node in ast.walk(tree):
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return short_hash(ast.dump(tree))
+
+
+def short_hash(*parts: str) -> str:
+    """Return 16 hexadecimal digits that stand for some texts; file names that are no Unicode may be among them."""
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

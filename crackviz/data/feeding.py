@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crackviz import CrackvizError
-from crackviz.contracts import CLASS_NAMES, check_choice
-from crackviz.data.images import parallel, read_image
+from crackviz.contracts import CLASS_NAMES, check_choice, check_number
+from crackviz.data.images import MAX_SIDE, parallel, read_image
 from crackviz.data.splits import Table, generator
 
 
@@ -48,11 +48,12 @@ def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None 
     """
     import keras
 
-    if table.empty or batch_size < 1 or epoch < 0 or (seed or 0) < 0:
-        raise CrackvizError(
-            f"Nothing to feed: {len(table)} pictures, {batch_size=}, {seed=}, {epoch=}; expected pictures, batch_size "
-            "of 1 or more, seed and epoch of 0 or more."
-        )
+    if table.empty:
+        raise CrackvizError("Nothing to feed: the table holds no pictures.")
+    check_number("size", size, 1, MAX_SIDE, whole=True)
+    check_number("batch_size", batch_size, 1, whole=True)
+    for name, value in (("seed", seed or 0), ("epoch", epoch)):
+        check_number(name, value, 0, whole=True)
     paths, n = table["path"].tolist(), len(table)
     _check_memory(n * size * size * 3)
     images = np.empty((n, size, size, 3), np.uint8)
@@ -139,13 +140,18 @@ def augmentation(seed: int = 0, **strengths: float | tuple[float, float]) -> Any
     Raises
     ------
     CrackvizError
-        Where there is no strength of that name.
+        Where there is no strength of that name, or it can't be that.
     """
     import keras
     from keras import layers
 
-    for name in strengths:
+    check_number("seed", seed, 0, 2**31, whole=True)
+    for name, value in strengths.items():
         check_choice("A strength of the augmentation", name, AUGMENTATION)
+        pair = isinstance(value, tuple | list) and len(value) == 2 and name in ("contrast", "zoom")
+        parts: list[Any] = list(value) if pair else [value]  # type: ignore[arg-type]
+        for part in parts:
+            check_number(name, float(part) if isinstance(part, bool) else part, -1 if pair and name == "zoom" else 0, 1)
     of: dict[str, Any] = {**AUGMENTATION, **strengths}
     within: dict[str, Any] = {"value_range": (0.0, 1.0)}
     made = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,15 +14,26 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from crackviz import CrackvizError
-from crackviz.progress import progress
+from crackviz.contracts import check_number
+from crackviz.progress import cores, progress
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused undecoded (Pillow's own level of warning: 256 MiB as RGB, 9,459 x 9,459)."""
 
 
+MAX_SIDE = 16_384
+"""Pictures are resized to no more pixels a side."""
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF", "DIB", "TGA", "ICO")
 MAX_ARRAY_BYTES = 2 * 1024**3
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@cache
+def formats() -> list[str]:
+    """Return Pillow's names of what is read: not PostScript, which it would hand to a program that executes it."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]  # which there are depends on how Pillow was built
 
 
 def read_image(path: str | Path, size: int | None = None) -> npt.NDArray[np.uint8]:
@@ -47,15 +59,20 @@ def read_image(path: str | Path, size: int | None = None) -> npt.NDArray[np.uint
     CrackvizError
         Naming the file: missing, no picture, truncated, over `MAX_PIXELS`, or samples of an unknown range.
     """
+    if size is not None:
+        check_number("size", size, 1, MAX_SIDE, whole=True)
     try:
-        with Image.open(path) as picture:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
+            raise CrackvizError("it is no file")
+        with Image.open(path, formats=formats()) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise CrackvizError(f"{picture.width} x {picture.height} pixels exceed {MAX_PIXELS:,}: tile it")
             rgb = _to_rgb(ImageOps.exif_transpose(picture))
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        reason = str(error).replace(repr(str(path)), "it") or type(error).__name__
+        gone = isinstance(error, FileNotFoundError)
+        reason = "there is no such file" if gone else str(error).replace(repr(str(path)), "it") or type(error).__name__
         raise CrackvizError(f"{path} can't be read as a picture: {reason}. Replace or remove it.") from error
     if size is not None and rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
@@ -75,17 +92,42 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def read_mask(path: str | Path, size: int | None = None) -> npt.NDArray[np.bool_]:
-    """Read a mask; it is thresholded after resizing, so that a pixel is crack where most of it is."""
+    """Read a mask; it is thresholded after resizing, so that a pixel is crack where most of it is.
+
+    What holds 0 and 1 alone is read so. A CrackvizError where something lies above 0 and nothing above 127, which is
+    neither a mask nor an empty one, and where the truth lies in the transparency of a picture of one colour.
+    """
     samples = read_image(path).max(axis=2)
-    grey = Image.fromarray(samples * np.uint8(255 if samples.max() <= 1 else 1))  # some sets write 1
+    if samples.max() <= 1:  # some sets write 1; as 16 bits it is rounded to 0
+        samples = _ones(path, samples)
+    elif samples.max() <= 127:
+        raise CrackvizError(
+            f"{path} can't be read as a mask: it reaches {samples.max()} of 255, and a crack is white, or 1 of 0 and "
+            "1. Write it with 0 and 255."
+        )
+    grey = Image.fromarray(samples)
     if size is not None and grey.size != (size, size):
         grey = grey.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(grey) > 127
 
 
+def _ones(path: str | Path, samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a mask that holds no more than 1 of 255 as one of 0 and 255."""
+    with Image.open(path, formats=formats()) as picture:
+        if picture.mode.startswith("I"):
+            deep = np.asarray(picture)
+            if deep.max() > 1:
+                raise CrackvizError(
+                    f"{path} can't be read as a mask: it reaches {deep.max()} of 65535, and a crack is white, or 1 of "
+                    "0 and 1. Write it with 0 and 255."
+                )
+            return np.asarray(deep, np.uint8) * np.uint8(255)
+    return samples * np.uint8(255)
+
+
 def parallel(task: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
     """Do a task for each item, in threads: Pillow decodes and resizes outside the lock of the interpreter."""
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:
+    with ThreadPoolExecutor(min(16, cores())) as pool:
         return list(progress(pool.map(task, items), what, len(items), hidden=len(items) <= 500))
 
 
@@ -96,6 +138,7 @@ def load_images(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.float3
     `pipeline` holds four times as many in the same room, and converts batch by batch.
     """
     paths = list(paths)
+    check_number("size", size, 1, MAX_SIDE, whole=True)
     if (need := len(paths) * size * size * 12) > MAX_ARRAY_BYTES:
         raise CrackvizError(
             f"{len(paths):,} pictures of {size} x {size} take {need / 2**30:.1f} GiB as one float32 array, more "
@@ -108,5 +151,6 @@ def load_images(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.float3
 
 def load_masks(paths: Iterable[str | Path], size: int) -> npt.NDArray[np.bool_]:
     """Read masks, white (over 127, or 1 of 0 and 1) where there is a crack: bool (N, size, size)."""
+    check_number("size", size, 1, MAX_SIDE, whole=True)
     masks = parallel(lambda path: read_mask(path, size), list(paths), "Reading masks")
     return np.stack(masks) if masks else np.empty((0, size, size), bool)

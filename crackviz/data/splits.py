@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_number
 from crackviz.files import replacing
 
 SPLITS = ("train", "validation", "test")
@@ -18,8 +19,8 @@ Table = pd.DataFrame
 
 def generator(*seed: int) -> np.random.Generator:
     """Return NumPy's random generator for a seed of one or more numbers."""
-    if min(seed) < 0:
-        raise CrackvizError(f"seed={seed[0]}: expected a whole number of 0 or more.")
+    for number in seed:
+        check_number("seed", number, 0, whole=True)
     return np.random.default_rng(seed)
 
 
@@ -47,8 +48,10 @@ def split(table: Table, *, validation: float = 0.15, test: float = 0.15, seed: i
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
+    for name, share in (("validation", validation), ("test", test)):
+        check_number(name, share, 0, 1)
     shares = np.array([1 - validation - test, validation, test])
-    if not (min(validation, test) >= 0 and 0 < validation + test < 1):
+    if not 0 < validation + test < 1:
         raise CrackvizError(f"validation={validation}, test={test}: expected shares of 0 or more, together below 1.")
     labels = table["label"].to_numpy()
     groups = table["group"].to_numpy() if grouped else np.arange(len(table))
@@ -105,7 +108,10 @@ def write_split(table: Table, path: str | Path) -> None:
         check_split(table)
 
     def bare(name: str) -> str:
-        return Path(name).relative_to(table.attrs["root"]).as_posix() if name else ""
+        try:
+            return Path(name).relative_to(table.attrs["root"]).as_posix() if name else ""
+        except ValueError:
+            raise CrackvizError(f"{name} doesn't lie below {table.attrs['root']}, the root of the table.") from None
 
     skipped = [{**entry, "path": bare(entry["path"])} for entry in table.attrs.get("skipped", [])]
     head = "# " + json.dumps({**table.attrs, "skipped": skipped})
@@ -115,6 +121,17 @@ def write_split(table: Table, path: str | Path) -> None:
     with replacing(Path(path)) as part:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(f"{head}\n{plain.to_csv(index=False)}", encoding="utf-8", newline="")
+
+
+def _check_columns(table: Table, names: tuple[str, ...]) -> None:
+    """Raise a ValueError unless each row has a label that has a name, and a hash as long as the others'."""
+    if len(names) < 2 or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"the class names are {names}")
+    if table["label"].dtype.kind not in "iu" or not table["label"].between(0, len(names) - 1).all():
+        odd = next(label for label in table["label"] if str(label) not in map(str, range(len(names))))
+        raise ValueError(f"a label is {odd!r}, and there are {len(names)} classes")
+    if "hash" in table and len(set(map(len, table["hash"]))) > 1:
+        raise ValueError("a hash has another length than the others")
 
 
 def read_split(path: str | Path, root: str | Path | None = None, *, pictures: bool = True) -> Table:
@@ -135,7 +152,10 @@ def read_split(path: str | Path, root: str | Path | None = None, *, pictures: bo
         if "hash" in table:
             table["hash"] = pd.Series([bytes.fromhex(value) for value in table["hash"]], dtype=object)
         skipped = [{**entry, "path": str(home / entry["path"])} for entry in attrs["skipped"]]
+        if isinstance(attrs["class_names"], str):
+            raise ValueError("the class names are one text")
         attrs |= {"root": str(home), "class_names": tuple(attrs["class_names"]), "skipped": skipped}
+        _check_columns(table, attrs["class_names"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CrackvizError(f"{path} is not a file of data.write_split ({error}). Make one with data.split.") from error
     table.attrs = attrs

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, synthetic
-from crackviz.contracts import PREPROCESSING
+from crackviz.contracts import PREPROCESSING, check_number
 from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
 from crackviz.data.groups import assign
 from crackviz.data.images import parallel, read_image, read_mask
 from crackviz.data.layouts import METU, find
 from crackviz.data.splits import Table, generator, read_split, split, write_split
+from crackviz.files import short_hash
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z"}
 
@@ -113,10 +115,10 @@ def index(
 
 def locate(folder: str | Path = "") -> Path:
     """Return the folder of a data set as `index` takes it, made absolute; raise a CrackvizError if it isn't there."""
+    if not isinstance(folder, str | os.PathLike) or "\0" in str(folder):
+        raise CrackvizError(f"The folder of the pictures is {folder!r}; expected a path, or a name such as synthetic.")
     if settings := synthetic_settings(folder):
         return synthetic.dataset(settings)
-    if not isinstance(folder, str | Path):
-        raise CrackvizError(f"The data set is {folder!r}; expected a folder's name.")
     root = Path(folder).expanduser().absolute()
     if root.is_file():
         hint = "Unpack the archive, and name the folder" if root.suffix.lower() in _ARCHIVES else "Name one"
@@ -137,6 +139,7 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
     Groups far larger than the share of one (photographs with hundreds of tiles) are thinned instead, so that
     many take part: a split needs several. Thinning leaks nothing, as every row keeps its group.
     """
+    check_number("max_images", max_images, 0, whole=True)
     if max_images == 0:
         return table
     classes = table["label"].nunique()
@@ -197,6 +200,8 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
 
     if table.empty:
         raise CrackvizError("The table holds no picture: expected one from data.index.")
+    check_number("max_distance", max_distance, 0, 256, whole=True)
+    check_number("max_bad_fraction", max_bad_fraction, 0, 1)
     rows = list(zip(table["path"], table["mask"], table["label"], strict=True))
     reason, width, height, hashes, pixels, label = map(list, zip(*parallel(look, rows, "Checking"), strict=True))
     labels_of: dict[Any, set[Any]] = {}
@@ -236,6 +241,21 @@ def two_classes(folder: str | Path, **options: Any) -> Table:
     return found
 
 
+def _stamp(found: Table) -> str:
+    """Return a hash of the pictures and masks that were found: what is said of each, their sizes and their times."""
+    columns = [found[name].tolist() for name in ("path", "mask", "label", "group")]
+    told = [f"{row} {_times(row[0])} {_times(row[1])}" for row in zip(*columns, strict=True)]
+    return short_hash(*told, *(str(entry) for entry in found.attrs["skipped"]))
+
+
+def _times(path: str) -> tuple[int, ...]:
+    try:
+        told = Path(path).stat() if path else None
+    except OSError:  # gone since, or a link that leads nowhere: scan says so
+        return ()
+    return (told.st_size, told.st_mtime_ns, told.st_ctime_ns) if told else ()
+
+
 def prepare(
     folder: str | Path,
     path: str | Path,
@@ -247,27 +267,23 @@ def prepare(
 ) -> Table:
     """Return a run's table with its split: read from `path` where it was made in the same way, else made and written.
 
-    Made by `index`, `scan` and `split`, with their defaults and errors. It serves notebooks, which explain one class
-    against another: more classes are refused, and read by the three functions themselves. `path` is the run's
-    ``split.csv``; the other arguments are those of `index`, and `seed` chooses the split, too.
+    Made in the same way means from the same files, too: none added, removed, moved or written since. Made by `index`,
+    `scan` and `split`, with their defaults and errors. It serves notebooks, which explain one class against another:
+    more classes are refused, and read by the three functions themselves. `path` is the run's ``split.csv``; the other
+    arguments are those of `index`, and `seed` chooses the split, too.
     """
+    found = two_classes(folder, max_images=max_images, seed=seed, crack_class=crack_class, groups=groups)
     made_from: dict[str, Any] = {
-        "root": str(locate(folder)),
+        "root": found.attrs["root"],
         "max_images": max_images,
         "seed": seed,
         "preprocessing": PREPROCESSING,
+        "files": _stamp(found),  # labels and groups count in it
     }
-    if crack_class:
-        made_from["crack_class"] = crack_class if isinstance(crack_class, str) else ",".join(crack_class)
-    if groups:
-        made_from["groups"] = groups
-        with contextlib.suppress(OSError):
-            made_from["groups_file"] = hashlib.sha256(Path(groups).expanduser().read_bytes()).hexdigest()
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         head = Path(path).read_text(encoding="utf-8").split("\n", 1)[0]
         if json.loads(head.removeprefix("# ")).get("made_from") == made_from:
             return read_split(path)
-    found = two_classes(folder, max_images=max_images, seed=seed, crack_class=crack_class, groups=groups)
     table = split(scan(found), seed=seed)
     table.attrs["made_from"] = made_from
     write_split(table, path)

@@ -70,7 +70,9 @@ def calibration_error(
         happened, stated = found.labels.astype(float), found.probabilities
     else:
         happened, stated = (found.predicted == found.labels).astype(float), found.both.max(1)
-    weights = np.ones(len(stated)) if weights is None else weights
+    weights = np.ones(len(stated)) if weights is None else np.asarray(weights, float)
+    if weights.shape != stated.shape or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise CrackvizError(f"The weights have shape {weights.shape}; expected {stated.shape}, 0 or more, not all 0.")
     number = np.minimum((stated * bins).astype(int), bins - 1)
     gaps = np.bincount(number, weights * (stated - happened), minlength=bins)
     return float(np.abs(gaps).sum() / weights.sum())

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from crackviz import CrackvizError
-from crackviz.bootstrap import PICTURES, Bootstrap
+from crackviz.bootstrap import PICTURES, Bootstrap, proportion
 from crackviz.evaluation.predictions import class_numbers
 
 
@@ -38,7 +38,8 @@ def compare(
         Ready for JSON. ``both_right``, ``only_first``, ``only_second``, ``both_wrong``: numbers of pictures;
         ``p_value``: exact and two-sided; ``difference``: {``value``, ``low``, ``high``}, accuracy of the first less
         that of the second, from a bootstrap of whole groups (bounds None without resamples, or with fewer than 5
-        groups); ``pictures`` and ``groups``: their numbers.
+        groups; where all pictures say the same, Wilson's, by how many groups do); ``pictures`` and ``groups``: their
+        numbers.
 
         The test takes the pictures as independent. Pictures of one photograph aren't: where there are fewer groups
         than pictures, its p-value is too small, and the interval is the one to believe. If that one holds 0, the
@@ -56,10 +57,16 @@ def compare(
             f"Labels, first and second have the shapes {labels.shape}, {first.shape} and {second.shape}; expected (N,) "
             "each, N > 0, for the same pictures in the same order."
         )
+    if (low := min(labels.min(), first.min(), second.min())) < 0:
+        raise CrackvizError(f"A class is {low}; expected numbers of classes, from 0.")
     right, other = first == labels, second == labels
     only_first, only_second = int((right & ~other).sum()), int((other & ~right).sum())
     lead = right.astype(float) - other
     difference = bootstrap.interval([np.average(lead, weights=times) for times in bootstrap.weights(len(lead))])
+    if not np.isnan(difference["low"]) and np.ptp(lead) == 0:  # drawn anew it stays what it is
+        most = proportion(np.ones(len(lead)), bootstrap.members(len(lead)), bootstrap.confidence)["low"]
+        ends = {0: (most - 1, 1 - most), 1: (2 * most - 1, 1.0), -1: (-1.0, 1 - 2 * most)}[int(lead[0])]
+        difference |= dict(zip(("low", "high"), ends, strict=True))
     apart = only_first + only_second
     return {
         "pictures": len(labels),

@@ -12,20 +12,30 @@ from crackviz.contracts import check_number
 
 
 def check_probabilities(probabilities: np.ndarray) -> None:
-    """Raise where something isn't a probability."""
+    """Raise where something isn't a probability, or the classes of a picture don't add up to 1."""
+    if probabilities.dtype.kind not in "biuf":
+        raise CrackvizError(f"Probabilities are {probabilities.dtype}; expected numbers in [0, 1].")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise CrackvizError(
             f"Probabilities reach from {np.min(probabilities)} to {np.max(probabilities)}; expected [0, 1] "
             "without NaN. Are they logits?"
         )
+    if probabilities.ndim == 2 and probabilities.shape[1] > 1 and len(probabilities):
+        sums = probabilities.sum(axis=1, dtype=np.float64)
+        if abs(sums - 1).max() > 0.01:
+            raise CrackvizError(
+                f"The probabilities of a picture add up to {sums[abs(sums - 1).argmax()]:.3g}; expected 1, as a "
+                "softmax gives. A column of its own for each label that a picture may have isn't supported."
+            )
 
 
 def class_numbers(name: str, answers: np.ndarray | Sequence[int]) -> np.ndarray:
     """Return numbers of classes as an array, or refuse names and probabilities."""
     numbers = np.asarray(answers)
-    if numbers.size and (numbers.dtype.kind not in "biuf" or (numbers % 1 != 0).any()):
+    if numbers.dtype.kind not in "biuf" or (numbers % 1 != 0).any():
+        odd = numbers.flat[0].item() if numbers.size and numbers.dtype != object else answers
         raise CrackvizError(
-            f"{name} holds {numbers.flat[0].item()!r}; expected numbers of classes, from 0. Are they probabilities? "
+            f"{name} holds {odd!r:.60}; expected numbers of classes, from 0. Are they probabilities? "
             "Compare those with a threshold first."
         )
     return numbers
@@ -63,6 +73,8 @@ class Predictions:
 
     def __post_init__(self) -> None:
         labels, probabilities = class_numbers("labels", self.labels), np.asarray(self.probabilities)
+        if probabilities.ndim in (1, 2):
+            check_probabilities(probabilities)
         if probabilities.ndim == 2 and probabilities.shape[1] <= 2:  # one sigmoid unit, or a softmax over two
             probabilities = probabilities[:, -1]
         if not labels.size:
@@ -72,7 +84,6 @@ class Predictions:
                 f"Labels of shape {labels.shape} and probabilities of shape {probabilities.shape} don't belong "
                 "together; expected (N,), and (N,) or (N, k)."
             )
-        check_probabilities(probabilities)
         check_number("threshold", self.threshold, 0, 1)
         object.__setattr__(self, "labels", labels.astype(int))
         object.__setattr__(self, "probabilities", probabilities)

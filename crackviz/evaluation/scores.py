@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import norm
 from sklearn import metrics
 
 from crackviz import CrackvizError, data
-from crackviz.bootstrap import PICTURES, Bootstrap
+from crackviz.bootstrap import LEAST_GROUPS, PICTURES, Bootstrap, proportion
 from crackviz.contracts import CLASS_NAMES
 from crackviz.evaluation.calibration import calibration_error
 from crackviz.evaluation.predictions import Predictions
@@ -82,7 +84,7 @@ def evaluate(
     threshold: float = 0.5,
     bootstrap: Bootstrap = PICTURES,
 ) -> dict[str, Any]:
-    """Score predictions, each score with its bootstrap interval.
+    """Score predictions, each score with its interval.
 
     Parameters
     ----------
@@ -105,20 +107,31 @@ def evaluate(
         {``value``, ``low``, ``high``} for accuracy, precision, recall and F1 of each class, ROC-AUC, average
         precision, log loss, Brier score, expected calibration error; and ``notes``, a list of sentences, given as
         warnings, too: answers the wrong way round, or one answer to all pictures. A score that is undefined is None; so
-        are the bounds without resamples, and where there are fewer than 5 groups: too few to know the spread.
-        ``THEORY.md`` T3.
+        are the bounds without resamples, where fewer than 5 groups have a part in the score (of recall: groups of that
+        class), too few to know the spread, and where all resamples are alike.
+
+    Notes
+    -----
+    The bounds are a bootstrap's, which can't imagine a mistake that it hasn't seen. Where it touches 0 or 1, another
+    interval stands in its place: Wilson's for accuracy, precision and recall, and for F1, which grows with the share
+    TP / (TP + FP + FN); Newcombe's of ROC-AUC for two classes (*Confidence intervals for an effect size measure based
+    on the Mann-Whitney statistic. Part 2*, Statistics in Medicine 25, 2006, method 5). Both take so many pictures as
+    the groups are worth. ``THEORY.md`` T3.
     """
     found = Predictions(np.asarray(labels), probabilities, threshold)
     _check_names(class_names, found.k)
     rounds = bootstrap.weights(len(found.labels))
     drawn = pd.DataFrame([_scores(found[times > 0], times[times > 0].astype(float), class_names) for times in rounds])
-    intervals = {name: bootstrap.interval(drawn[name].to_numpy()) for name in drawn}
+    groups = np.unique(bootstrap.members(len(found.labels)), return_inverse=True)[1].ravel()
+    intervals = {str(name): bootstrap.interval(drawn[name].to_numpy()) for name in drawn}
     notes = _doubts(found, intervals["roc_auc"])
     for note in notes:
         warnings.warn(note, stacklevel=2)
+    if bootstrap.resamples:
+        intervals |= _bounded(found, groups, class_names, intervals, bootstrap.confidence)
     return {
         "pictures": len(found.labels),
-        "groups": len(np.unique(bootstrap.members(len(found.labels)))),
+        "groups": len(np.unique(groups)),
         "threshold": threshold if found.binary else None,
         "confidence": bootstrap.confidence,
         "class_names": list(class_names),
@@ -153,9 +166,60 @@ def _doubts(found: Predictions, auc: dict[str, float]) -> list[str]:
     return []
 
 
+def _bounded(
+    found: Predictions, groups: np.ndarray, names: Sequence[str], intervals: dict[str, dict[str, float]], level: float
+) -> dict[str, dict[str, float]]:
+    """Return the intervals that the bootstrap can't give: from too few groups none, at 0 or 1 another kind."""
+    every = np.ones(len(found.labels), bool)
+    taking: dict[str, tuple[np.ndarray, np.ndarray]] = {"accuracy": (every, found.labels == found.predicted)}
+    for i, name in enumerate(names):
+        true, said = found.labels == i, found.predicted == i
+        taking |= {
+            f"precision/{name}": (said, true),
+            f"recall/{name}": (true, said),
+            f"f1/{name}": (true | said, true & said),
+        }
+    of_class = [len(np.unique(groups[found.labels == i])) for i in range(found.k)]
+    mended: dict[str, dict[str, float]] = {}
+    for name, ends in intervals.items():
+        part, happened = taking.get(name, (every, every))
+        few = min(of_class) if name in ("roc_auc", "average_precision") else len(np.unique(groups[part]))
+        touches = ends["low"] <= 0 or ends["high"] >= 1
+        if few < LEAST_GROUPS or (name not in taking and np.isclose(ends["low"], ends["high"], rtol=1e-9, atol=1e-12)):
+            mended[name] = {**ends, "low": np.nan, "high": np.nan}
+        if few < LEAST_GROUPS or not touches or np.isnan(ends["value"]):
+            continue
+        if name in taking:
+            low, high = list(proportion(happened[part], groups[part], level).values())[1:]
+            as_f1 = (lambda share: 2 * share / (1 + share)) if name.startswith("f1/") else float
+            mended[name] = {**ends, "low": as_f1(low), "high": as_f1(high)}
+        elif name == "roc_auc" and found.binary:
+            mended[name] = {**ends, **_newcombe(ends["value"], of_class[0], of_class[1], level)}
+    return mended
+
+
+def _newcombe(area: float, some: int, others: int, level: float) -> dict[str, float]:
+    """Return Newcombe's interval of a ROC-AUC from so many independent pictures of either class."""
+    z, each = norm.ppf((1 + level) / 2), (some + others) / 2 - 1
+
+    def beyond(true: float) -> float:
+        spread = true * (1 - true) * (1 + each * ((1 - true) / (2 - true) + true / (1 + true))) / (some * others)
+        return float((area - true) ** 2 - z**2 * spread)
+
+    inside = min(max(area, 1e-12), 1 - 1e-12)  # at 0 and 1 themselves the spread is 0
+    return {
+        "low": brentq(beyond, 0, inside) if area > 0 else 0.0,
+        "high": brentq(beyond, inside, 1) if area < 1 else 1.0,
+    }
+
+
 def _check_names(names: Sequence[str], k: int) -> None:
     if len(names) != k:
         raise CrackvizError(f"{len(names)} class names {tuple(names)} for {k} classes.")
+    if len(set(names)) < k:
+        raise CrackvizError(
+            f"The class names {tuple(names)} aren't all different; expected a name of its own for each."
+        )
 
 
 def report(result: dict[str, Any]) -> pd.DataFrame:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 from sklearn import metrics
 
 from crackviz import CrackvizError
-from crackviz.bootstrap import PICTURES, Bootstrap
+from crackviz.bootstrap import PICTURES, Bootstrap, proportion
 from crackviz.contracts import check_number
 from crackviz.evaluation.calibration import correct_prior
 from crackviz.evaluation.predictions import Predictions
@@ -122,7 +121,8 @@ def threshold_for(
     if (recall is None) == (specificity is None):
         raise CrackvizError("Name a recall or a specificity to reach, one of the two.")
     name, wanted = ("recall", recall) if recall is not None else ("specificity", specificity)
-    if wanted is None or not 0 < wanted <= 1:
+    check_number(name, wanted, 0, 1)  # type: ignore[type-var]
+    if not wanted:
         raise CrackvizError(f"{name} is {wanted}; expected a share above 0, and 1 at the most.")
     curve = _roc(labels, probabilities)
     reached = curve[curve[name] >= wanted - 1e-12]  # 0.95 of 20 pictures is 19, whatever floats make of it
@@ -180,30 +180,14 @@ def precision_at(
     for share in shares:
         check_number("prevalence", float(share), 0, 1, inclusive=False)
     alarm, cracked = found.predicted, found.labels == 1
-    recall, low_recall, high_recall = _rate(alarm[cracked], groups[cracked], bootstrap.confidence)
-    false_rate, low_false, high_false = _rate(alarm[~cracked], groups[~cracked], bootstrap.confidence)
+    recall, low_recall, high_recall = proportion(alarm[cracked], groups[cracked], bootstrap.confidence).values()
+    false_rate, low_false, high_false = proportion(alarm[~cracked], groups[~cracked], bootstrap.confidence).values()
     least = _ratio_low(false_rate, low_false, recall, high_recall)
     most = _ratio_low(recall, low_recall, false_rate, high_false)
     with np.errstate(invalid="ignore"):
         value = shares * recall / (shares * recall + (1 - shares) * false_rate)
     low, high = shares * most / (shares * most + 1 - shares), shares / (shares + (1 - shares) * least)
     return pd.DataFrame({"value": value, "low": low, "high": high}, index=pd.Index(shares, name="prevalence"))
-
-
-def _rate(happened: np.ndarray, groups: np.ndarray, confidence: float) -> tuple[float, float, float]:
-    """Return the share that happened, with Wilson's interval for as many pictures as the groups are worth."""
-    n, share = float(len(happened)), float(happened.mean())
-    members = np.unique(groups, return_inverse=True)[1].ravel()
-    beyond = np.bincount(members, happened - share)  # by how many each group exceeds its part
-    alone = n * share * (1 - share)
-    if len(beyond) == 1:
-        n = 1.0  # one witness, however many pictures
-    elif alone > 0:
-        n /= max((beyond**2).sum() / alone, 1.0)
-    z = norm.ppf((1 + confidence) / 2)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
-    return share, max(float(centre - reach), 0.0), min(float(centre + reach), 1.0)
 
 
 def _ratio_low(a: float, low: float, b: float, high: float) -> float:

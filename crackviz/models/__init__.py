@@ -12,7 +12,7 @@ to it exactly (``THEORY.md`` T6). With k > 2 classes there are k logits and a so
 
 from __future__ import annotations
 
-from crackviz.models.building import MODELS, build, image_size, one_logit, resized, summary
+from crackviz.models.building import MODELS, build, image_size, one_logit, resized, size_for, summary
 from crackviz.models.foreign import adapted
 from crackviz.models.known import Metadata, annotate, metadata
 from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
@@ -56,5 +56,6 @@ __all__ = [
     "save",
     "seen_by_pretrained",
     "set_trainable",
+    "size_for",
     "summary",
 ]

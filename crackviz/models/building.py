@@ -10,7 +10,7 @@ import keras
 import pandas as pd
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_choice
+from crackviz.contracts import check_choice, check_number
 from crackviz.models.foreign import with_one_logit
 from crackviz.models.known import annotate, metadata
 from crackviz.models.mobilenet import mobilenet_v2
@@ -39,6 +39,18 @@ def build(name: str, image_size: int | None = 128, *, n_classes: int = 2, seed: 
 def image_size(model: keras.Model) -> int | None:
     """Return the side in px of the square images that `model` takes; None where it takes any."""
     return model.inputs[0].shape[1]
+
+
+def size_for(model: keras.Model, image_size: int) -> int:
+    """Return the side in px at which `model` is asked: its own, or `image_size` where it takes any.
+
+    Where these differ, a line says that `image_size` has no effect. A CrackvizError where it can't be a size.
+    """
+    check_number("image_size", image_size, 1, 16_384, whole=True)
+    own = model.inputs[0].shape[1]
+    if own not in (None, image_size):
+        print(f"{model.name} takes {own} px pictures, its own size: image_size={image_size} has no effect.")
+    return own or image_size
 
 
 def resized(model: keras.Model, image_size: int | None) -> keras.Model:

@@ -23,6 +23,11 @@ def check_build(name: str, image_size: int | None, n_classes: int, shrinks: int)
             "Keras is set to channels_first; crackviz's images are (N, H, W, 3). Call "
             'keras.config.set_image_data_format("channels_last"), or set it in keras.json.'
         )
+    if keras.config.floatx() != "float32":
+        raise CrackvizError(
+            f"Keras is set to {keras.config.floatx()}; crackviz's networks compute in float32. Call "
+            'keras.config.set_floatx("float32"), or set it in keras.json.'
+        )
     if n_classes < 2:
         raise CrackvizError(f"n_classes is {n_classes}; a classifier needs at least 2 classes.")
     if image_size is not None and image_size < 2 * shrinks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,14 +36,16 @@ class RunsDisplay:
     hue : str
         Column told apart by colour and marker; "" for none.
     interval : callable, optional
-        Takes the values of repeated runs, and returns the bounds of their mean.
+        Takes the values of repeated runs and the metric's name, and returns the bounds of their mean.
+
+    Where the table has columns ``<metric>.low`` and ``<metric>.high``, a line through each dot shows them.
     """
 
     table: pd.DataFrame
     metrics: Sequence[str]
     x: str = ""
     hue: str = ""
-    interval: Callable[[Any], tuple[float, float]] | None = None
+    interval: Callable[[Any, str], tuple[float, float]] | None = None
     ax_: Any = field(default=None, repr=False)
     figure_: Any = field(default=None, repr=False)
 
@@ -54,7 +57,7 @@ class RunsDisplay:
         *,
         x: str = "",
         hue: str = "",
-        interval: Callable[[Any], tuple[float, float]] | None = None,
+        interval: Callable[[Any, str], tuple[float, float]] | None = None,
         ax: Any = None,
     ) -> RunsDisplay:
         """Draw `table`; see the class for the arguments."""
@@ -86,9 +89,11 @@ class RunsDisplay:
             sns.stripplot(**common, legend=False, dodge=True, alpha=0.45, size=6, jitter=False)
             for dots in axis.collections:  # beside the bars, not behind them
                 dots.set_offsets(dots.get_offsets() - [_BESIDE, 0])
+            _own_intervals(axis, shown, (metric, self.x, self.hue), order, hues)
+            bounds = functools.partial(self._bounds, metric)
             sns.pointplot(
                 **common,
-                errorbar=self.interval,
+                errorbar=bounds if self.interval else None,
                 dodge=0.8 * (1 - 1 / len(hues)),  # as stripplot spreads them
                 markers=[_MARKERS[i % len(_MARKERS)] for i in range(len(hues))],
                 linestyle="none",
@@ -113,3 +118,21 @@ class RunsDisplay:
             figure.legend(handles, names, title=title, **place)
         self.figure_, self.ax_ = figure, axes
         return self
+
+    def _bounds(self, metric: str, values: Any) -> tuple[float, float]:
+        assert self.interval is not None
+        return self.interval(values, metric)
+
+
+def _own_intervals(
+    axis: Any, shown: pd.DataFrame, names: tuple[str, str, str], order: list[Any], hues: list[Any]
+) -> None:
+    """Draw the interval that each run has of its own through its dot."""
+    metric, x, hue = names
+    if f"{metric}.low" not in shown or f"{metric}.high" not in shown:
+        return
+    for _, row in shown.dropna(subset=[f"{metric}.low", f"{metric}.high"]).iterrows():
+        number = hues.index(row[hue])
+        place = order.index(row[x]) + (number - (len(hues) - 1) / 2) * 0.8 / len(hues) - _BESIDE
+        ends = row[f"{metric}.low"], row[f"{metric}.high"]
+        axis.vlines(place, *ends, color=COLORS[number], alpha=0.45, linewidth=1.5)

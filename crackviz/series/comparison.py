@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from crackviz.contracts import check_number
-from crackviz.files import read_json, write_json
-from crackviz.series.records import existing_config
+from crackviz.files import write_json
+from crackviz.series.records import claims_of, existing_config, results_of
 from crackviz.series.report import figures_of
 from crackviz.series.table import flattened, is_time
 
@@ -77,10 +77,13 @@ def write_comparison(found: list[Difference], first: str | Path, second: str | P
 
 def _contents(run: Path) -> dict[str, dict[str, Any]]:
     """Return what is compared, by kind and name."""
-    outcomes = {stem: record["status"] for stem, record in existing_config(run)["notebooks"].items()}
-    made = {f"{c['id']} of {stem}": c for stem, many in read_json(run / "claims.json").items() for c in many}
+    outcomes = {
+        stem: ": ".join(filter(None, (record["status"], record.get("error", {}).get("message", "")[:200])))
+        for stem, record in existing_config(run)["notebooks"].items()
+    }
+    made = {f"{claim['id']} of {stem}": claim for stem, many in claims_of(run).items() for claim in many}
     claims = {name: "holds" if claim["holds"] else "does not hold" for name, claim in made.items()}
-    numbers = {k: v for k, v in flattened(read_json(run / "results.json")).items() if not is_time(k)}
+    numbers = {k: v for k, v in flattened(results_of(run)).items() if not is_time(k)}
     # an identity's number is a rounding error, which no two machines share
     values = {name: c["value"] for name, c in made.items() if "value" in c and not c.get("identity")}
     figures = {f["name"]: run / "figures" / f["file"] for made in figures_of(run).values() for f in made}

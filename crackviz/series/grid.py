@@ -63,13 +63,18 @@ class Grid:
                 raise CrackvizError(f"{where}{name} must be a list, such as [{values}]; found {values!r}.")
             if not values:
                 raise CrackvizError(f"{where}{name} is an empty list, so there would be no run. Give it a value.")
-            if twice := [text for text, times in Counter(map(repr, values)).items() if times > 1]:
+            if twice := [text for text, times in Counter(map(_meant, values)).items() if times > 1]:
                 raise CrackvizError(
                     f"{where}{name} holds {twice[0]} twice, which would be the same run: keep one of them."
                 )
         if (runs := math.prod(map(len, self.axes.values()))) > MOST:
             counts = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
             raise CrackvizError(f"{where}the grid has {runs:,} runs ({counts}); expected {MOST:,} at most.")
+
+
+def _meant(value: Any) -> str:
+    """Return a value as text, alike for 1 and 1.0."""
+    return f"{value:g}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e5 else repr(value)
 
 
 def read_grid(path: str | Path) -> Grid:

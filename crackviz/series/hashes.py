@@ -5,18 +5,18 @@ A run whose hashes are no longer those of today is stale.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from crackviz import ROOT
-from crackviz.progress import progress
+from crackviz.files import code_hash, short_hash
+from crackviz.progress import cores, progress
 
 PACKAGE = ROOT
 _NO_RESULT = "cli"  # a module that changes no result of a run
@@ -39,8 +39,7 @@ class Hashes:
         """Of what every module does, and of the shipped networks; comments, docstrings and layout don't count."""
         modules = {p.relative_to(PACKAGE).as_posix(): p for p in PACKAGE.rglob("*.py") if p.stem != _NO_RESULT}
         shipped = {p.relative_to(PACKAGE).as_posix(): p for kind in ("*.h5", "*.json") for p in PACKAGE.rglob(kind)}
-        parts = [f"{name} {_meaning(path, path.stat().st_mtime_ns)}" for name, path in sorted(modules.items())]
-        return _digest(*parts, *(f"{name} {_content(path)}" for name, path in sorted(shipped.items())))
+        return short_hash(code_hash(modules), *(f"{name} {_content(path)}" for name, path in sorted(shipped.items())))
 
     def notebook(self, path: Path) -> str:
         """Of the kinds, texts and tags of a notebook's cells; "" where there is none any more."""
@@ -51,7 +50,7 @@ class Hashes:
                 parts = [[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells]
             except (OSError, ValueError, KeyError, TypeError):
                 return ""
-            self._known[key] = _digest(*map(json.dumps, parts))
+            self._known[key] = short_hash(*map(json.dumps, parts))
         return self._known[key]
 
     def data(self, name: str) -> str:
@@ -70,13 +69,13 @@ class Hashes:
             return ""
         else:
             found = {p.relative_to(name).as_posix(): (p, p.stat()) for p in _files(Path(name))}
-            stat = _digest(*(f"{n} {s.st_size} {s.st_mtime_ns}" for n, (_, s) in found.items()))
+            stat = short_hash(*(f"{n} {s.st_size} {s.st_mtime_ns}" for n, (_, s) in found.items()))
             if self.manifests.get(name, {}).get("stat") != stat:
                 size = sum(s.st_size for _, s in found.values())
-                with ThreadPoolExecutor(min(16, os.cpu_count() or 2)) as pool:  # hashing lets go of the lock
+                with ThreadPoolExecutor(min(16, cores())) as pool:  # hashing lets go of the lock
                     read = pool.map(_content, [p for p, _ in found.values()])
                     contents = list(progress(read, "checking the data", len(found), unit="file", hidden=size < 1e9))
-                digest = _digest(*(f"{n} {c}" for n, c in zip(found, contents, strict=True)))
+                digest = short_hash(*(f"{n} {c}" for n, c in zip(found, contents, strict=True)))
                 self.manifests[name] = {"hash": digest, "files": len(found), "bytes": size, "stat": stat}
         self._checked.add(name)
         return str(self.manifests[name]["hash"])
@@ -90,7 +89,7 @@ class Hashes:
             elif path.is_dir():
                 # of a run folder the networks count, and not the pages written since
                 models = [p for p in _files(path, runs=True) if p.suffix in {".keras", ".h5"}] or _files(path)
-                self._known[name] = _digest(*(f"{p.relative_to(path).as_posix()} {_content(p)}" for p in models))
+                self._known[name] = short_hash(*(f"{p.relative_to(path).as_posix()} {_content(p)}" for p in models))
             else:
                 return ""
         return self._known[name]
@@ -125,18 +124,3 @@ def _files(root: Path, *, runs: bool = False) -> list[Path]:
 def _content(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=1000)  # parsing all modules takes half a second, and each run of a sweep asks
-def _meaning(module: Path, changed: int) -> str:
-    """Return the hash of a module's syntax tree without its docstrings, as it was `changed`."""
-    tree = ast.parse(module.read_bytes())
-    for node in ast.walk(tree):
-        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return _digest(ast.dump(tree))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

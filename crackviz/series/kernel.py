@@ -6,11 +6,14 @@ loads papermill: import it where a notebook is run.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -35,6 +38,22 @@ _THREADS = (
     "MKL_NUM_THREADS",
     "LOKY_MAX_CPU_COUNT",
 )
+_HOMES = ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+
+
+def _find_home() -> None:
+    """Give Jupyter, IPython and matplotlib another place to write to, where there is no home or none to write to."""
+    try:
+        with tempfile.TemporaryFile(dir=Path.home()):
+            return
+    except (OSError, RuntimeError):
+        place = tempfile.mkdtemp(prefix="crackviz-home-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        for name in _HOMES:
+            os.environ.setdefault(name, place)
+
+
+_find_home()
 _guard = threading.Lock()
 _running: set[Execution] = set()
 _stopped: set[str] = set()
@@ -146,7 +165,7 @@ class _Engine(Engine):
             on_cell_executed=execution.look,
             extra_arguments=list(KERNEL_ARGUMENTS),
         )
-        env = os.environ | {"CRACKVIZ_RUN": str(execution.run)}
+        env = os.environ | {"CRACKVIZ_RUN": str(execution.run), "CRACKVIZ_NOTEBOOK": execution.path.stem}
         if execution.threads:
             env |= dict.fromkeys(_THREADS, str(execution.threads))
         with (execution.run / "logs" / f"{execution.path.stem}.kernel.log").open("wb") as log:

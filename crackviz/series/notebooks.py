@@ -25,7 +25,10 @@ _NUMBERED = "[0-9][0-9]_*.ipynb"
 
 def series_root() -> Path | None:
     """Return the folder that holds ``notebooks/``: from the working directory upwards, or around the package."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise CrackvizError("The working folder was removed. Change to another one.") from None
     for folder in (here, *here.parents, ROOT.parent):
         notebooks = folder / "notebooks"
         is_run = (folder / "config.json").exists()  # a run folder keeps executed copies under the same name
@@ -149,10 +152,10 @@ def typed(name: str, value: Any, default: Any) -> Any:
         if default is not None and type(value) is not type(default):
             raise ValueError
         return value
-    except (KeyError, ValueError, SyntaxError):
+    except (KeyError, ValueError, SyntaxError, MemoryError, RecursionError):  # the last two: brackets without end
         kind = "true or false" if isinstance(default, bool) else type(default).__name__.replace("str", "text")
         raise CrackvizError(
-            f"Parameter {name} cannot be {value!r}: expected {kind}, such as its default {default!r}."
+            f"Parameter {name} cannot be {value!r:.200}: expected {kind}, such as its default {default!r}."
         ) from None
 
 

@@ -14,7 +14,7 @@ from crackviz.files import read_json
 from crackviz.series.hashes import Hashes
 from crackviz.series.records import Run, existing_config, look
 from crackviz.series.report import in_base64, render
-from crackviz.series.table import REPLICATE, compared, interval, means, points_of, table_of, write_table
+from crackviz.series.table import REPLICATE, compared, idle_axes, interval, means, points_of, table_of, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +128,8 @@ def _summarise(
         "metrics": chosen,
         "averages": means(readable, axes, chosen).to_dict("records") if chosen else [],
         "repeated": REPLICATE in axes,
+        "idle": idle_axes(table, axes),
+        "bars": any(f"{metric}.low" in table for metric in chosen),
         "rows": table.head(_ROWS).to_dict("records"),
         "left_out": max(len(table) - _ROWS, 0),
         "links": [Path(os.path.relpath(run.folder / "index.html", folder)).as_posix() for run in runs[:_ROWS]],

@@ -15,6 +15,26 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
 _FETCHED = re.compile(r"@import[^;]*;?|url\(\s*['\"]?(?!data:)[^)]*\)", re.IGNORECASE)  # what a style could load
+_PICTURE = re.compile(r"data:image/[\w.+-]+(;base64)?,[\w+/=%.~-]*|data:,")
+_TAGS = frozenset(
+    """a abbr b blockquote br caption cite code col colgroup dd del details dfn div dl dt em figcaption figure h1 h2 h3
+    h4 h5 h6 hr i img ins kbd li main mark ol p pre q s samp section small span strong sub summary sup table tbody td
+    tfoot th thead tr tt u ul var math merror mfrac mi mlabeledtr mmultiscripts mn mo mover mpadded mphantom mprescripts
+    mroot mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder munderover none semantics
+    menclose""".split()  # noqa: SIM905
+)
+_ATTRIBUTES = frozenset(
+    """accent accentunder align alt class colspan columnalign columnlines columnspacing dir display displaystyle fence
+    form frame height href id lang linethickness lspace mathcolor mathsize mathvariant maxsize minsize movablelimits
+    name notation open rowalign rowlines rowspacing rowspan rspace scope scriptlevel separator src start stretchy style
+    title valign voffset width""".split()  # noqa: SIM905
+)
+_PROPERTIES = frozenset(
+    """border border-collapse border-left border-right border-top border-bottom border-spacing display
+    font-family line-height list-style margin margin-left margin-right margin-top margin-bottom max-width min-width
+    padding padding-left padding-right padding-top padding-bottom""".split()  # noqa: SIM905
+)
+"""What bleach doesn't know of styles and is harmless; ``position`` isn't: it could cover the page."""
 
 
 def page_of(notebook: Path) -> tuple[str, str]:
@@ -31,7 +51,7 @@ def page_of(notebook: Path) -> tuple[str, str]:
     _hold(soup, beside)
     _link(soup, beside, notebook.parent)
     heading = soup.find("h1")
-    return (heading.get_text().strip() if heading else ""), str(soup)
+    return (heading.get_text().strip() if heading else ""), _cleaned(soup)
 
 
 def _converted(content: Any) -> str:
@@ -63,6 +83,9 @@ def _converted(content: Any) -> str:
             shown = output.get("data", {})
             for active in ("application/vnd.jupyter.widget-view+json", "application/javascript"):
                 shown.pop(active, None)  # leaves the plain text that comes with it
+            if "image/svg+xml" in shown:  # within the page a drawing may hold scripts, as a picture it can't
+                drawn = base64.b64encode("".join(shown.pop("image/svg+xml")).encode()).decode("ascii")
+                shown["text/html"] = f'<img alt="drawing" src="data:image/svg+xml;base64,{drawn}">'
             if "text/latex" in shown and "text/html" not in shown:
                 shown["text/html"] = markdown(shown["text/latex"])
     exporter = HTMLExporter(template_name="basic")
@@ -71,11 +94,9 @@ def _converted(content: Any) -> str:
 
 
 def _hold(soup: BeautifulSoup, beside: Path) -> None:
-    """Put pictures that lie `beside` the notebook into the page, and take out all else that a browser would fetch."""
-    for element in soup.find_all(["script", "link", "iframe", "object", "embed", "base", "meta"]):
+    """Put pictures that lie `beside` the notebook into the page, and name those that a browser would fetch."""
+    for element in soup.find_all(["script", "template", "noscript", "title"]):  # their text isn't to be read either
         element.decompose()
-    for element in soup.find_all("form"):
-        element.unwrap()
     for element in soup.find_all(src=True):
         source = str(element["src"])
         kind = mimetypes.guess_type(source)[0] or ""
@@ -86,14 +107,30 @@ def _hold(soup: BeautifulSoup, beside: Path) -> None:
             element["src"] = f"data:{kind};base64,{data}"
         else:
             element.replace_with(f"[picture: {element.get('alt') or ''} {source}]")
-    for element in soup.find_all(True):
-        in_svg = element.name in ("image", "use")
-        for name in [n for n in element.attrs if n == "srcset" or n.startswith("on") or (in_svg and "href" in n)]:
-            del element[name]
-        if "style" in element.attrs:
-            element["style"] = _FETCHED.sub("", str(element["style"]))
-    for element in soup.find_all("style"):
-        element.string = _FETCHED.sub("", element.get_text())
+
+
+def _cleaned(soup: BeautifulSoup) -> str:
+    """Return the page with nothing in it but what `_TAGS` and `_ATTRIBUTES` name: nothing active, nothing to fetch."""
+    from bleach.css_sanitizer import ALLOWED_CSS_PROPERTIES, CSSSanitizer
+    from bleach.sanitizer import Cleaner
+
+    styles = "".join(element.extract().get_text() for element in soup.find_all("style"))
+    for element in soup.find_all(style=True):
+        element["style"] = _FETCHED.sub("", str(element["style"]))
+    held = []
+    for picture in soup.find_all("img"):  # megabytes that need no parsing
+        held.append(str(picture.get("src")) if _PICTURE.fullmatch(str(picture.get("src"))) else "data:,")
+        picture["src"] = f"#{len(held) - 1}"
+    cleaner = Cleaner(
+        tags=_TAGS,
+        attributes=lambda tag, name, value: name in _ATTRIBUTES and not value.strip().lower().startswith("data:"),
+        protocols={"http", "https", "mailto"},
+        strip=True,
+        css_sanitizer=CSSSanitizer(allowed_css_properties={*ALLOWED_CSS_PROPERTIES, *_PROPERTIES}),
+    )
+    page = re.sub(r'src="#(\d+)"', lambda found: f'src="{held[int(found[1])]}"', cleaner.clean(str(soup)))
+    styles = _FETCHED.sub("", re.sub(r"\\|<|/\*.*?\*/", "", styles, flags=re.DOTALL))  # of what could hide an address
+    return f"<style>{styles}</style>{page}" if styles.strip() else page
 
 
 def _link(soup: BeautifulSoup, beside: Path, here: Path) -> None:

@@ -21,12 +21,15 @@ from typing import Any
 
 from crackviz import ROOT, CrackvizError, __version__
 from crackviz.files import read_json
+from crackviz.progress import cores
 from crackviz.series.hashes import Hashes
 from crackviz.series.notebooks import notebooks_folder
 
 LAYOUT = 2
 """Number of the layout that this version writes; in ``config.json`` as ``layout``. The first one had none."""
 
+_RECORD = {"status", "path", "parameters", "sources"}
+_SOURCES = {"notebook", "package", "data", "files"}
 _BY_HAND = ("claims.json", "results.json")
 _WORST = ("running", "interrupted", "failed", "not run", "done")
 
@@ -61,15 +64,21 @@ def stale(
     for stem, record in records.items():
         if record["status"] != "done":
             continue
-        why = changes(record, hashes, (wanted or {}).get(stem))
-        why += [
-            f"{other} was run since"
-            for other, earlier in records.items()
-            if other < stem and earlier.get("started", "") > record["started"]
-        ]
+        why = changes(record, hashes, (wanted or {}).get(stem)) + _run_since(stem, records)
         if why:
             found[stem] = ", ".join(why)
     return found
+
+
+def _run_since(stem: str, records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say which notebooks that come before one were begun after it, by their count or, of older crackviz, by clock."""
+    mark = "begun" if all("begun" in record for record in records.values() if "started" in record) else "started"
+    begun = records[stem].get(mark)
+    return [
+        f"{other} was run since"
+        for other, earlier in records.items()
+        if other < stem and begun is not None and mark in earlier and earlier[mark] > begun
+    ]
 
 
 def plan(
@@ -96,7 +105,7 @@ def plan(
         elif status in again:
             why = "asked for" if status == "done" else "failed before"
         elif status == "done" and "stale" in again:
-            why = ", ".join(changes(record, hashes, values))
+            why = ", ".join(changes(record, hashes, values) + _run_since(stem, records))
         if why:
             reasons[stem] = why
     return reasons
@@ -108,13 +117,55 @@ def read_config(run: Path, name: str = "config.json") -> dict[str, Any]:
     if config and not config.keys() & {"layout", "crackviz"}:
         raise CrackvizError(f"{run / name} isn't of crackviz. Choose another folder, or remove the file.", "out")
     if config and config.get("layout") != LAYOUT:
-        age = "an older" if config.get("layout", 1) < LAYOUT else "a newer"
+        layout = config.get("layout", 1)
+        age = "an older" if isinstance(layout, int) and layout < LAYOUT else "a newer"
         raise CrackvizError(
             f"{run} was made by {age} crackviz ({config.get('crackviz', 'unknown')}, layout "
-            f"{config.get('layout', 1)}; this one, {__version__}, has layout {LAYOUT}). Its pages can still be opened; "
+            f"{layout}; this one, {__version__}, has layout {LAYOUT}). Its pages can still be opened; "
             "to run again, choose another folder or remove this one."
         )
+    if config and name == "config.json":
+        _check_config(config, run / name)
     return config
+
+
+def _check_config(config: Mapping[str, Any], path: Path) -> None:
+    """Raise a CrackvizError unless what a run's record must hold is there."""
+    records = config.get("notebooks")
+    whole = isinstance(records, dict) and isinstance(config.get("manifests"), dict)
+    for record in records.values() if isinstance(records, dict) else ():
+        whole &= isinstance(record, dict) and isinstance(record.get("sources"), dict)
+        whole = whole and record.keys() >= _RECORD and record["sources"].keys() >= _SOURCES
+        whole = whole and isinstance(record["parameters"], dict) and isinstance(record["sources"]["files"], dict)
+        whole = whole and (record["status"] != "failed" or isinstance(record.get("error"), dict))
+    if not whole:
+        raise CrackvizError(
+            f"{path} is damaged: it doesn't hold what crackviz has written. Remove it, or choose another run folder."
+        )
+
+
+def claims_of(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return ``claims.json`` of a run, {} if there is none; refuse one that is damaged within."""
+    found = read_json(run / "claims.json")
+    for made in found.values():
+        entries = made if isinstance(made, list) else [None]
+        if not all(
+            isinstance(c, dict) and isinstance(c.get("holds"), bool) and {"id", "statement"} <= {*c} for c in entries
+        ):
+            raise CrackvizError(
+                f"{run / 'claims.json'} is damaged: {entries!r:.60}. Remove it, and run the notebooks again."
+            )
+    return found
+
+
+def results_of(run: Path) -> dict[str, dict[str, Any]]:
+    """Return ``results.json`` of a run, {} if there is none; refuse one that is damaged within."""
+    found = read_json(run / "results.json")
+    if odd := [entry for entry in found.values() if not isinstance(entry, dict)]:
+        raise CrackvizError(
+            f"{run / 'results.json'} is damaged: {odd[0]!r:.60}. Remove it, and run the notebooks again."
+        )
+    return found
 
 
 def existing_config(run: Path) -> dict[str, Any]:
@@ -164,7 +215,7 @@ def look(folder: Path, hashes: Hashes | None = None) -> Run:
         if config and config.get("layout") != LAYOUT:
             known = config.keys() & {"layout", "crackviz"}
             return Run(folder, f"layout {config.get('layout', 1)}" if known else "not readable")
-        made = [claim["holds"] for claims in read_json(folder / "claims.json").values() for claim in claims]
+        made = [claim["holds"] for claims in claims_of(folder).values() for claim in claims]
         if not config:
             return Run(folder, "by hand", claims=(sum(made), len(made)))
         records = config["notebooks"]
@@ -271,7 +322,7 @@ def provenance(threads: int, command: str = "") -> dict[str, Any]:
             "system": platform.platform(),
             "machine": platform.machine(),
             "processor": processor,
-            "cores": os.cpu_count(),
+            "cores": cores(),
             "threads": threads or None,
             "memory_GiB": round(sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE") / 2**30, 1),
         },

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from crackviz import ROOT, CrackvizError
 from crackviz.claims import in_words
-from crackviz.files import read_json, replacing
+from crackviz.files import replacing
 from crackviz.series.hashes import Hashes
 from crackviz.series.pages import page_of
-from crackviz.series.records import duration, existing_config, look, read_config, stale
+from crackviz.series.records import claims_of, duration, existing_config, look, read_config, results_of, stale
 from crackviz.series.table import HEADLINES, flattened
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def report(run: str | Path) -> Path:
         If the folder is no run folder, or cannot be written to.
     """
     run = Path(run).expanduser().resolve()
-    config, results = read_config(run), read_json(run / "results.json")
-    made = read_json(run / "claims.json")
+    config, results = read_config(run), results_of(run)
+    made = claims_of(run)
     records: dict[str, dict[str, Any]] = config.get("notebooks", {})
     figures = figures_of(run)
     names = sorted({*records, *made, *results, *figures} - {""})
@@ -88,6 +88,15 @@ def _pictures(run: Path) -> str:
     except CrackvizError:
         return ""
     return f"{count(table)}; in the test part {count(table[table['split'] == 'test'])}"
+
+
+def report_if_old(run: Path) -> Path:
+    """Return ``index.html`` of a run, made anew where it is missing or something that it shows was written since."""
+    index = run / "index.html"
+    shown = [run / name for name in ("config.json", "claims.json", "results.json")]
+    shown += [*(run / "notebooks").glob("*.ipynb"), *(run / "figures").glob("*.png")]
+    newest = max((path.stat().st_mtime_ns for path in shown if path.is_file()), default=0)
+    return index if index.is_file() and index.stat().st_mtime_ns >= newest else report(run)
 
 
 def figures_of(run: Path) -> dict[str, list[dict[str, str]]]:
@@ -147,7 +156,7 @@ def _number(value: Any) -> str:
 def describe_run(folder: str | Path) -> str:
     """Return outcomes, claims that don't hold, parameters and origin of a run, as text; refuse what is none."""
     run = Path(folder).expanduser().resolve()
-    config, made, at_glance = existing_config(run), read_json(run / "claims.json"), look(run)
+    config, made, at_glance = existing_config(run), claims_of(run), look(run)
     records, hardware = config["notebooks"], config["hardware"]
     why = stale(records, Hashes(config["manifests"]))
     width = max(map(len, records), default=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import math
 import os
@@ -16,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError
-from crackviz.files import read_json, write_json
+from crackviz.files import is_full, read_json, write_json
+from crackviz.progress import watched
 from crackviz.series.hashes import Hashes
 from crackviz.series.lesson import open_run
 from crackviz.series.notebooks import RESERVED, assign, find_notebooks, parameters_of
-from crackviz.series.records import locked, outcome, plan, provenance, read_config
-from crackviz.series.report import figures_of, report
+from crackviz.series.records import claims_of, locked, outcome, plan, provenance, read_config
+from crackviz.series.report import figures_of, report, report_if_old
 
 Tell = Callable[..., None]
 """Is called as :func:`say` is, with what a person wants to know."""
@@ -36,7 +36,10 @@ def say(text: str, end: str = "\n", again: str = "") -> None:
     """
     try:
         print(text, end=end, flush=True)
-    except BrokenPipeError:
+    except UnicodeEncodeError:  # a locale without "…"
+        known = sys.stdout.encoding or "ascii"
+        say(text.encode(known, "replace").decode(known), end)
+    except OSError:  # BrokenPipeError, or a terminal that is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -176,8 +179,9 @@ def execute_run(order: Order, run: Path, copies: Path | None = None, tell: Tell 
         reasons = plan(values, records, hashes, order.options.again)
         _tell_plan(tell, values, reasons)
         if not reasons:
-            return run / "index.html" if (run / "index.html").exists() else report(run)
-        _clear(run, set(reasons))
+            return report_if_old(run)
+        broken = {stem for stem in reasons if records.get(stem, {}).get("status") in ("running", "interrupted")}
+        _clear(run, set(reasons), set(reasons) - broken if "done" in order.options.again else set())
         chosen: dict[Path, dict[str, Any]] = {}
         for stem in reasons:
             path = copies / Path(origins[stem]).name if copies else Path(origins[stem])
@@ -214,17 +218,19 @@ def _execute_all(
     from crackviz.series.kernel import Execution, Stopped, describe, is_stopped
 
     options, ticket = order.options, order.ticket
-    watched = not ticket and sys.stderr.isatty()  # then a bar names the notebook, until it has ended
+    seen = not ticket and watched()  # then a bar names the notebook, until it has ended
     for number, (path, values) in enumerate(chosen.items(), start=1):
         if is_stopped(ticket):
             return Stopped()
         record = config["notebooks"][path.stem]
+        begun = 1 + max((known.get("begun", 0) for known in config["notebooks"].values()), default=0)
         record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        record["begun"] = begun  # clocks are set back; a count isn't
         write_json(run / "config.json", config)
         name = f"[{number}/{len(chosen)}] {path.stem} …"
-        if not watched:
+        if not seen:
             tell(name, end=" ")
-        execution = Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, watched)
+        execution = Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, seen)
         began = time.monotonic()
         stopped: BaseException | None = None
         try:
@@ -233,13 +239,13 @@ def _execute_all(
         except BaseException as error:  # Ctrl-C as well leaves a report that says how far it came
             record["status"] = "failed" if isinstance(error, Exception) else "interrupted"
             record["error"] = describe(error)
-            if options.fail_fast or not isinstance(error, Exception) or _is_full(error):
+            if options.fail_fast or not isinstance(error, Exception) or is_full(error):
                 stopped = error
         record |= {"seconds": round(time.monotonic() - began, 1), **execution.found}
         write_json(run / "config.json", config)
-        made = [claim["holds"] for claim in read_json(run / "claims.json").get(path.stem, [])]
+        made = [claim["holds"] for claim in claims_of(run).get(path.stem, [])]
         how = outcome(record["status"], record["seconds"], (sum(made), len(made)))
-        tell(f"{name} {how}" if watched else how)
+        tell(f"{name} {how}" if seen else how)
         if stopped:
             return stopped
     return None
@@ -287,7 +293,13 @@ def run_folder(out: str | Path, paths: Iterable[Path]) -> Path:
     """Return the run folder, or refuse one that can't be, or that would take the notebooks' own place."""
     if "://" in str(out):
         raise CrackvizError(f"{out} is an address, and a single run needs a folder: only sweeps write there.", "out")
-    run = Path(out).expanduser().resolve()
+    try:
+        run = Path(out).expanduser().resolve()
+        run.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a link in a circle, no such home, a NUL
+        raise CrackvizError(
+            f"Cannot use {str(out)[:200]!r} as the run folder: {error!s:.60}. Choose another.", "out"
+        ) from error
     if run.exists() and not run.is_dir():
         raise CrackvizError(f"Cannot use {run} as the run folder: it is a file. Choose another one.", "out")
     if any(path.parent == run / "notebooks" for path in paths):
@@ -313,22 +325,29 @@ def _in_common(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {"data": used.get("data"), "seed": used.get("seed"), "parameters": chosen}
 
 
-def _is_full(error: BaseException | None) -> bool:
-    """Say whether an error comes from a disk without space, on which what follows would fail as well."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _clear(run: Path, stems: set[str], anew: set[str]) -> None:
+    """Remove what an earlier run of these notebooks left: it must not pass for this run's.
 
-
-def _clear(run: Path, stems: set[str]) -> None:
-    """Remove what an earlier run of these notebooks left: it must not pass for this run's."""
+    Trainings hold by themselves what they were made from, and are left, but not those of notebooks to be run `anew`.
+    """
     for name in ("claims.json", "results.json"):
         if (content := read_json(run / name)).keys() & stems:
             write_json(run / name, {stem: entry for stem, entry in content.items() if stem not in stems})
     figures = figures_of(run)
     old = [run / "figures" / figure["file"] for stem in stems for figure in figures.get(stem, [])]
     old += [path for stem in stems for path in (run / "notebooks").glob(f"{glob.escape(stem)}.*")]
-    for path in old:
-        path.unlink(missing_ok=True)
+    old += [
+        path
+        for path in (run.rglob("training.json") if anew else ())
+        if read_json(path).get("notebook", "") in {"", *anew}
+    ]
+    try:
+        for path in (
+            run / "index.html",
+            *old,
+        ):  # the page goes first, and is made last
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CrackvizError(
+            f"Cannot remove {error.filename}: {error.strerror}. Remove it, or choose another run folder.", "out"
+        ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
 import time
 import uuid
@@ -17,6 +16,7 @@ from typing import Any
 
 from crackviz import CrackvizError
 from crackviz.files import read_json, write_json
+from crackviz.progress import watched
 from crackviz.series import records, workers
 from crackviz.series.grid import Grid, read_grid
 from crackviz.series.hashes import Hashes
@@ -255,7 +255,7 @@ def _follow(
     ticket = next(iter(orders.values())).ticket
     began = time.monotonic()
     futures: dict[Future[tuple[str, str]], str] = {}
-    bar = tqdm(total=len(orders), desc="sweep", unit="run", leave=False, disable=not sys.stderr.isatty())
+    bar = tqdm(total=len(orders), desc="sweep", unit="run", leave=False, disable=not watched())
     try:
         futures |= {pool.executor.submit(workers.work, order): name for name, order in orders.items()}
         for number, future in enumerate(as_completed(futures), start=1):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError
-from crackviz.files import read_json, replacing
-from crackviz.series.records import Run
+from crackviz.files import replacing
+from crackviz.series.records import Run, results_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,13 +24,24 @@ HEADLINES = "headlines"
 """The entry of a notebook's results that names those of them which are shown first."""
 FACTS = ("run", "status", "stale", "notebooks", "failed", "claims_hold", "claims_made", "seconds", "memory_MiB")
 """Columns that are no result."""
+_FEWEST = 3  # runs of which an interval is made: of two it would be some nine times as wide as what they differ by
+_SHARE = re.compile(
+    r"(^|_)(accuracy|precision|recall|f1|auc|iou|brier|specificity|sensitivity|share|average_precision)(_|$)"
+)
 _TIMES = re.compile(r"(^|\W)(ms|milliseconds?|seconds?|minutes?)(\W|$)")
 
 
 def points_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return what tells runs apart: of data, seed and parameters those in which they differ, the seed last."""
-    used = [{name: run.config.get(name) for name in ("data", REPLICATE)} for run in runs]
-    given = [known | run.config.get("parameters", {}) for known, run in zip(used, runs, strict=True)]
+    given = [
+        {"data": run.config.get("data") or "synthetic", REPLICATE: run.config.get(REPLICATE)}
+        | run.config.get("parameters", {})
+        for run in runs
+    ]
+    for known, run in zip(given, runs, strict=True):  # where it wasn't given, its default
+        for record in run.records.values():
+            defaults = record["parameters"].items()
+            known |= {name: v for name, v in defaults if name not in known and any(name in other for other in given)}
     names = dict.fromkeys(name for known in given for name in known)
     differ = [name for name in names if len({repr(known.get(name)) for known in given}) > 1]
     axes = sorted(differ, key=lambda name: name == REPLICATE)
@@ -49,7 +61,7 @@ def table_of(runs: Sequence[Run], points: Sequence[Mapping[str, Any]], names: Se
     headlines: dict[str, None] = {}
     for run, point, name in zip(runs, points, names, strict=True):
         records = run.records
-        results = read_json(run.folder / "results.json") if records else {}
+        results = results_of(run.folder) if records else {}
         ended = {stem: entry for stem, entry in results.items() if records.get(stem, {}).get("status") == "done"}
         headlines |= {f"{stem}.{name}": None for stem, entry in ended.items() for name in entry.get(HEADLINES, ())}
         row: dict[str, Any] = {
@@ -83,6 +95,20 @@ def flattened(value: Mapping[str, Any], between: str = ".") -> dict[str, Any]:
         if isinstance(inner.get("value"), int | float) and {"low", "high"} <= inner.keys():
             found[key] = inner.pop("value")
         found |= {f"{key}{between}{name}": leaf for name, leaf in flattened(inner, between).items()}
+    return found
+
+
+def idle_axes(table: pd.DataFrame, axes: Sequence[str]) -> list[str]:
+    """Return the axes along which no number has changed, though runs differ in nothing else."""
+    numbers = [name for name in table.select_dtypes("number") if name not in {*FACTS, *axes} and not is_time(str(name))]
+    shown = table.assign(**{axis: table[axis].astype(str) for axis in axes}).dropna(subset=numbers, how="all")
+    found = []
+    for axis in axes:
+        others = [other for other in axes if other != axis]
+        groups = [rows for _, rows in shown.groupby(others)] if others else [shown]
+        several = [rows[numbers] for rows in groups if len(set(rows[axis])) > 1]
+        if numbers and several and all(len(rows.drop_duplicates()) == 1 for rows in several):
+            found.append(axis)
     return found
 
 
@@ -136,20 +162,29 @@ def compared(table: pd.DataFrame, axes: Sequence[str], patterns: Sequence[str] =
     return list(dict.fromkeys([*headlines, *by_turns]))[:limit]
 
 
-def interval(values: Any) -> tuple[float, float]:
-    """Return the 95 % interval of a mean by Student's t; NaN for fewer than two values."""
+def interval(values: Any, name: str = "") -> tuple[float, float]:
+    """Return the 95 % interval of a mean by Student's t; NaN for fewer than three values, of which two say nothing.
+
+    Of a result that by its `name` is a share, such as a recall, it ends at 0 and 1.
+    """
     import pandas as pd
     from scipy import stats
 
     known = pd.Series(values, dtype=float)
-    half = float(stats.t.ppf(0.975, known.count() - 1) * known.sem())
-    return float(known.mean()) - half, float(known.mean()) + half
+    half = float(stats.t.ppf(0.975, known.count() - 1) * known.sem()) if known.count() >= _FEWEST else math.nan
+    least, most = _bounds(name)
+    return max(float(known.mean()) - half, least), min(float(known.mean()) + half, most)
+
+
+def _bounds(name: str) -> tuple[float, float]:
+    """Return between which values a result lies, as far as its name tells."""
+    return (0.0, 1.0) if _SHARE.search(name.rpartition(".")[2].replace("/", "_")) else (-math.inf, math.inf)
 
 
 def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Return a row for each point of the grid without the seed: the axes, how many runs have results, and means.
 
-    Of each metric there is its mean, ``.low`` and ``.high`` (NaN for a single run).
+    Of each metric there is its mean, ``.low`` and ``.high`` (NaN for fewer than three runs).
     """
     from scipy import stats
 
@@ -159,7 +194,10 @@ def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> p
     found = groups.size().to_frame("runs")
     for metric in metrics:
         of = groups[metric].agg(["mean", "sem", "count"])
-        half = stats.t.ppf(0.975, of["count"] - 1) * of["sem"]  # as in `interval`, for all at once
-        found[metric] = of["mean"]
-        found[f"{metric}.low"], found[f"{metric}.high"] = of["mean"] - half, of["mean"] + half
+        half = stats.t.ppf(0.975, of["count"] - 1) * of["sem"].where(of["count"] >= _FEWEST)  # as in `interval`
+        found[metric], (least, most) = of["mean"], _bounds(metric)
+        found[f"{metric}.low"], found[f"{metric}.high"] = (
+            (of["mean"] - half).clip(least),
+            (of["mean"] + half).clip(None, most),
+        )
     return found.reset_index(drop=not fixed)

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from crackviz import CrackvizError, __version__
+from crackviz.progress import cores
 from crackviz.series.run import NotebookFailed, Order, execute_run
 
 MARK = "config.json"
@@ -79,7 +80,7 @@ def _threads(order: Order) -> int:
         from distributed import get_worker
 
         slots = order.slots.get(urlparse(get_worker().address).hostname or "", 1)
-    return max(1, (os.cpu_count() or 1) // slots) if slots > 1 else 0
+    return max(1, cores() // slots) if slots > 1 else 0
 
 
 # --- executors ----------------------------------------------------------------------------------------------------
@@ -143,6 +144,8 @@ def cluster(address: str) -> Pool:
     try:
         client = distributed.Client(own or address, timeout="10s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
+        if own is not None:
+            own.close()
         raise CrackvizError(
             f"There is no Dask scheduler at {address}: {str(error).splitlines()[0]}. Start one (dask scheduler) "
             "with workers (dask worker), let local:4 start four workers here, or do without.",
@@ -216,9 +219,16 @@ def _open(address: str) -> tuple[Any, str]:
         import fsspec
     except ImportError:
         raise CrackvizError(f"{address} needs fsspec: pip install 'crackviz[cluster]'") from None
+    protocol, _, place = address.partition("://")
+    if not protocol or not place.strip("/"):
+        raise CrackvizError(f"{address} is no address: expected one such as s3://bucket/runs.", "out")
     try:
         return fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:  # each says which package it lacks, or that the protocol is unknown
+    except (
+        ImportError,
+        ValueError,
+        OSError,
+    ) as error:  # each says which package it lacks, or that the protocol is unknown
         raise CrackvizError(f"Cannot use {address}: {error}", "out") from error
 
 
@@ -251,6 +261,10 @@ def push(folder: Path, address: str, names: Iterable[str] | None = None) -> None
             there = [f"{path}/{name}" for name in part]
             _make(system, {name.rsplit("/", 1)[0] for name in there})
             system.put([str(folder / name) for name in part], there)
+        if names is None:  # what an earlier run has left there and this one hasn't isn't its own
+            for old in system.find(path):
+                if old.removeprefix(path).lstrip("/") not in chosen:
+                    system.rm_file(old)
     except Exception as error:
         raise CrackvizError(f"Cannot write to {address}: {error}") from error
 

@@ -90,7 +90,7 @@ class Settings:
         object.__setattr__(self, "crack_width", (float(widths[0]), float(widths[1])))
         if widths[0] > widths[1]:
             raise CrackvizError(f"crack_width is {widths!r}: the least is greater than the greatest; turn them round.")
-        if self.shortcut and self.shortcut not in SHORTCUTS:
+        if self.shortcut != "" and self.shortcut not in SHORTCUTS:
             raise CrackvizError(
                 f"shortcut is {self.shortcut!r}; expected '' or one of {', '.join(SHORTCUTS)}."
                 f"{closest(self.shortcut, SHORTCUTS)}"
@@ -129,7 +129,7 @@ def parse(text: str) -> Settings:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise ValueError
         given = [(word.arg, ast.literal_eval(word.value)) for word in call.keywords]
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: brackets without end
         raise CrackvizError(
             f"{text!r}: expected settings such as '{PREFIX}:seed=1,crack_width=(1,8),shortcut=\"scale_bar\"'."
         ) from None

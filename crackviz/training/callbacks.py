@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pandas as pd
 
 from crackviz import CrackvizError
 from crackviz.files import replacing
+
+_NO_CHOICE = {"pictures", "contents", "code", "classes"}
+"""What of a training's identity nobody has chosen: where it has changed, there is no way back to the old training."""
 
 
 class EpochSeeds(keras.callbacks.Callback):
@@ -84,25 +88,33 @@ class Checkpoint(keras.callbacks.Callback):
                 latest, optimizer, best = (
                     [stored[f"{kind}_{i}"] for i in range(state[kind])] for kind in ("latest", "optimizer", "best")
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise CrackvizError(
-                f"The checkpoint {self.path} is damaged ({error}). Delete it to train from the start."
-            ) from error
-        if state["identity"] != self.identity:
-            changed = [
-                f"{key} was {state['identity'].get(key)!r}, now {value!r}"
-                for key, value in self.identity.items()
-                if state["identity"].get(key) != value
-            ]
-            raise CrackvizError(
-                f"{self.path} belongs to an unfinished training of another kind ({'; '.join(changed)}). Go on with "
-                "the same parameters, choose another run folder, or delete that file."
+                changed = [key for key, value in self.identity.items() if state["identity"].get(key) != value]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise self._damaged(error) from error
+        if changed and set(changed) <= _NO_CHOICE:
+            warnings.warn(
+                f"An unfinished training in {self.path.parent} can't go on, since crackviz or the pictures have "
+                "changed: it is begun anew.",
+                stacklevel=2,
             )
-        model.set_weights(latest)
-        for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
-            variable.assign(value)
+            return 0
+        if changed:
+            was = "; ".join(f"{key} was {state['identity'].get(key)!r}, now {self.identity[key]!r}" for key in changed)
+            raise CrackvizError(
+                f"{self.path} belongs to an unfinished training of another kind ({was}). Go on with the same "
+                "parameters, choose another run folder, or delete that file."
+            )
+        try:
+            model.set_weights(latest)
+            for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
+                variable.assign(value)
+        except ValueError as error:  # weights of other shapes, or too few of them
+            raise self._damaged(error) from error
         self.state, self.best_weights = state, best
         return len(state["rows"])
+
+    def _damaged(self, error: Exception) -> CrackvizError:
+        return CrackvizError(f"The checkpoint {self.path} is damaged ({error}). Delete it to train from the start.")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Hand the early stopping what it knew."""

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from crackviz import CrackvizError, data, models
+from crackviz import ROOT, CrackvizError, data, models
 from crackviz.contracts import PREPROCESSING
-from crackviz.files import read_json, replacing, write_json
+from crackviz.files import code_hash, read_json, replacing, short_hash, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
-from crackviz.training.recipe import Recipe
+from crackviz.training.recipe import Recipe, network_hash
 from crackviz.training.seen import fingerprint
+
+_FILES = ("model.keras", "model.h5", "history.csv")
+_TRAINED_BY = ("data", "models", "training")  # packages whose code makes a network what it is
 
 
 def train(
@@ -41,10 +46,11 @@ def train(
 
     After each epoch the state goes to ``<folder>/checkpoint.npz``: call the function again with the same arguments
     after an interruption, and it ends where the uninterrupted training would have ended. When it is done, `folder`
-    holds ``model.keras``, ``model.h5``, ``history.csv`` and ``training.json`` (the arguments, and hashes of the split
-    and of the pictures' contents); the label map, image size, preprocessing and training data go into the model files
-    (:func:`crackviz.models.metadata`). Called again on such a folder with the same arguments and the same pictures, it
-    returns what is there.
+    holds ``model.keras``, ``model.h5``, ``history.csv`` and ``training.json`` (the arguments, and hashes of the split,
+    of the pictures' contents, of the network's layers, of crackviz's code for data, networks and training, and of the
+    two model files); the label map, image size, preprocessing and training data go into the model files
+    (:func:`crackviz.models.metadata`). Called again on such a folder it returns what is there, if all of these are
+    still the same; else it trains anew.
 
     Frozen layers stay as they are: choose them by :func:`crackviz.models.set_trainable` before. A second training of
     the same network, such as fine-tuning, takes a folder of its own.
@@ -97,11 +103,13 @@ def train(
         **recipe.identity(),
         "seed": seed,
         "learning_weights": _learning(model, image_size),
+        "classes": list(class_names),
         "pictures": fingerprint(table),
-        "contents": _contents(pd.concat(parts.values())["path"]),
+        "contents": _contents(pd.concat(parts.values())),
+        "network": network_hash(model),
+        "code": _code(),
     }
-    made = [folder / name for name in ("training.json", "model.keras", "model.h5", "history.csv")]
-    if all(path.is_file() for path in made) and read_json(made[0]) == identity:
+    if _is_done(folder, identity):
         stored = models.load(folder / "model.keras")
         model.set_weights(stored.get_weights())
         models.annotate(model, **asdict(models.metadata(stored)))
@@ -158,13 +166,34 @@ def _learning(model: keras.Model, image_size: int) -> int:
     return learning
 
 
-def _contents(paths: pd.Series) -> str:
-    """Return a hash of what is in the files, whatever they are called: other pictures make another training."""
+def _contents(rows: pd.DataFrame) -> str:
+    """Return a hash of what is in the files, whatever they are called, with what is said of each."""
     try:
-        each = sorted(hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest() for path in paths)
+        each = [
+            f"{hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()} {label} {part}"
+            for path, label, part in zip(rows["path"], rows["label"], rows["split"], strict=True)
+        ]
     except OSError as error:
         raise CrackvizError(f"A picture can't be read: {error}. Put it back, or make the table anew.") from error
-    return hashlib.sha256(b"".join(each)).hexdigest()[:16]
+    return short_hash(*sorted(each))
+
+
+def _code() -> str:
+    """Return a hash of the code that a training depends on: another one would have made another network of this."""
+    found = [ROOT / "contracts.py", *(path for name in _TRAINED_BY for path in (ROOT / name).glob("*.py"))]
+    return code_hash({path.relative_to(ROOT).as_posix(): path for path in found})
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _FILES}
+
+
+def _is_done(folder: Path, identity: dict[str, Any]) -> bool:
+    """Say whether `folder` holds this very training, with the files that it has left and no others."""
+    if not all((folder / name).is_file() for name in ("training.json", *_FILES)):
+        return False
+    known = read_json(folder / "training.json")
+    return known.items() >= identity.items() and known.get("files") == _digests(folder)
 
 
 def _fit(
@@ -278,7 +307,8 @@ def _finish(model: keras.Model, folder: Path, checkpoint: Checkpoint) -> pd.Data
     models.save(model, folder)
     with replacing(folder / "history.csv") as part:
         history.to_csv(part, index=False)
-    write_json(folder / "training.json", checkpoint.identity)
+    by = {"files": _digests(folder), "notebook": os.environ.get("CRACKVIZ_NOTEBOOK", "")}
+    write_json(folder / "training.json", checkpoint.identity | by)
     checkpoint.path.unlink()
     return history
 
@@ -294,4 +324,10 @@ def read_history(folder: str | Path) -> pd.DataFrame:
     path = Path(folder) / "history.csv"
     if not path.is_file():
         raise CrackvizError(f"There is no {path}: train a network first (notebook 02).")
-    return pd.read_csv(path)
+    try:
+        history = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise CrackvizError(f"{path} can't be read ({error}). Remove it, and train again (notebook 02).") from error
+    if history.empty or not {"epoch", "loss", "val_loss"} <= {*history} or history.isna().to_numpy().any():
+        raise CrackvizError(f"{path} holds no history of a training. Remove it, and train again (notebook 02).")
+    return history

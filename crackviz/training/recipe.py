@@ -12,6 +12,7 @@ import keras
 
 from crackviz import data
 from crackviz.contracts import check_number
+from crackviz.files import short_hash
 
 Augment: TypeAlias = bool | Mapping[str, Any] | Any  # a keras.Layer, which carries no types
 
@@ -73,6 +74,12 @@ def _identity_of(augment: Augment) -> Any:
         plain = json.dumps(_nameless(augment.get_config()), sort_keys=True, default=str)
         return f"{type(augment).__name__} {hashlib.sha256(plain.encode()).hexdigest()[:16]}"
     return bool(augment)
+
+
+def network_hash(model: keras.Model) -> str:
+    """Return a hash of a network's layers and their settings, without names and weights."""
+    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    return short_hash(*(f"{type(x).__name__} {json.dumps(_nameless(x.get_config()), default=str)}" for x in layers))
 
 
 def _nameless(config: Any) -> Any:

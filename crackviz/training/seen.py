@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, data, models
-from crackviz.files import read_json
+from crackviz.files import read_json, short_hash
 from crackviz.models import Network
 
 
 def fingerprint(table: pd.DataFrame) -> str:
-    """Return a hash of which pictures are trained on, by name: the folder may have moved."""
+    """Return a hash of which pictures are trained on, by name and looks: the folder may have moved."""
     names = [f"{Path(path).parent.name}/{Path(path).name}" for path in table["path"]]
-    rows = zip(names, table["label"], table["split"], strict=True)
-    return hashlib.sha256("\n".join(sorted(map(str, rows))).encode()).hexdigest()[:16]
+    looks = [value.hex() for value in table["hash"]] if "hash" in table else [""] * len(table)
+    rows = zip(names, table["label"], table["split"], looks, strict=True)
+    return short_hash(*sorted(map(str, rows)))
 
 
 def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:
@@ -27,7 +27,7 @@ def check_trained_on(folder: str | Path, table: pd.DataFrame) -> None:
     holds no model.
     """
     known = read_json(Path(folder) / "training.json")
-    if known and known["pictures"] != fingerprint(table):
+    if known and known.get("pictures") != fingerprint(table):
         raise CrackvizError(
             f"The model in {folder} was trained on another split than this one: other pictures, max_images or seed. "
             "It may have seen the test pictures. Train it again (notebook 02), or use another run folder."

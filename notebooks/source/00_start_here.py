@@ -52,7 +52,7 @@ table = cv.data.prepare(
 # %%
 net = cv.models.find(run, network=network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 print(net.origin)
 
 # %% [markdown]

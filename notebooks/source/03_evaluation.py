@@ -51,7 +51,7 @@ if not 0 < prevalence < 1 or cost_of_missing <= 0:
 # %%
 net = cv.models.find(run, network=network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 test = cv.training.unseen(net, table)
 print(net.origin)
 print(f"{len(test):,} of {(table['split'] == 'test').sum():,} test pictures are new to it")
@@ -626,7 +626,10 @@ for name, c in compared.items():
     )
 print(f"{one['pictures']} pictures in {one['groups']} groups")
 gain = one["difference"]
-verdict = "no more than chance may give" if gain["low"] <= 0 <= gain["high"] else "more than chance gives"
+if gain["low"] is None:
+    verdict = "from too few groups to say more"
+else:
+    verdict = "no more than chance may give" if gain["low"] <= 0 <= gain["high"] else "more than chance gives"
 print(f"a network in place of six numbers: {100 * gain['value']:+.1f} points of accuracy, {verdict}")
 
 # %% [markdown]

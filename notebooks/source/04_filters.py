@@ -41,7 +41,7 @@ table = cv.data.prepare(
 # %%
 net = cv.models.find(run, "gap_cnn_deep", network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 searched = fair.sample(frac=1, random_state=seed).drop_duplicates("group").head(n_searched)  # no near-duplicates
 print(net.origin)

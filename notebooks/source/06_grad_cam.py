@@ -38,7 +38,7 @@ table = cv.data.prepare(
 # %%
 net = cv.models.find(run, "gap_cnn_deep", network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 asked = fair.sample(frac=1, random_state=seed).head(400)
 answers = cv.attribution.logits(model, cv.data.load_images(asked["path"], image_size))

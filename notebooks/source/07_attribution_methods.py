@@ -47,7 +47,7 @@ table = cv.data.prepare(
 # %%
 net = cv.models.find(run, "gap_cnn_deep", network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 some = (
     fair.sample(frac=1, random_state=seed)

@@ -41,7 +41,7 @@ table = cv.data.prepare(
 # %%
 net = cv.models.find(run, network=network)
 model = net.load()
-image_size = cv.models.image_size(model) or image_size
+image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # pictures of the test part that the network has never seen
 some = fair[fair["label"] == 1].sample(frac=1, random_state=seed).head(n_images)
 images = cv.data.load_images(some["path"], image_size)

@@ -383,13 +383,13 @@ def test_fewer_pictures_than_a_batch_go_all_the_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.5, 0.5), (0, 0), (float("nan"), 0.1)])
 def test_impossible_shares(validation: float, test: float, tmp_path: Path) -> None:
-    with pytest.raises(CrackvizError, match="expected shares of 0 or more"):
+    with pytest.raises(CrackvizError, match=r"expected shares of 0 or more|is (-0\.1|nan); expected a number"):
         data.split(data.index(fill(tmp_path, 8)), validation=validation, test=test)
 
 
 @pytest.mark.parametrize("use", [lambda t: data.split(t, seed=-1), lambda t: data.subset(t, 8, seed=-1)])
 def test_a_negative_seed(use: Callable[[pd.DataFrame], object], tmp_path: Path) -> None:
-    with pytest.raises(CrackvizError, match="seed=-1: expected"):
+    with pytest.raises(CrackvizError, match="seed is -1; expected a whole number"):
         use(data.index(fill(tmp_path, 8)))
 
 
@@ -441,3 +441,72 @@ def test_unknown_splits_are_refused() -> None:
     for table in (pd.DataFrame({"group": ["a"]}), pd.DataFrame({"group": ["a"], "split": ["exam"]})):
         with pytest.raises(CrackvizError, match="train, validation, test"):
             data.check_split(table)
+
+
+# --- numbers, pipes, PostScript, masks, split.csv -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        *(lambda t, size=size: data.read_image(t["path"][0], size) for size in (0, -3, 32.5, "a", True, 10**9)),
+        *(lambda t, size=size: data.load_images(t["path"], size) for size in (0, 32.5)),
+        *(lambda t, seed=seed: data.split(t, seed=seed) for seed in (1.5, "a")),
+        *(lambda t, many=many: data.index(t.attrs["root"], max_images=many) for many in ("7", 1.5, None)),
+        *(lambda t, folder=folder: data.index(folder) for folder in (None, 3, ["a"], "a\0b")),
+        *(lambda t, far=far: data.scan(t, max_distance=far) for far in (-1, float("nan"), "a")),
+        *(lambda t, size=size: data.pipeline(t, size) for size in (0, 32.5)),
+        *(lambda t, how=how: data.augmentation(**how) for how in (
+            {"rotation": 5}, {"contrast": -1}, {"zoom": "a"}, {"noise": -1}, {"seed": -1}, {"flip": None})),
+        lambda t: data.index("synthetic:" + "-" * 9999 + "9"),
+        lambda t: data.write_split(data.split(t).assign(path="/elsewhere/a.png"), Path(t.attrs["root"]) / "s.csv"),
+    ],
+)  # fmt: skip
+def test_what_cant_be_is_named(use: Callable[[pd.DataFrame], object], tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError):
+        use(data.index(fill(tmp_path, 8)))
+
+
+def test_a_pipe_is_not_waited_for_and_postscript_not_executed(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(CrackvizError, match="it is no file"):
+        data.read_image(tmp_path / "pipe.jpg")
+    (tmp_path / "x.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(CrackvizError, match="cannot identify image file"):
+        data.read_image(tmp_path / "x.jpg")
+    with pytest.raises(CrackvizError, match="there is no such file"):
+        data.read_image(tmp_path / "nowhere.jpg")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "cracked"),
+    [(np.uint8, 0, False), (np.uint8, 1, True), (np.uint8, 2, None), (np.uint8, 127, None), (np.uint8, 128, True),
+     (np.uint16, 0, False), (np.uint16, 1, True), (np.uint16, 100, None), (np.uint16, 65535, True)],
+)  # fmt: skip
+def test_a_mask_says_crack_or_no_crack_or_is_left_out(
+    dtype: type, value: int, cracked: bool | None, tmp_path: Path
+) -> None:
+    pixels = np.zeros((8, 8), dtype)
+    pixels[2:4] = value
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    if cracked is None:
+        with pytest.raises(CrackvizError, match=f"it reaches {value} of"):
+            data.images.read_mask(tmp_path / "mask.png")
+        return
+    assert data.images.read_mask(tmp_path / "mask.png").any() == cracked
+
+
+TAMPERED = [
+    (",1,", ",crack,"), (",1,", ",,"), (",1,", ",7,"), ("label", "lable"),
+    ('["no_crack", "crack"]', '["crack"]'), ('["no_crack", "crack"]', '"ab"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("old_new", TAMPERED)
+def test_a_split_that_was_tampered_with_is_refused(old_new: tuple[str, str], tmp_path: Path) -> None:
+    data.write_split(data.split(data.scan(data.index(fill(tmp_path, 8)))), tmp_path / "split.csv")
+    text = (tmp_path / "split.csv").read_text()
+    assert old_new[0] in text
+    (tmp_path / "split.csv").write_text(text.replace(*old_new, 1))
+    with pytest.raises(CrackvizError, match=r"is not a file of data\.write_split"):
+        data.read_split(tmp_path / "split.csv")

@@ -16,7 +16,8 @@ from scipy.stats import binomtest, rankdata
 from sklearn import metrics
 
 from crackviz import CrackvizError, evaluation
-from crackviz.evaluation import Bootstrap, Predictions, thresholds
+from crackviz.bootstrap import proportion
+from crackviz.evaluation import Bootstrap, Predictions
 from crackviz.evaluation.scores import _scores
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
@@ -225,7 +226,7 @@ def test_a_few_groups_have_no_interval() -> None:
     """Of four photographs all right, [1, 1] would be no more than a repetition."""
     for count, known in ((1, False), (4, False), (5, True)):
         drawn = Bootstrap(np.arange(20) % count)
-        result = evaluation.evaluate([0, 1] * 10, np.tile([0.1, 0.8], 10), bootstrap=drawn)
+        result = evaluation.evaluate([0, 1] * 10, np.linspace(0.1, 0.8, 20), bootstrap=drawn)
         compared = evaluation.compare([0, 1] * 10, [0, 1] * 10, [0, 0] * 10, bootstrap=drawn)
         for found in (result["scores"]["brier"], compared["difference"]):
             assert found["value"] is not None
@@ -436,15 +437,91 @@ def test_no_false_alarm_is_no_proof() -> None:
 
 def test_rates_have_wilsons_interval_and_groups_count_as_one() -> None:
     happened = np.arange(40) < 7
-    share, *bounds = thresholds._rate(happened, np.arange(40), 0.9)
+    share, *bounds = proportion(happened, np.arange(40), 0.9).values()
     wilson = binomtest(7, 40).proportion_ci(0.9, method="wilson")
     assert share == 7 / 40 and bounds == pytest.approx([wilson.low, wilson.high])
     copies = np.repeat(happened, 5)
-    assert thresholds._rate(copies, np.repeat(np.arange(40), 5), 0.9)[1:] == pytest.approx(bounds)
-    alone = thresholds._rate(copies, np.arange(200), 0.9)
-    assert bounds[0] < alone[1] < alone[2] < bounds[1]
-    single = thresholds._rate(copies, np.zeros(200), 0.9)
-    assert single[2] - single[1] > 0.7  # one witness
+    grouped = proportion(copies, np.repeat(np.arange(40), 5), 0.9)
+    assert [grouped["low"], grouped["high"]] == pytest.approx(bounds)
+    alone = proportion(copies, np.arange(200), 0.9)
+    assert bounds[0] < alone["low"] < alone["high"] < bounds[1]
+    single = proportion(copies, np.zeros(200), 0.9)
+    assert single["high"] - single["low"] > 0.7  # one witness
+    wilson = binomtest(12, 12).proportion_ci(0.95, method="wilson")
+    assert proportion(np.ones(60), np.arange(60) // 5, 0.95) == pytest.approx(
+        {"value": 1, "low": wilson.low, "high": 1}
+    )
+
+
+def test_without_a_mistake_the_intervals_are_no_points() -> None:
+    """Ten of ten right: by a bootstrap [1, 1], by Wilson [0.72, 1]. Newcombe's of the area, and F1's, by hand."""
+    labels = np.repeat([0, 1], 10)
+    said = np.where(labels, 0.9, 0.1) + np.linspace(0, 0.05, 20)
+    found = evaluation.evaluate(labels, said, bootstrap=Bootstrap(resamples=200))["scores"]
+    wilson = binomtest(10, 10).proportion_ci(0.95, method="wilson")
+    both = binomtest(20, 20).proportion_ci(0.95, method="wilson")
+    assert found["recall/crack"] == pytest.approx({"value": 1, "low": wilson.low, "high": 1})
+    assert found["precision/no_crack"] == found["recall/no_crack"] == found["recall/crack"]
+    assert found["accuracy"]["low"] == pytest.approx(both.low)
+    share = wilson.low  # of TP / (TP + FP + FN)
+    assert found["f1/crack"]["low"] == pytest.approx(2 * share / (1 + share))
+    area = found["roc_auc"]["low"]
+    spread = area * (1 - area) * (1 + 9 * ((1 - area) / (2 - area) + area / (1 + area))) / 100
+    assert 0.6 < area < 1 and (1 - area) ** 2 == pytest.approx(1.959964**2 * spread, rel=1e-4)
+    assert found["average_precision"]["value"] == pytest.approx(1) and found["average_precision"]["low"] is None
+    grouped = evaluation.evaluate(labels, said, bootstrap=Bootstrap(np.arange(20) // 2, resamples=200))["scores"]
+    assert grouped["accuracy"]["low"] == pytest.approx(wilson.low), "ten groups, whatever they hold"
+
+
+def test_the_groups_that_count_are_those_of_the_score() -> None:
+    """All cracks lie in two photographs of twelve: of recall nothing is known, of accuracy something is."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(120) // 10
+    labels = (groups < 2).astype(int)
+    found = evaluation.evaluate(labels, rng.random(120), bootstrap=Bootstrap(groups, resamples=100))["scores"]
+    assert found["recall/crack"]["low"] is found["roc_auc"]["low"] is None
+    assert found["recall/no_crack"]["low"] is not None and found["accuracy"]["low"] is not None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**20), st.integers(5, 40), st.floats(0, 1))
+def test_bounds_lie_around_their_value_and_within_what_is_possible(seed: int, count: int, skill: float) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    said = np.clip(skill * labels + (1 - skill) * rng.random(count), 0, 1)
+    drawn = Bootstrap(rng.integers(0, 12, count), resamples=30)
+    for name, ends in evaluation.evaluate(labels, said, bootstrap=drawn)["scores"].items():
+        if ends["low"] is not None and name != "log_loss":
+            assert 0 <= ends["low"] < ends["high"] <= 1, name
+            assert name in ("brier", "calibration_error") or ends["low"] <= ends["value"] <= ends["high"], name
+
+
+def test_two_that_always_agree_differ_by_no_more_than_groups_can_tell() -> None:
+    answers = np.arange(60) % 2
+    for groups, count in ((None, 60), (np.arange(60) // 6, 10)):
+        found = evaluation.compare(answers, answers, answers, bootstrap=Bootstrap(groups))["difference"]
+        high = binomtest(0, count).proportion_ci(0.95, method="wilson").high
+        assert found == pytest.approx({"value": 0, "low": -high, "high": high})
+    worst = evaluation.compare(answers, 1 - answers, answers)["difference"]
+    assert worst["value"] == worst["low"] == -1 and -1 < worst["high"] < -0.8
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: evaluation.evaluate(LABELS, PROBABILITIES.astype(str)), "expected numbers"),
+        (lambda: evaluation.evaluate(LABELS, PROBABILITIES.astype(complex)), "expected numbers"),
+        (lambda: evaluation.evaluate(None, PROBABILITIES), "expected numbers of classes"),
+        (lambda: evaluation.evaluate(LABELS, np.full((len(LABELS), 3), 0.6), class_names="abc"), "add up to 1.8"),
+        (lambda: evaluation.evaluate(LABELS, PROBABILITIES, class_names=("a", "a")), "all different"),
+        (lambda: evaluation.calibration_error(LABELS, PROBABILITIES, weights=np.zeros(len(LABELS))), "not all 0"),
+        (lambda: evaluation.calibration_error(LABELS, PROBABILITIES, weights=np.ones(3)), "weights have shape"),
+        (lambda: evaluation.threshold_for(LABELS, PROBABILITIES, recall="0.9"), "recall is '0.9'"),
+    ],
+)
+def test_what_is_no_number_is_named(use: Any, message: str) -> None:
+    with pytest.raises(CrackvizError, match=message):
+        use()
 
 
 def test_the_interval_of_precision_covers() -> None:
@@ -517,7 +594,7 @@ def test_the_threshold_for_a_duty() -> None:
         (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=-1), "cost_of_missing is -1"),
         (lambda: evaluation.cost_curve(LABELS, PROBABILITIES, cost_of_missing=1, prevalence=1), "prevalence is 1"),
         (lambda: evaluation.cost_curve([1, 1], np.array([0.1, 0.2]), cost_of_missing=1), "expected both 0 and 1"),
-        (lambda: evaluation.cost_curve([0, 1], np.full((2, 3), 0.3), cost_of_missing=1), "for two classes"),
+        (lambda: evaluation.cost_curve([0, 1], np.full((2, 3), 1 / 3), cost_of_missing=1), "for two classes"),
         (lambda: evaluation.threshold_for(LABELS, PROBABILITIES), "one of the two"),
         (lambda: evaluation.threshold_for(LABELS, PROBABILITIES, recall=0.5, specificity=0.5), "one of the two"),
         (lambda: evaluation.threshold_for(LABELS, PROBABILITIES, recall=95), "recall is 95"),

@@ -172,6 +172,13 @@ def test_an_earlier_notebook_run_since_makes_the_later_ones_stale(notebook: Path
     assert stale(records, Hashes()) == {}
     records["00_a"]["started"] = "2026-01-02T00:00:00"
     assert stale(records, Hashes()) == {"01_b": "00_a was run since"}
+    wanted = {stem: record["parameters"] for stem, record in records.items()}
+    assert plan(wanted, records, Hashes(), ("stale",))["01_b"] == "00_a was run since", "listed and run alike"
+    for number, record in enumerate(records.values()):
+        record["begun"] = number
+    assert stale(records, Hashes()) == {}, "a clock that was set back"
+    records["00_a"]["begun"] = 3
+    assert stale(records, Hashes()) == {"01_b": "00_a was run since"}
 
 
 STATES = ("new", "done", "stale", "failed", "interrupted", "running", "not run")

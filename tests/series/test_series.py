@@ -17,12 +17,14 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
-from made import alive, crackviz, json_of, whole, write_notebook
+from made import alive, crackviz, json_of, until, whole, write_notebook
 from matplotlib.figure import Figure
 
 from crackviz import CrackvizError, claims, series, synthetic
 from crackviz.series import lesson, notebooks
 from crackviz.series.pages import _mathml
+from crackviz.series.report import report_if_old
+from crackviz.series.run import _clear
 
 OPENING = """from crackviz import series
 from crackviz.claims import claim
@@ -526,6 +528,71 @@ def test_a_report_of_notebooks_run_by_hand(tmp_path: Path) -> None:
     )
     with pytest.raises(CrackvizError, match="no run folder"):
         series.report(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["results.json", "claims.json", "notebooks/03_x.ipynb", "figures/03_x.png"])
+def test_a_page_is_never_older_than_what_it_shows(name: str, tmp_path: Path) -> None:
+    run = series.open_run(tmp_path, "03_x")
+    series.write_results(run, "03_x", {"score": 0.125})
+    figure = Figure(figsize=(1, 1))
+    series.save_figure(run, figure, "03_x")
+    write_notebook(run / "notebooks" / "03_x.ipynb", ["# Of one's own"])
+    index = report_if_old(run)
+    made = index.stat().st_mtime_ns
+    assert report_if_old(run).stat().st_mtime_ns == made
+    os.utime(run / name, ns=(made + 10**9, made + 10**9))
+    assert report_if_old(run).stat().st_mtime_ns > made
+    index.unlink()
+    assert report_if_old(run).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_broken_off_while_its_page_is_written_the_same_command_writes_it(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """The run before had another seed; its page must not pass for this one's."""
+    write_notebook(tmp_path / "00_a.ipynb", [
+        "# A", "parameters: run = ''  # run folder\nseed = 0  # seed", OPENING.format(name="00_a"),
+        "series.write_results(folder, '00_a', {'score': seed + 0.625})",
+    ])  # fmt: skip
+    write_notebook(tmp_path / "01_b.ipynb", ["# B", "parameters: run = ''  # run folder"])
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "sitecustomize.py").write_text(
+        "import crackviz.series, pathlib, sys, time\nr = sys.modules['crackviz.series.report']\nrender = r.render\n"
+        "def wait(template, path, **given):\n    if template == 'run.html':\n"
+        f"        pathlib.Path({str(tmp_path / 'writing')!r}).touch(); time.sleep(60)\n"
+        "    return render(template, path, **given)\nr.render = wait\n"
+    )
+    arguments = ("run", "00_a.ipynb", "01_b.ipynb", "--out", "r", "-p", "seed")
+    assert crackviz(*arguments, "1", cwd=tmp_path).wait(120) == 0
+    index = tmp_path / "r" / "index.html"
+    assert "1.625" in index.read_text()
+    path = os.pathsep.join([str(slow), os.environ.get("PYTHONPATH", "")])
+    process = crackviz(*arguments, "2", cwd=tmp_path, env=os.environ | {"PYTHONPATH": path})
+    until((tmp_path / "writing").exists)
+    process.send_signal(number)
+    assert process.wait(60) != 0
+    assert not index.exists()
+    again = crackviz(*arguments, "2", cwd=tmp_path)
+    assert "up to date" in again.communicate(timeout=120)[0]
+    assert "2.625" in index.read_text() and "1.625" not in index.read_text()
+
+
+def test_what_is_forced_is_trained_anew_and_no_other(tmp_path: Path) -> None:
+    for folder, notebook in (("", "02_t"), ("small", "02_t"), ("09_x", "09_s"), ("by_hand", "")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        series.write_json(tmp_path / folder / "training.json", {"notebook": notebook} if notebook else {"model": "x"})
+
+    def left() -> list[str]:
+        return sorted(path.parent.name for path in tmp_path.rglob("training.json"))
+
+    every = left()
+    _clear(tmp_path, {"02_t"}, set())
+    assert left() == every
+    _clear(tmp_path, {"02_t"}, {"02_t"})
+    assert left() == ["09_x"]
 
 
 def test_a_figure_that_is_cut_off_is_left_out(tmp_path: Path) -> None:

@@ -12,13 +12,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import LineCollection, PathCollection
 
 from crackviz import CrackvizError, plots, series
 from crackviz.series.overview import _picture
-from crackviz.series.records import Run
-from crackviz.series.table import compared, flattened, interval, is_time, means, points_of, table_of, write_table
+from crackviz.series.records import Run, look
+from crackviz.series.table import (
+    compared,
+    flattened,
+    idle_axes,
+    interval,
+    is_time,
+    means,
+    points_of,
+    table_of,
+    write_table,
+)
 
 
 def make_run(folder: Path, results: dict[str, Any], *, status: str = "done", **parameters: Any) -> Path:
@@ -69,11 +80,15 @@ def test_the_interval_of_a_mean_is_students() -> None:
     low, high = interval([1.0, 2.0, 3.0])
     assert (low, high) == pytest.approx((2 - 4.302653 / np.sqrt(3), 2 + 4.302653 / np.sqrt(3)))
     assert interval([1.0, 2.0, np.nan, 3.0]) == (low, high)
-    for few in ([], [1.0], [1.0, np.nan]):
+    for few in ([], [1.0], [1.0, np.nan], [1.0, 2.0]):
         assert np.isnan(interval(few)).all()
+    assert interval([0.9, 0.95, 1.0], "03.scores.recall/crack")[1] == 1, "a share ends at 1"
+    assert interval([0.01, 0.2, 0.1], "03.share found")[0] < 0 < interval([0.01, 0.2, 0.1], "03.the_share")[0] + 1e-9
+    assert interval([0.9, 0.95, 1.0], "03.log_loss")[1] > 1
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(-10, 10), st.floats(0.01, 10))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=8), st.floats(-10, 10), st.floats(0.01, 10))
 def test_the_interval_moves_and_stretches_with_the_values(values: list[float], shift: float, scale: float) -> None:
     low, high = interval(values)
     assert low <= np.mean(values) + 1e-9 and np.mean(values) - 1e-9 <= high
@@ -103,8 +118,12 @@ def test_runs_become_rows_and_means(tmp_path: Path) -> None:
     assert list(averages["lr"]) == [0.1, 0.2]
     assert list(averages["runs"]) == [2, 1]  # what a failed notebook wrote doesn't count
     assert list(averages["03.accuracy"]) == pytest.approx([0.85, 0.5])
-    assert averages["03.accuracy.low"][0] == pytest.approx(0.85 - 12.7062 * 0.0707107 / np.sqrt(2), abs=1e-4)
-    assert np.isnan(averages["03.accuracy.low"][1])
+    assert averages["03.accuracy.low"].isna().all(), "of two runs nothing is known"
+    third = pd.concat([table.head(2), table.head(2).assign(seed=[2, 3])])
+    averages = means(third, ["lr", "seed"], ["03.accuracy"])
+    assert (averages["03.accuracy.low"][0], averages["03.accuracy.high"][0]) == pytest.approx(
+        interval(third["03.accuracy"])
+    )
     only_seeds = means(table.head(2), ["seed"], ["03.accuracy"])
     assert list(only_seeds["runs"]) == [2]
 
@@ -149,15 +168,15 @@ def test_runs_are_compared_on_a_page(tmp_path: Path) -> None:
     runs = [
         make_run(tmp_path / f"{data}{seed}", {"03": {"accuracy": 0.8 + 0.01 * seed}}, data=data, seed=seed)
         for data in ("a", "b")
-        for seed in (0, 1)
+        for seed in (0, 1, 2)
     ]
     index = series.summarise_runs(runs)
     assert index == tmp_path / "index.html"
     page = index.read_text()
-    for part in ("4 runs", "4 done", "<br>accuracy</th>", 'href="a0/index.html"', "data:image/png;base64",
-                 "0.805 <span", "1 of 1", "300 MiB"):  # fmt: skip
+    for part in ("6 runs", "6 done", "<br>accuracy</th>", 'href="a0/index.html"', "data:image/png;base64",
+                 "0.81 <span", "1 of 1", "300 MiB"):  # fmt: skip
         assert part in page, part
-    assert pd.read_csv(tmp_path / "results.csv")["03.accuracy"].tolist() == [0.8, 0.81, 0.8, 0.81]
+    assert pd.read_csv(tmp_path / "results.csv")["03.accuracy"].tolist() == pytest.approx([0.8, 0.81, 0.82] * 2)
     other = series.summarise_runs(runs[:2], out=tmp_path / "both", metrics=["03.*"])
     assert other == tmp_path / "both" / "index.html" and 'href="../a0/index.html"' in other.read_text()
     with pytest.raises(CrackvizError, match="No result is called 'x'"):
@@ -197,25 +216,89 @@ def test_long_labels_find_room() -> None:
 def test_the_display_shows_what_it_is_given() -> None:
     table = pd.DataFrame(
         {
-            "lr": [0.1, 0.1, 0.2, 0.2] * 2,
-            "data": ["a"] * 4 + ["b"] * 4,
-            "3.f1": np.arange(8.0),
-            "3.auc": np.arange(8.0) / 2,
+            "lr": [0.1, 0.1, 0.1, 0.2, 0.2, 0.2] * 2,
+            "data": ["a"] * 6 + ["b"] * 6,
+            "3.x": np.arange(12.0),
+            "3.y": np.arange(12.0) / 2,
         }
     )
-    display = plots.RunsDisplay.from_table(table, ["3.f1", "3.auc"], x="lr", hue="data", interval=interval)
-    assert [axis.get_ylabel() for axis in display.ax_] == ["f1", "auc"]
+    display = plots.RunsDisplay.from_table(table, ["3.x", "3.y"], x="lr", hue="data", interval=interval)
+    assert [axis.get_ylabel() for axis in display.ax_] == ["x", "y"]
     assert [label.get_text() for label in display.ax_[0].get_xticklabels()] == ["0.1", "0.2"]
     assert [text.get_text() for text in display.figure_.legends[0].get_texts()] == ["a", "b"]
     dots = np.concatenate([c.get_offsets()[:, 1] for c in display.ax_[0].collections])
-    assert sorted(dots) == list(range(8))
+    assert sorted(dots) == list(range(12))
     heights = [tuple(line.get_ydata()) for line in display.ax_[0].lines]
     bounds = {value for line in heights for value in line if len(line) >= 2}
-    assert {*np.round(interval([0, 1]), 6)} <= {*np.round(list(bounds), 6)}
+    assert {*np.round(interval([0, 1, 2]), 6)} <= {*np.round(list(bounds), 6)}
     plt.close(display.figure_)
-    alone = plots.RunsDisplay.from_table(table, ["3.f1"])
+    alone = plots.RunsDisplay.from_table(table, ["3.x"])
     assert alone.ax_.shape == (1,) and not alone.figure_.legends
     plt.close(alone.figure_)
-    for wrong in ({"metrics": ["none"]}, {"metrics": ["3.f1"], "x": "none"}, {"metrics": []}):
+    for wrong in ({"metrics": ["none"]}, {"metrics": ["3.x"], "x": "none"}, {"metrics": []}):
         with pytest.raises(CrackvizError, match=r"no column 'none'|no metric"):
             plots.RunsDisplay.from_table(table, **wrong)
+
+
+def test_each_run_shows_its_own_interval() -> None:
+    """Also where nothing is repeated: without it two scores look as if they were known exactly."""
+    table = pd.DataFrame({"data": ["a", "b", "b"], "net": ["x", "x", "y"], "3.f1": [0.5, 0.7, 0.8]})
+    table = table.assign(**{"3.f1.low": [0.4, 0.5, np.nan], "3.f1.high": [0.6, 0.8, np.nan]})
+    display = plots.RunsDisplay.from_table(table, ["3.f1"], x="data", hue="net", interval=interval)
+    lines = [c.get_segments()[0] for c in display.ax_[0].collections if isinstance(c, LineCollection)]
+    assert [[tuple(end) for end in line] for line in lines] == [
+        [(pytest.approx(place), low), (pytest.approx(place), high)]
+        for place, low, high in ((-0.3, 0.4, 0.6), (0.7, 0.5, 0.8))
+    ]
+    drawn = [c.get_offsets() for c in display.ax_[0].collections if isinstance(c, PathCollection)]
+    dots = [tuple(dot) for dot in np.concatenate(drawn)]
+    assert (pytest.approx(-0.3), 0.5) in dots and (pytest.approx(0.7), 0.7) in dots, "through its dot"
+    plt.close(display.figure_)
+
+
+def test_a_setting_that_changed_no_number_is_said_to(tmp_path: Path) -> None:
+    runs = [
+        make_run(
+            tmp_path / f"{size}-{seed}",
+            {"03": {"accuracy": 0.8 + seed / 10, "seconds": size}},
+            image_size=size,
+            seed=seed,
+        )
+        for size in (96, 128)
+        for seed in (0, 1)
+    ]
+    page = series.summarise_runs(runs).read_text()
+    assert "image size has changed no number here" in page and "seed has changed" not in page
+    table = pd.DataFrame({"a": [1, 1, 2], "b": [1, 2, 2], "3.x": [0.1, 0.2, 0.2], "3.t": ["u", "v", "w"]})
+    assert idle_axes(table, ["a", "b"]) == ["a"]
+    assert idle_axes(table[:1], ["a", "b"]) == [], "one run tells nothing"
+    assert idle_axes(table.drop(columns="3.x"), ["a", "b"]) == []
+
+
+def test_what_was_not_given_had_its_default(tmp_path: Path) -> None:
+    given = make_run(tmp_path / "a", {}, image_size=96, seed=0)
+    default = make_run(tmp_path / "b", {}, image_size=128, seed=0)
+    config = json.loads((default / "config.json").read_text())
+    series.write_json(default / "config.json", config | {"parameters": {}, "data": ""})
+    assert points_of([glance(given), glance(default)]) == [{"image_size": 96}, {"image_size": 128}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("claims.json", {"03": [{"id": "T1.1"}]}),
+        ("claims.json", {"03": 3}),
+        ("claims.json", {"03": [{"id": "T1.1", "statement": "x", "holds": "yes"}]}),
+        ("results.json", {"03": [1]}),
+        ("config.json", {"notebooks": {"03": {}}}),
+        ("config.json", {"notebooks": []}),
+    ],
+)
+def test_what_is_damaged_within_is_named(name: str, content: dict[str, Any], tmp_path: Path) -> None:
+    one, other = (make_run(tmp_path / name, {"03": {"accuracy": 0.5}}) for name in "ab")
+    known = json.loads((other / name).read_text())
+    series.write_json(other / name, known | content)
+    for use in (lambda: series.report(other), lambda: series.compare(one, other)):
+        with pytest.raises(CrackvizError, match=rf"b/{name} is damaged"):
+            use()
+    assert name == "results.json" or look(other).status == "not readable"

@@ -196,7 +196,8 @@ def test_broken_off_in_its_first_epoch_it_starts_from_the_same_weights(
 def test_a_finished_training_is_not_run_again(table: pd.DataFrame, tmp_path: Path) -> None:
     history = train(table, tmp_path, epochs=2)
     before = (tmp_path / "model.keras").stat().st_mtime_ns
-    model = models.gap_cnn(32, seed=9)
+    model = models.gap_cnn(32)
+    model.set_weights([weights + 1 for weights in model.get_weights()])
     again = training.train(model, table, tmp_path, replace(RECIPE, epochs=2), image_size=32)
     pd.testing.assert_frame_equal(again, history)
     assert (tmp_path / "model.keras").stat().st_mtime_ns == before
@@ -220,6 +221,49 @@ def test_a_folder_whose_pictures_were_replaced_is_trained_anew(table: pd.DataFra
         Path(path).write_bytes(Path(table["path"][copied["path"] == other].item()).read_bytes() + b"\0")
     train(copied, tmp_path / "run", epochs=1)
     assert not same(weights_of(tmp_path / "run"), weights_of(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("what", ["contents swapped", "another network", "code", "a file of another training"])
+def test_what_else_makes_a_training_another(
+    what: str, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of these changes the names, the labels, the split, or the number of weights."""
+    root = Path(shutil.copytree(table.attrs["root"], tmp_path / "set"))
+    table = table.assign(path=[str(root / Path(path).relative_to(table.attrs["root"])) for path in table["path"]])
+    recipe = replace(RECIPE, epochs=1)
+
+    def again(seed: int = 0) -> int:
+        training.train(models.gap_cnn(32, seed=seed), table, tmp_path / "run", recipe, image_size=32)
+        return (tmp_path / "run" / "training.json").stat().st_mtime_ns
+
+    made = again()
+    assert again() == made
+    if what == "contents swapped":  # two pictures of different labels, both of the training part
+        one, other = (
+            Path(table[(table["split"] == "train") & (table["label"] == label)]["path"].iloc[0]) for label in (0, 1)
+        )
+        first = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(first)
+    elif what == "code":
+        monkeypatch.setattr(fit, "_code", lambda: "of another version")
+    elif what == "a file of another training":
+        models.save(models.gap_cnn(32, seed=5), tmp_path / "other")
+        shutil.copy(tmp_path / "other" / "model.keras", tmp_path / "run")
+    assert again(seed=int(what == "another network")) != made
+
+
+def test_the_code_that_counts_is_what_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(fit.ROOT, tmp_path / "crackviz", ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
+    known = fit._code()
+    monkeypatch.setattr(fit, "ROOT", tmp_path / "crackviz")
+    assert fit._code() == known
+    for name, changed in (("plots/maps.py", False), ("training/callbacks.py", True), ("data/images.py", True)):
+        path, before = tmp_path / "crackviz" / name, fit._code()
+        path.write_text(path.read_text() + "\n# only a remark\n")
+        assert fit._code() == before
+        path.write_text(path.read_text() + "\nEXTRA = 1\n")
+        assert (fit._code() != before) == changed, name
 
 
 def test_broken_off_while_saving_no_older_training_vouches_for_the_model(
@@ -294,8 +338,17 @@ def test_a_checkpoint_of_another_training_is_refused(
     interrupted(table, tmp_path, monkeypatch, after=1)
     with pytest.raises(CrackvizError, match=r"learning_rate was 0\.003, now 0\.005"):
         train(table, tmp_path, learning_rate=5e-3)
-    with pytest.raises(CrackvizError, match="pictures was"):
-        train(table.iloc[1:], tmp_path)
+
+
+def test_an_unfinished_training_whose_pictures_changed_is_begun_anew(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(table, tmp_path, monkeypatch, after=1)
+    other = table.drop(index=table.index[table["split"] == "train"][:4])
+    with pytest.warns(UserWarning, match="begun anew"):
+        train(other, tmp_path)
+    train(other, tmp_path / "other")
+    assert same(weights_of(tmp_path), weights_of(tmp_path / "other"))
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.9])
@@ -387,6 +440,13 @@ def test_a_model_of_another_split_is_noticed(table: pd.DataFrame, tmp_path: Path
     with pytest.raises(CrackvizError, match="trained on another split"):
         training.check_trained_on(tmp_path, table.iloc[1:])
     assert json.loads((tmp_path / "training.json").read_text())["model"] == "gap_cnn"
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 99, b"epoch,loss\n", b"a,b\n1,2\n", b"epoch,loss,val_loss\n1,,\n"])
+def test_a_damaged_history_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(CrackvizError, match=r"history\.csv.*train again"):
+        training.read_history(tmp_path)
 
 
 def test_no_history_is_explained(tmp_path: Path) -> None:
