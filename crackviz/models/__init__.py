@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from crackviz.models.building import MODELS, build, image_size, resized, summary
 from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
-from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn
+from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn, trace_cnn
 from crackviz.models.saving import Metadata, annotate, load, metadata, read_metadata, save
 from crackviz.models.shipped import (
     PREFERRED,
@@ -53,4 +53,5 @@ __all__ = [
     "seen_by_pretrained",
     "set_trainable",
     "summary",
+    "trace_cnn",
 ]
