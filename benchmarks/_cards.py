@@ -9,7 +9,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-TEXTS = ("README.md", "crackviz/pretrained/MODEL_CARD.md", "notebooks/source/10_transfer_learning.py")
+TEXTS = (
+    "README.md",
+    "crackviz/pretrained/MODEL_CARD.md",
+    "crackviz/pretrained/MODEL_CARD_trace_cnn.md",
+    "notebooks/source/10_transfer_learning.py",
+)
 SETS = {
     "METU, test part": "METU, grouped test part",
     "synthetic, default set": "synthetic concrete, default set",
@@ -19,7 +24,7 @@ SETS = {
     "DeepCrack, 256 px": "DeepCrack, asked at 256 px",
 }
 MAPS = {
-    "grad_cam": "Grad-CAM of `local_cnn`",
+    "grad_cam": "Grad-CAM of `{model}`",
     "local_darkness": "local darkness, no network",
     "darkness": "darkness, no network",
     "edges": "edges, no network",
@@ -65,6 +70,7 @@ def maps(figures: dict[str, Any]) -> str:
     rows = [f"| map | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
     for key, title in MAPS.items():
         found = figures["DeepCrack"]["maps"][key]
+        title = title.format(model=figures["model"])
         rows.append(f"| {title} | {' | '.join(f'{found[name]:.2f}' for name in columns)} |")
     return "\n".join(rows)
 
@@ -102,15 +108,30 @@ def networks(figures: dict[str, Any]) -> str:
 
 def load() -> dict[str, Any]:
     """Return the figures by table."""
-    shipped, compared = (
-        json.loads((RESULTS / f"{name}.json").read_text("utf-8")) for name in ("shipped_model", "networks")
+    shipped, taught, compared = (
+        json.loads((RESULTS / f"{name}.json").read_text("utf-8")) for name in ("shipped_model", "trace_model", "networks")
     )
-    return {"answers": shipped, "maps": shipped, "networks": compared}
+    return {
+        "answers": shipped,
+        "maps": shipped,
+        "answers of trace_cnn": taught,
+        "maps of trace_cnn": taught,
+        "networks": compared,
+    }
+
+
+TABLES = {
+    "answers": answers,
+    "maps": maps,
+    "answers of trace_cnn": answers,
+    "maps of trace_cnn": maps,
+    "networks": networks,
+}
 
 
 def written(text: str, figures: dict[str, Any], prefix: str = "") -> str:
     """Return `text` with what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` made anew."""
-    for name, table in {"answers": answers, "maps": maps, "networks": networks}.items():
+    for name, table in TABLES.items():
         start, end = f"{prefix}<!-- {name} -->", f"{prefix}<!-- end of {name} -->"
         block = "\n".join(
             [start, *((prefix + line).rstrip() for line in ["", *table(figures[name]).splitlines(), ""]), end]

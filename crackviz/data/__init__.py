@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from crackviz.contracts import CLASS_NAMES, PREPROCESSING
 from crackviz.data.duplicates import dhash, near_duplicate_pairs
-from crackviz.data.feeding import augmentation, pipeline
+from crackviz.data.feeding import augmentation, pipeline, varied_alike
 from crackviz.data.images import MAX_ARRAY_BYTES, MAX_PIXELS, Item, Result, load_images, load_masks, read_image
 from crackviz.data.metu import fetch_metu
 from crackviz.data.splits import SPLITS, Table, check_split, read_split, split, write_split
@@ -41,5 +41,6 @@ __all__ = [
     "subset",
     "synthetic_settings",
     "two_classes",
+    "varied_alike",
     "write_split",
 ]

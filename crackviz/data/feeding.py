@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from crackviz import CrackvizError
 from crackviz.contracts import CLASS_NAMES, check_choice, check_number
-from crackviz.data.images import MAX_SIDE, parallel, read_image
+from crackviz.data.images import MAX_SIDE, parallel, read_image, read_mask
 from crackviz.data.splits import Table, generator
 
 
-def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None = None, epoch: int = 0) -> Any:
+def pipeline(
+    table: Table, size: int, *, batch_size: int = 32, seed: int | None = None, epoch: int = 0, masks: bool = False
+) -> Any:
     """Feed a training or an evaluation: a `keras.utils.PyDataset` of (images, labels).
 
     Every picture is decoded once, at the call, in parallel, and kept as uint8: METU's 40,000 at 227 pixels
@@ -33,6 +35,9 @@ def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None 
     epoch : int
         Whose order it has at first. A training that shuffles calls ``begin(epoch)`` before each epoch, as
         `crackviz.training.EpochSeeds` does, and `fit` with ``shuffle=False``: Keras would deal the batches anew.
+    masks : bool
+        Whether to feed masks as well: ((images, masks), labels), with masks float32 (B, size, size, 1): 1 on cracks, 0
+        elsewhere, all -1 where a cracked picture has none. A sound picture's is empty.
 
     Returns
     -------
@@ -59,6 +64,7 @@ def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None 
     images = np.empty((n, size, size, 3), np.uint8)
     parallel(lambda i: np.copyto(images[i], read_image(paths[i], size)), range(n), "Reading")
     labels = table["label"].to_numpy(np.int32)
+    truth = _masks(table, size) if masks else None
     binary = len(table.attrs.get("class_names", CLASS_NAMES)) == 2
     labels = labels.astype(np.float32)[:, None] if binary else labels
 
@@ -74,9 +80,10 @@ def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None 
         def __len__(self) -> int:
             return math.ceil(n / batch_size)
 
-        def __getitem__(self, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+        def __getitem__(self, number: int) -> tuple[Any, npt.NDArray[Any]]:
             rows = self.order[number * batch_size : (number + 1) * batch_size]
-            return self.images[rows].astype(np.float32) / np.float32(255), labels[rows]
+            images = self.images[rows].astype(np.float32) / np.float32(255)
+            return images if truth is None else (images, truth[rows].astype(np.float32)[..., None]), labels[rows]
 
         def __enter__(self) -> Batches:
             return self
@@ -85,6 +92,16 @@ def pipeline(table: Table, size: int, *, batch_size: int = 32, seed: int | None 
             del self.images
 
     return Batches(images)
+
+
+def _masks(table: Table, size: int) -> npt.NDArray[np.int8]:
+    """Return the masks of a table's pictures, (N, size, size): 1, 0, or all -1 where nobody knows."""
+    truth = np.zeros((len(table), size, size), np.int8)
+    truth[table["label"].to_numpy() != 0] = -1
+    there = np.flatnonzero(table["mask"] != "")
+    paths = table["mask"].to_numpy()
+    parallel(lambda i: np.copyto(truth[i], read_mask(paths[i], size)), there.tolist(), "Reading masks")
+    return truth
 
 
 def _check_memory(need: int) -> None:
@@ -166,3 +183,18 @@ def augmentation(seed: int = 0, **strengths: float | tuple[float, float]) -> Any
     }
     chosen = [make() for name, make in made.items() if of[name]]
     return keras.Sequential(chosen or [layers.Identity()], name="augmentation")
+
+
+def varied_alike(layer: Any, images: Any, masks: Any) -> tuple[Any, Any]:
+    """Vary pictures (B, H, W, 3) by an :func:`augmentation`, and masks (B, H, W, 1) where it moves pixels."""
+    import keras
+    from keras import layers
+
+    moving = (layers.RandomFlip, layers.RandomRotation, layers.RandomZoom)
+    both = layers.Concatenate()([images, masks])
+    for part in (part for part in layer.layers if isinstance(part, moving)):
+        both = part(both)
+    images, masks = both[..., :3], both[..., 3:]
+    for part in (part for part in layer.layers if not isinstance(part, (*moving, keras.layers.InputLayer))):
+        images = part(images)
+    return images, masks

@@ -14,13 +14,14 @@ from crackviz.contracts import check_choice, check_number
 from crackviz.models.foreign import with_one_logit
 from crackviz.models.known import annotate, metadata
 from crackviz.models.mobilenet import mobilenet_v2
-from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn
+from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn, trace_cnn
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "gap_cnn": gap_cnn,
     "gap_cnn_deep": gap_cnn_deep,
     "deep_cnn": deep_cnn,
     "local_cnn": local_cnn,
+    "trace_cnn": trace_cnn,
     "mobilenet_v2": mobilenet_v2,
 }
 """The networks by name, as :func:`build` takes it."""
@@ -63,8 +64,8 @@ def resized(model: keras.Model, image_size: int | None) -> keras.Model:
     is bound to its size: by a layer that flattens its maps, or paths that don't meet.
     """
     try:
-        if model.name == "local_cnn":  # which layers it has depends on the size
-            other = local_cnn(image_size, n_classes=max(model.output_shape[-1], 2))
+        if model.name in ("local_cnn", "trace_cnn"):  # which layers they have depends on the size
+            other = MODELS[model.name](image_size, n_classes=max(model.output_shape[-1], 2))
         else:
             other = keras.models.clone_model(model, keras.Input((image_size, image_size, 3), name=model.inputs[0].name))
         for layer in model.layers:

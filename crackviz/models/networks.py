@@ -213,3 +213,76 @@ def local_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0
         kernel = model.get_layer("logit").kernel
         kernel.assign(np.abs(kernel) * np.array([[-1.0], [1.0]]))
     return model
+
+
+TRACE = (16, 32, 48, 64)
+
+
+def trace_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) -> keras.Model:
+    r"""Build a network that can be taught where to look: an encoder and a decoder whose last map has one cell a pixel.
+
+    Four times the map is halved (16, 32, 48, 64 channels), three times it is enlarged again and joined with the
+    encoder's map of that size; a transposed convolution enlarges the last, and a sigmoid bounds it. So a cell of the
+    map of evidence is a number from 0 to 1, one a pixel, which can be compared with a mask; a cell sees at most 158 px.
+    The map is averaged into one logit as in all networks here,
+
+    .. math:: z = b + w \frac{1}{hw} \sum_p \sigma(f(p)),
+
+    and adds up to the logit less the bias. 282,053 weights.
+
+    Trained on labels alone it is a network like others; :class:`crackviz.training.Recipe` has ``place`` for training
+    it on masks as well.
+
+    Arguments, returns and raises are those of :func:`gap_cnn`, but for ``image_size``: at least 32, of any parity;
+    None takes any multiple of 16. With k > 2 classes there are k maps.
+
+    Notes
+    -----
+    Ronneberger, Fischer, Brox: *U-Net*, MICCAI 2015, for the encoder and decoder. Ross, Hughes, Doshi-Velez: *Right
+    for the right reasons*, IJCAI 2017, for a loss on the explanation. ``THEORY.md`` T11.
+    """
+    check_build("trace_cnn", image_size, n_classes, 16)
+    first, number = 1000 * seed, 0
+
+    def convolution(x: Any, filters: int, kernel: int = 3, stride: int = 1) -> Any:
+        nonlocal number
+        number += 1
+        return layers.Conv2D(
+            filters,
+            kernel,
+            strides=stride,
+            padding="same",
+            activation="relu",
+            kernel_initializer=keras.initializers.HeUniform(seed=first + number),
+            name=f"conv{number}",
+        )(x)
+
+    def cut_to(x: Any, side: int | None, name: str) -> Any:
+        beyond = x.shape[1] - side if side else 0  # an odd side, halved and doubled, has one row too many
+        return layers.Cropping2D(((0, beyond), (0, beyond)), name=name)(x) if beyond else x
+
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    x, joints = inputs, []
+    for depth, filters in enumerate(TRACE):
+        x = convolution(convolution(x, filters, 4, 2), filters)
+        if depth > 1:
+            x = convolution(x, filters)
+        joints.append(x)
+    for depth, filters in reversed(list(enumerate(TRACE[:-1]))):
+        x = layers.UpSampling2D(2, name=f"enlarged{depth + 1}")(convolution(x, filters, 1))
+        x = cut_to(x, joints[depth].shape[1], f"cut{depth + 1}")
+        x = convolution(layers.Concatenate(name=f"joined{depth + 1}")([x, joints[depth]]), filters)
+    x = layers.Conv2DTranspose(
+        1 if n_classes == 2 else n_classes,
+        2,
+        strides=2,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=first + 50),
+        bias_initializer=keras.initializers.Constant(-3.0),  # cracks are few pixels: nearly nothing at first
+        name="score",
+    )(convolution(x, TRACE[0]))
+    x = layers.Activation("sigmoid", name="evidence")(cut_to(x, image_size, "cut"))
+    model = keras.Model(inputs, head(x, n_classes, first + 51), name="trace_cnn")
+    if n_classes == 2:  # more evidence is more crack, and a crack is a hundredth of the pixels
+        kernel, bias = model.get_layer("logit").get_weights()
+        model.get_layer("logit").set_weights([np.full_like(kernel, 120.0), np.full_like(bias, -3.0)])
+    return model

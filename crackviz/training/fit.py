@@ -19,6 +19,7 @@ from crackviz.contracts import PREPROCESSING
 from crackviz.files import code_hash, read_json, replacing, short_hash, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
+from crackviz.training.place import Placed, bounded_evidence
 from crackviz.training.recipe import Recipe, network_hash
 from crackviz.training.seen import fingerprint
 
@@ -109,6 +110,8 @@ def train(
         "network": network_hash(model),
         "code": _code(),
     }
+    if recipe.place:
+        identity["masks"] = _masks(_masked(parts))
     if _is_done(folder, identity):
         stored = models.load(folder / "model.keras")
         model.set_weights(stored.get_weights())
@@ -146,6 +149,18 @@ def _parts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return parts
 
 
+def _masked(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows with a mask; without one there is no place to teach."""
+    rows = pd.concat(parts.values())
+    masked = rows[rows["mask"] != ""] if "mask" in rows else rows[:0]
+    if masked.empty:
+        raise CrackvizError(
+            "The recipe has a loss on the place of the evidence, but no picture has a mask. Take pictures with masks "
+            "(images/ and masks/, or synthetic concrete), or a recipe with place=0."
+        )
+    return masked
+
+
 def _class_names(model: keras.Model, table: pd.DataFrame) -> tuple[str, ...]:
     names = tuple(table.attrs.get("class_names", models.metadata(model).class_names))
     outputs = int(model.outputs[0].shape[-1])
@@ -168,14 +183,21 @@ def _learning(model: keras.Model, image_size: int) -> int:
 
 def _contents(rows: pd.DataFrame) -> str:
     """Return a hash of what is in the files, whatever they are called, with what is said of each."""
+    told = zip(rows["path"], rows["label"], rows["split"], strict=True)
+    return short_hash(*sorted(f"{_digest(path)} {label} {part}" for path, label, part in told))
+
+
+def _masks(rows: pd.DataFrame) -> str:
+    """Return a hash of which picture has which mask."""
+    pairs = zip(rows["path"], rows["mask"], strict=True)
+    return short_hash(*sorted(f"{_digest(path)} {_digest(mask)}" for path, mask in pairs))
+
+
+def _digest(path: str) -> str:
     try:
-        each = [
-            f"{hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()} {label} {part}"
-            for path, label, part in zip(rows["path"], rows["label"], rows["split"], strict=True)
-        ]
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
     except OSError as error:
         raise CrackvizError(f"A picture can't be read: {error}. Put it back, or make the table anew.") from error
-    return short_hash(*sorted(each))
 
 
 def _code() -> str:
@@ -204,7 +226,7 @@ def _fit(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Train from where the checkpoint stands to the end, and leave the best weights in `model`."""
-    size, seed = checkpoint.identity["image_size"], checkpoint.identity["seed"]
+    size, seed, masks = checkpoint.identity["image_size"], checkpoint.identity["seed"], recipe.place > 0
     keras.utils.set_random_seed(seed)
     core = _in_bfloat16(model) if recipe.mixed_precision else model
     trainer = _compiled(core, recipe, math.ceil(len(parts["train"]) / recipe.batch_size), seed)
@@ -217,8 +239,8 @@ def _fit(
         averaged._ema_weights_in_model = done > 0
         copied_back = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: model.set_weights(core.get_weights()))
         with (
-            data.pipeline(parts["train"], size, batch_size=recipe.batch_size, seed=seed) as feed,
-            data.pipeline(parts["validation"], size, batch_size=64) as asked,
+            data.pipeline(parts["train"], size, batch_size=recipe.batch_size, seed=seed, masks=masks) as feed,
+            data.pipeline(parts["validation"], size, batch_size=64, masks=masks) as asked,
         ):
             trainer.fit(
                 feed,
@@ -276,9 +298,15 @@ def _in_bfloat16(model: keras.Model) -> keras.Model:
 
 def _compiled(model: keras.Model, recipe: Recipe, steps: int, seed: int) -> keras.Model:
     """Wrap `model` so that augmentation runs in training and stays out of the saved network."""
-    inputs = keras.Input(model.inputs[0].shape[1:])
+    images = keras.Input(model.inputs[0].shape[1:])
     layer = recipe.augmentation(seed)
-    trainer = keras.Model(inputs, model(layer(inputs) if layer is not None else inputs), name="trainer")
+    if recipe.place:
+        masks = keras.Input((*images.shape[1:3], 1))
+        varied, truth = data.varied_alike(layer, images, masks) if layer is not None else (images, masks)
+        evidence, answers = keras.Model(model.inputs, [bounded_evidence(model), model.outputs[0]])(varied)
+        trainer = keras.Model((images, masks), Placed(recipe.place)(evidence, truth, answers), name="trainer")
+    else:
+        trainer = keras.Model(images, model(layer(images) if layer is not None else images), name="trainer")
     binary = model.outputs[0].shape[-1] == 1
     trainer.compile(
         keras.optimizers.Adam(

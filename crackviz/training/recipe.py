@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from crackviz import data
+from crackviz import CrackvizError, data
 from crackviz.contracts import check_number
 from crackviz.files import short_hash
 
@@ -38,6 +38,11 @@ class Recipe:
     mixed_precision : bool
         Whether maps are computed in bfloat16 during training (Keras's ``mixed_bfloat16``): faster on processors that
         have it, slower on others. Weights, logits and the saved model stay float32.
+    place : float
+        What the loss on the place of the evidence counts for beside the loss on the answers, see
+        :func:`crackviz.training.place_loss`; 0 leaves it out. It takes a network whose last map is bounded, such as
+        :func:`crackviz.models.trace_cnn`, and pictures with a mask in the table's column ``mask``. Sound pictures have
+        an empty mask without one; cracked ones without a mask are taught by their labels alone.
     """
 
     epochs: int = 100
@@ -47,12 +52,19 @@ class Recipe:
     decay: float = 0.88
     augment: Augment = True
     mixed_precision: bool = False
+    place: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch_size"):
             check_number(name, getattr(self, name), 1, 10**6, whole=True)
         check_number("learning_rate", self.learning_rate, 1e-8, 10.0)
         check_number("decay", self.decay, 1e-3, 1.0)
+        check_number("place", self.place, 0.0, 1e6)
+        if self.place and isinstance(self.augment, keras.Layer):
+            raise CrackvizError(
+                "With place, masks must be turned and zoomed as their pictures are, and a layer of one's own doesn't "
+                "tell how: give augment as a mapping, such as {'zoom': 0.2}."
+            )
 
     def augmentation(self, seed: int) -> keras.Layer | None:
         """Return a fresh layer that varies the training pictures, or None."""
@@ -64,7 +76,8 @@ class Recipe:
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this recipe from another, ready for JSON."""
-        return vars(self) | {"augment": _identity_of(self.augment)}
+        known = vars(self) | {"augment": _identity_of(self.augment)}
+        return known if self.place else {name: value for name, value in known.items() if name != "place"}
 
 
 def _identity_of(augment: Augment) -> Any:

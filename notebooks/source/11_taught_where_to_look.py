@@ -1,0 +1,352 @@
+# %% [markdown]
+# # 11 · Taught where to look
+#
+# All networks so far learnt from labels alone: crack, or no crack. Where a crack lies they had to find out by themselves. Synthetic concrete comes with masks that nobody had to draw, since
+# the renderer knows where it put its cracks. Here they enter the training. What is a mask worth? And does the map of such a network still tell *why* it answers, or only what it was told to draw?
+#
+# | | |
+# |---|---|
+# | **You will learn** | a loss on the place of the evidence; what 0, 30 or all masks change; whether a taught map still follows the network; whether it resists a shortcut |
+# | **Time** | 40 minutes to read, about two minutes to run |
+# | **Theory** | [T11 Taught where to look](../THEORY.md#t11-taught-where-to-look) |
+# | **Before** | [08 Do the maps hold?](08_do_the_maps_hold.ipynb), [09 Shortcuts](09_shortcuts.ipynb), [10 Transfer learning](10_transfer_learning.ipynb) |
+
+# %% tags=["parameters"]
+data: str = ""  # folder with pictures, on which the shipped networks are compared; "" is synthetic concrete
+run: str = ""  # run folder, where results are kept; "" is runs/lesson
+max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+n_images: int = 60  # pictures of either class on which the shipped networks are compared
+n_patches: int = 500  # rendered patches that the small networks learn from
+epochs: int = 12  # passes over these
+seed: int = 0  # fixes every random choice
+
+# %%
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import crackviz as cv
+from crackviz.claims import claim
+
+explain, faith = cv.attribution, cv.faithfulness
+run = cv.series.open_run(run, "11_taught_where_to_look")
+table = cv.data.prepare(data, run / "split.csv", max_images=max_images, seed=seed)
+
+# %% [markdown]
+# ## Three educations
+#
+# Three networks come with this package. `local_cnn` learnt from labels alone, but evidence can lie only on dark pixels: that is built in. `trace_cnn` learnt from labels *and* from the places of drawn cracks. `mobilenet_v2` learnt from a million photographs of other
+# things first. We ask all three about the same pictures, none of which any of them has seen.
+
+# %%
+names = {
+    "local_cnn": "labels alone, dark pixels only",
+    "trace_cnn": "labels and drawn masks",
+    "mobilenet_v2": "ImageNet, then labels",
+}
+nets = {name: cv.models.find(run, network=name) for name in names}
+fair = table[table["split"] == "test"]
+for net in nets.values():
+    fair = cv.training.unseen(net, fair)
+asked = fair.sample(frac=1, random_state=seed).groupby("label").head(n_images)
+cracked = asked[asked["label"] == 1]
+masks_known = bool((cracked["mask"] != "").all())
+print(
+    f"{len(asked)} pictures, {len(cracked)} of them cracked; "
+    + ("masks are known" if masks_known else "no masks: their maps can be looked at, not scored")
+)
+
+# %%
+size = 128
+images = cv.data.load_images(asked["path"], size)
+is_crack = (asked["label"] == 1).to_numpy()
+truth = cv.data.load_masks(cracked["mask"], size) if masks_known else None
+models, maps, rows = {}, {}, {}
+for name, education in names.items():
+    model = nets[name].load()
+    models[name] = model if cv.models.image_size(model) == size else cv.models.resized(model, size)
+    maps[name] = explain.grad_cam(models[name], images[is_crack])
+    threshold = cv.models.metadata(models[name]).threshold
+    said = cv.evaluation.predict(models[name], asked, size)
+    rows[name] = {"education": education, "right about": np.mean((said >= threshold) == is_crack)}
+    if masks_known:
+        rows[name] |= {
+            "highest point on the crack": np.nanmean(faith.pointing_game(maps[name], truth)),
+            "evidence within 4 px": np.nanmean(faith.evidence_near(maps[name], truth, distance=4)),
+        }
+pd.DataFrame(rows).T
+
+# %%
+shown = np.linspace(0, is_crack.sum() - 1, 3).astype(int)
+display = cv.plots.AttributionGridDisplay.from_maps(
+    images[is_crack][shown],
+    {name: maps[name][shown] for name in names},
+    masks=None if truth is None else truth[shown],
+    label=dict.fromkeys(names, "logits per cell"),
+    scale="image",
+)
+_ = cv.series.save_figure(run, display.figure_, "11_educations")
+
+# %% [markdown]
+# Three networks, three maps, and each adds up to its network's answer. The answers are nearly the same. The places aren't.
+#
+# ## A loss on the place
+#
+# How can a network be told where to look? Its map must be a number that a mask can be compared with. `trace_cnn` has a last map with one cell a pixel, and each cell passes through a sigmoid, so it lies between 0 and 1, like a mask. Their average, times
+# a weight, plus a bias, is the logit: the map adds up, as ever.
+#
+# The loss has three parts: the cross-entropy of the answer, as always; the cross-entropy of each cell against the mask; and the *Dice loss*, one less the overlap of map and mask. Here are the last two by hand, for a picture of two by two pixels:
+
+# %%
+evidence = np.array([[0.5, 0.25], [0.25, 0.25]])
+mask = np.array([[1, 0], [0, 0]])
+per_pixel = -(1.2 * mask * np.log(evidence) + (1 - mask) * np.log(1 - evidence))
+overlap = (2 * (mask * evidence).sum() + 5) / (mask.sum() + evidence.sum() + 5)
+by_hand = 10 * per_pixel.mean() + 0.5 * (1 - overlap)
+print(f"cross-entropy of the pixels {per_pixel.mean():.3f}, Dice loss {1 - overlap:.3f}, together {by_hand:.3f}")
+
+# %%
+library = cv.training.place_loss(
+    evidence[None, ..., None].astype("float32"), mask[None, ..., None].astype("float32"), np.ones(1, "float32")
+)
+claim(
+    "T11.1",
+    "the loss on the place is the pixels' cross-entropy and the overlap",
+    abs(float(library) - by_hand),
+    "<",
+    1e-4,
+    identity=True,
+)
+
+# %% [markdown]
+# A pixel of the crack counts a little more (1.2), and 5 is added above and below the fraction, so that a crack of three pixels doesn't decide all. A sound picture has an empty mask: wherever its map isn't zero, it is
+# told so. A cracked photograph whose mask nobody drew has none; for it only the answer counts.
+#
+# ## Labels alone, labels and masks
+#
+# Now teach the same small network twice, on the same pictures with the same labels. Only one of the two is shown masks.
+
+# %%
+settings = cv.synthetic.Settings(patches=n_patches, image_size=64, crack_width=(1.5, 7.0), seed=seed + 6)
+recipe = cv.training.Recipe(epochs=epochs, patience=epochs, batch_size=16, learning_rate=3e-3, decay=0.9)
+
+
+def gather(settings):
+    """Return the table of a synthetic set, with its split by photographs."""
+    return cv.data.split(cv.data.index(cv.synthetic.dataset(settings)), seed=seed)
+
+
+def teach(table, name, masks):
+    """Return a network taught the labels of a table, and the places of the first `masks` cracks in it."""
+    cracks = table.index[(table["label"] == 1) & (table["split"] != "test")]
+    seen = table.assign(mask=table["mask"].where(~table.index.isin(cracks[masks:]), ""))
+    model = cv.models.build("trace_cnn", 64, seed=seed)
+    changed = replace(recipe, place=1.0 if masks else 0.0)
+    cv.training.train(model, seen, run / f"11_{name}", changed, image_size=64, seed=seed)
+    return model
+
+
+drawn = gather(settings)
+every = int(((drawn["label"] == 1) & (drawn["split"] != "test")).sum())
+counts = [0, 30, 100, every]
+taught = {count: teach(drawn, f"{count}_masks", count) for count in counts}
+
+# %%
+test = drawn[drawn["split"] == "test"]
+of_crack = (test["label"] == 1).to_numpy()
+pictures = cv.data.load_images(test["path"], 64)
+known = cv.data.load_masks(test["mask"][of_crack], 64)
+groups = test["group"][of_crack]
+
+
+def looks(model):
+    """Return the share of the evidence within 4 px of the crack, picture by picture."""
+    return faith.evidence_near(explain.grad_cam(model, pictures[of_crack]), known, distance=4)
+
+
+near = {count: looks(model) for count, model in taught.items()}
+right = {count: (explain.logits(model, pictures).ravel() > 0) == of_crack for count, model in taught.items()}
+result = pd.DataFrame(
+    {
+        "evidence within 4 px": {c: np.nanmean(v) for c, v in near.items()},
+        "right about": {c: v.mean() for c, v in right.items()},
+    }
+)
+result.rename_axis("masks").round(3)
+
+# %%
+few = np.linspace(0, of_crack.sum() - 1, 4).astype(int)
+display = cv.plots.AttributionGridDisplay.from_maps(
+    pictures[of_crack][few],
+    {f"{count} masks": explain.grad_cam(taught[count], pictures[of_crack][few]) for count in (0, every)},
+    masks=known[few],
+    label={f"{count} masks": "logits per pixel" for count in (0, every)},
+    scale="image",
+)
+_ = cv.series.save_figure(run, display.figure_, "11_twins")
+
+
+# %%
+def mean_of(values, groups):
+    """Return a mean with its interval, from drawing whole photographs anew."""
+    values, drawn = np.asarray(values, float), cv.evaluation.Bootstrap(groups, seed=seed)
+    weights = drawn.weights(len(values)) * ~np.isnan(values)
+    return drawn.interval((weights * np.nan_to_num(values)).sum(1) / weights.sum(1))
+
+
+gain = mean_of(near[every] - near[0], groups)
+print("more evidence near the crack: {value:.2f}, interval {low:.2f} to {high:.2f}".format(**gain))
+claim("T11.2", "taught on masks, more of the evidence lies near the crack", gain["low"], ">", 0.1)
+
+# %%
+worse = mean_of(right[0].astype(float) - right[every], test["group"])
+print("answers lost by it: {value:.3f}, interval {low:.3f} to {high:.3f}".format(**worse))
+claim("T11.3", "it costs no answers worth speaking of", worse["value"], "<", 0.04)
+
+# %%
+errors = {
+    count: np.abs(explain.completeness_error(model, pictures, explain.grad_cam(model, pictures, upsample=False))).max()
+    for count, model in taught.items()
+}
+claim("T11.4", "the taught map adds up as exactly as the other", max(errors.values()), "<", 1e-3, identity=True)
+
+# %% [markdown]
+# ## What is a mask worth?
+#
+# Drawing a mask of a real crack takes minutes, a label a second. So it matters how many are needed. All these networks saw the same pictures and the same labels:
+
+# %%
+intervals = pd.DataFrame({count: mean_of(values, groups) for count, values in near.items()}).T
+figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+spans = (intervals["value"] - intervals["low"], intervals["high"] - intervals["value"])
+axes.errorbar(intervals.index, intervals["value"], spans, marker="o", capsize=4, color="#0173b2")
+axes.axhline(
+    faith.chance_levels(known)["evidence_4px"], color="#555555", linestyle=":", label="a map that says nothing"
+)
+axes.set(xlabel="pictures with a mask", ylabel="evidence within 4 px", ylim=(0, 1), xscale="symlog")
+axes.set_xticks(counts, [str(count) for count in counts])
+axes.legend(frameon=False)
+_ = cv.series.save_figure(run, figure, "11_worth")
+
+# %%
+claim(
+    "T11.5",
+    "of the masks, the first ones bring the most: a hundred bring over half of what all bring",
+    (intervals["value"][100] - intervals["value"][0]) / (intervals["value"][every] - intervals["value"][0]),
+    ">",
+    0.5,
+)
+
+# %% [markdown]
+# ## Does a taught map still tell why?
+#
+# One may suspect that such a network answers by something else and draws the map on the side, as it was told. It can't, quite: the map *is* what is averaged into the answer. But it might be drawn by layers that have learnt little. So the test of notebook 08:
+# draw the upper half of the weights anew. A map that follows the network changes.
+
+# %%
+some = pictures[of_crack][:8]
+tests = {}
+for count in (0, every):
+    test_of = faith.randomisation_test(
+        taught[count], some, {"grad_cam": explain.METHODS["grad_cam"]}, draws=3, seed=seed
+    )
+    tests[f"{count} masks"] = faith.verdict(test_of).loc["grad_cam"]
+pd.DataFrame(tests).T
+
+# %%
+claim(
+    "T11.6", "with the upper half of its weights fresh, the taught map changes", bool(tests[f"{every} masks"]["passes"])
+)
+
+# %% [markdown]
+# ## Does it resist a shortcut?
+#
+# In notebook 09 a scale bar lay beside nearly every crack, and the network read the bar. A mask says: not there. Here are such pictures again, for two networks: one is taught labels alone, one is also shown where the cracks lie.
+
+# %%
+habit = replace(settings, shortcut="scale_bar", shortcut_correlation=0.9)
+trap = gather(habit)
+pair = {
+    name: teach(trap, f"habit_{count}_masks", count)
+    for name, count in {"labels alone": 0, "labels and masks": 10**6}.items()
+}
+
+# %%
+walls = replace(habit, seed=seed + 1000)
+marked, plain = ([cv.synthetic.patch(n, walls, planted=planted) for n in range(300)] for planted in (True, False))
+with_mark, without = (np.stack([one.image for one in many]).astype(np.float32) / 255 for many in (marked, plain))
+shows_crack = np.array([one.label == 1 for one in marked])
+photos = np.array([one.photo for one in marked])
+nothing = np.zeros((64, 64), bool)
+crack_masks, marks = (
+    np.stack([one.mask for one in marked]),
+    np.stack([one.distractors.get("scale_bar", nothing) for one in marked]),
+)
+
+# %%
+found = {}
+for name, model in pair.items():
+    these = shows_crack & marks.any((1, 2))
+    share = faith.shortcut_share(
+        explain.grad_cam(model, with_mark[these]),
+        crack_masks[these],
+        marks[these],
+        bootstrap=cv.evaluation.Bootstrap(photos[these], seed=seed),
+    )
+    answers = {
+        kind: (explain.logits(model, these_pictures).ravel() > 0) == shows_crack
+        for kind, these_pictures in {"with the bar": with_mark, "without": without}.items()
+    }
+    found[name] = {
+        "evidence on the bar": share["pooled"]["value"],
+        "even map": share["chance"],
+        "right without the bar": answers["without"].mean(),
+        "answers": answers["without"],
+    }
+pd.DataFrame(found).T.drop(columns="answers")
+
+# %%
+claim(
+    "T11.7",
+    "taught on masks, less of the evidence lies on the mark",
+    found["labels alone"]["evidence on the bar"] - found["labels and masks"]["evidence on the bar"],
+    ">",
+    0.1,
+)
+
+# %%
+better = mean_of(found["labels and masks"]["answers"].astype(float) - found["labels alone"]["answers"], photos)
+print("more answers right without the bar: {value:.3f}, interval {low:.3f} to {high:.3f}".format(**better))
+claim("T11.8", "on pictures without the mark it is right more often", better["low"], ">", 0)
+
+# %% [markdown]
+# A mask is another word for "look here", and it is worth most where labels mislead.
+#
+# ## To remember
+#
+# - A map that is bounded like a mask can be taught like one, and still adds up to the logit.
+# - Labels alone say *whether*; the place they leave open, and a network fills it as it likes.
+# - Masks of drawn cracks cost nothing, and what they teach can be asked of real pictures.
+# - A network that was taught where to look must pass the same tests as every other.
+# - A mask says what isn't the crack, too. That is why it helps against shortcuts.
+#
+# ## Exercises
+#
+# 1. ★ Read from the figure: how many masks bring the evidence above one half?
+# 2. ★★ Set `place=10` in `teach`. What happens to the answers, what to the map?
+# 3. ★★★ Give half of the cracked pictures a wrong mask, mirrored left to right. Where does the evidence go?
+#
+# **Solutions.** 1: the first point above 0.5 in the figure. 2: the map gets sharper at first, while the answers gain less, since their loss is drowned by the other. 3: it spreads over both places or fades: the network can't know which
+# half of the teacher's words to believe, and what is right for both is little evidence everywhere.
+
+# %%
+cv.series.write_results(
+    run,
+    "11_taught_where_to_look",
+    {
+        "evidence within 4 px": intervals["value"].to_dict(),
+        "evidence on the mark": {name: one["evidence on the bar"] for name, one in found.items()},
+    },
+)
