@@ -44,7 +44,8 @@ run: setup  ## the whole series, headlessly, on synthetic concrete or DATA=path/
 test: setup  ## every test: style, types, library, notebooks
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile
-	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadscope --nbval-lax notebooks
+	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadscope --nbval-lax \
+		--nbval-sanitize-with notebooks/nbval_sanitize.cfg notebooks
 
 fast: setup  ## the quick tests alone (under 3 minutes)
 	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile -m 'not slow'

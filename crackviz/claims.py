@@ -1,13 +1,18 @@
 """Claims: statements of ``THEORY.md`` that are checked where they are made.
 
-A notebook says ``claim("T6.2", "the signed map sums to logit − bias", error < 1e-4)``. The line that is printed
-holds no digit that depends on the machine, so that nbval can compare it; what was claimed, and whether it holds,
-is kept in ``claims.json`` of the run.
+A notebook says ``claim("T6.2", "the signed map sums to logit − bias", error, "<", 1e-4)``, and a line with the
+measured value and its bound is printed: ``✓ T6.2 the signed map sums to logit − bias (3.1e-06 < 0.0001)``. The
+digits of the value may differ from machine to machine: nbval leaves the brackets out of its comparison, by
+``notebooks/nbval_sanitize.cfg``. What was claimed, what was found, and whether it holds, is kept in ``claims.json``
+of the run.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,9 @@ from crackviz import CrackvizError
 from crackviz.files import update_json
 
 _ID = re.compile(r"T\d+\.\d+")
+_RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
+RELATIONS = (*_RELATIONS, "within")
+"""What :func:`claim` may compare by; ``"within"`` takes a pair, the smallest and the largest value allowed."""
 
 
 class _Record:
@@ -33,8 +41,9 @@ def start(run_folder: str | Path, notebook: str) -> None:
     Parameters
     ----------
     run_folder : str or Path
-        An existing run folder; the record is its ``claims.json``, one list of
-        ``{"id": "T6.2", "statement": "...", "holds": true}`` for each notebook.
+        An existing run folder; the record is its ``claims.json``, one list for each notebook of
+        ``{"id": "T6.2", "statement": "...", "holds": true, "value": 3e-6, "relation": "<", "bound": 1e-4}``.
+        Claims without a number have the first three only, identities have ``"identity": true`` besides.
     notebook : str
         The notebook's name without ending, such as ``"06_grad_cam"``.
 
@@ -49,8 +58,17 @@ def start(run_folder: str | Path, notebook: str) -> None:
     _save()
 
 
-def claim(id: str, statement: str, condition: object) -> None:
-    """Check a statement, say so, and record it.
+def claim(
+    id: str,
+    statement: str,
+    value: object,
+    relation: str = "",
+    bound: object = None,
+    *,
+    provided: object = True,
+    identity: bool = False,
+) -> None:
+    """Check a statement, say so with the number behind it, and record it.
 
     Parameters
     ----------
@@ -58,35 +76,48 @@ def claim(id: str, statement: str, condition: object) -> None:
         The claim's number in ``THEORY.md``: ``T<section>.<number>``, such as ``"T6.2"``.
     statement : str
         The statement in words, on one line, without a number that another machine could give differently.
-    condition : bool
-        What must be true: one Python, NumPy or TensorFlow boolean. Numbers are refused, since nearly every
-        number counts as true, and NaN does as well.
+    value : float or bool
+        The number that was measured: one real number of Python, NumPy or TensorFlow. NaN and infinities never
+        hold. Or, without a relation, what must be true: one boolean. Lone numbers are refused, since nearly every
+        number counts as true.
+    relation : str
+        One of ``<``, ``<=``, ``>``, ``>=``, ``==`` and ``within``.
+    bound : float or pair of float
+        What the value is compared with; for ``within`` the smallest and the largest value allowed.
+    provided : bool
+        What must be true besides and has no number.
+    identity : bool
+        The statement is a definition, or algebra: it tests the program and could not come out otherwise. Such a
+        claim is printed with ``≡`` in place of the tick.
 
     Raises
     ------
     AssertionError
         If the statement is false; it is recorded as false before.
     CrackvizError
-        If the id, the statement or the condition is not of the kind above, or the notebook has already used
-        the id for another statement.
+        If the id, the statement, the value, the relation or the bound is not of the kind above, or the notebook has
+        already used the id for another statement.
     """
     if not isinstance(id, str) or not _ID.fullmatch(id):
         raise CrackvizError(f"{id!r} is no claim id: expected T<section>.<number> of THEORY.md, such as 'T6.2'.")
     if not isinstance(statement, str) or not statement.strip() or "\n" in statement:
         raise CrackvizError(f"Claim {id}: the statement must be one line of text, found {statement!r}.")
-    holds = _truth(id, condition)
-    if _Record.file is not None:
-        earlier = _Record.made.get(id)
-        if earlier is not None and earlier["statement"] != statement:
-            raise CrackvizError(
-                f"Claim {id} stands for two statements: {earlier['statement']!r} and {statement!r}. Give the "
-                "second one an id of its own; if you have reworded it just now, run the notebook from its start."
-            )
-        _Record.made[id] = {"id": id, "statement": statement, "holds": holds}
-        _save()
-    if not holds:
-        raise AssertionError(f"{id} does not hold here: {statement}")
-    print(f"✓ {id} {statement}")
+    besides = _truth(id, provided)
+    found: dict[str, Any] = {"id": id, "statement": statement}
+    if not relation and bound is None:
+        found["holds"] = _truth(id, value) and besides
+    else:
+        measured, limit = _number(id, value), _bound(id, relation, bound)
+        found["holds"] = _compare(measured, relation, limit) and besides
+        found |= {"value": measured, "relation": relation, "bound": limit}
+    if identity:
+        found["identity"] = True
+    _keep(found)
+    numbers = in_words(found)
+    if not found["holds"]:
+        reason = f" ({numbers}{'' if besides else ', and something besides is not so'})" if numbers else ""
+        raise AssertionError(f"{id} does not hold here: {statement}{reason}")
+    print(f"{'≡' if identity else '✓'} {id} {statement}{f' ({numbers})' if numbers else ''}")
 
 
 def current_notebook() -> str:
@@ -94,18 +125,98 @@ def current_notebook() -> str:
     return _Record.notebook
 
 
+def in_words(claim: Mapping[str, Any]) -> str:
+    """Return what a record of ``claims.json`` compares, such as ``"0.764 > 0.5"``; ``""`` if it has no number.
+
+    Three significant digits are given, and more where fewer would not show on which side of the bound the value lies.
+    """
+    if "relation" not in claim:
+        return ""
+    value, relation, bound = claim["value"], claim["relation"], claim["bound"]
+    ends = bound if relation == "within" else [bound]
+    for digits in range(3, 18):
+        texts = [_digits(number, digits) for number in (value, *ends)]
+        if all((text == texts[0]) == (end == value) for text, end in zip(texts[1:], ends, strict=True)):
+            break
+    return (
+        f"{texts[0]} within {texts[1]} to {texts[2]}" if relation == "within" else f"{texts[0]} {relation} {texts[1]}"
+    )
+
+
+def _digits(number: float | None, digits: int) -> str:
+    if number is None or not math.isfinite(number):
+        return "not a number"
+    if isinstance(number, int) or (abs(number) >= 1000 and number == round(number)):
+        return f"{number:,.0f}"
+    text = f"{number:,.0f}" if 10**digits <= abs(number) < 1e9 else f"{number:.{digits}g}"
+    return text.replace("-", "−") if text.startswith("-") else text
+
+
 def _truth(id: str, condition: object) -> bool:
-    try:
-        value = np.asarray(condition)
-    except Exception as error:  # a symbolic tensor raises whatever its library likes
-        raise CrackvizError(f"Claim {id}: the condition has no value ({error}).") from error
+    value = _scalar(id, condition)
     if value.shape != () or value.dtype != bool:
         shape = f" of shape {value.shape}" if value.shape else ""
         raise CrackvizError(
             f"Claim {id}: the condition must be one true or false, found {type(condition).__name__}{shape}: "
-            f"{condition!r:.80}. Write a comparison, such as error < 1e-4, or use .all() on an array of them."
+            f"{condition!r:.80}. Write a number with its bound, such as (error, '<', 1e-4), or use .all() on an array "
+            "of comparisons."
         )
     return bool(value)
+
+
+def _number(id: str, number: object, what: str = "value") -> float | int:
+    value = _scalar(id, number)
+    if value.shape != () or value.dtype.kind not in "iuf":
+        shape = f" of shape {value.shape}" if value.shape else ""
+        raise CrackvizError(
+            f"Claim {id}: the {what} must be one real number, found {type(number).__name__}{shape}: {number!r:.80}. "
+            "Take the .max(), .min() or .mean() of an array; a true or false is claimed without a relation."
+        )
+    return int(value) if value.dtype.kind in "iu" else float(value)
+
+
+def _bound(id: str, relation: str, bound: object) -> Any:
+    if relation not in RELATIONS:
+        raise CrackvizError(f"Claim {id}: {relation!r} is no relation: expected one of {', '.join(RELATIONS)}.")
+    if relation != "within":
+        limits = [_number(id, bound, "bound")]
+    elif isinstance(bound, tuple | list) and len(bound) == 2:
+        limits = [_number(id, end, "bound") for end in bound]
+    else:
+        raise CrackvizError(f"Claim {id}: 'within' takes the smallest and the largest value, found {bound!r:.80}.")
+    if not all(map(math.isfinite, limits)) or limits != sorted(limits):
+        raise CrackvizError(f"Claim {id}: a bound must be finite, the smaller one first, found {bound!r:.80}.")
+    return limits if relation == "within" else limits[0]
+
+
+def _compare(value: float, relation: str, bound: Any) -> bool:
+    if not math.isfinite(value):
+        return False
+    if relation == "within":
+        return bool(bound[0] <= value <= bound[1])
+    return bool(_RELATIONS[relation](value, bound))
+
+
+def _scalar(id: str, value: object) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # a symbolic tensor raises whatever its library likes
+        raise CrackvizError(f"Claim {id}: the condition has no value ({error}).") from error
+
+
+def _keep(found: dict[str, Any]) -> None:
+    """Put a claim into the record of its notebook."""
+    if _Record.file is None:
+        return
+    id, statement = found["id"], found["statement"]
+    earlier = _Record.made.get(id)
+    if earlier is not None and earlier["statement"] != statement:
+        raise CrackvizError(
+            f"Claim {id} stands for two statements: {earlier['statement']!r} and {statement!r}. Give the "
+            "second one an id of its own; if you have reworded it just now, run the notebook from its start."
+        )
+    _Record.made[id] = found
+    _save()
 
 
 def _save() -> None:

@@ -141,3 +141,111 @@ def test_json_holds_plain_values(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         files.write_json(path, {"object": object()})
     assert json.loads(path.read_text())["1"] == 0.5
+
+
+# --- a claim with its number --------------------------------------------------------------------------------------
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: Any, **options: Any) -> str:
+    claims.claim("T1.1", "it holds", *arguments, **options)
+    return capsys.readouterr().out.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("comparison", "line"),
+    [
+        ((0.7641, ">", 0.5), "(0.764 > 0.5)"),
+        ((0.5, ">=", 0.5), "(0.5 >= 0.5)"),
+        ((0.49996, "<", 0.5), "(0.49996 < 0.5)"),  # as many digits as tell them apart
+        ((3.14159e-6, "<", 1e-4), "(3.14e-06 < 0.0001)"),
+        ((np.float32(-0.08), "<=", np.float64(0)), "(−0.08 <= 0)"),
+        ((5121, "==", np.int64(5121)), "(5,121 == 5,121)"),
+        ((12345.678, ">", 1e4), "(12,346 > 10,000)"),
+        ((0.52, "within", (0.35, 0.65)), "(0.52 within 0.35 to 0.65)"),
+        ((np.array(2.0), ">", 1), "(2 > 1)"),
+    ],
+)
+def test_a_claim_shows_value_and_bound(
+    comparison: tuple[Any, str, Any], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims.start(tmp_path, "01")
+    assert printed(capsys, *comparison) == f"✓ T1.1 it holds {line}"
+    (record,) = kept(tmp_path)["01"]
+    value, relation, bound = comparison
+    assert set(record) == {"id", "statement", "holds", "value", "relation", "bound"}
+    assert record["value"] == float(value)
+    assert record["relation"] == relation
+    assert record["bound"] == (list(bound) if relation == "within" else float(bound))
+    assert f"({claims.in_words(record)})" == line, "the record alone tells what was printed"
+
+
+@pytest.mark.parametrize(
+    ("value", "relation", "bound"),
+    [
+        (0.5, ">", 0.5),
+        (0.5, "<", 0.5),
+        (0.6, "<=", 0.5),
+        (0.4, ">=", 0.5),
+        (4, "==", 5),
+        (0.34, "within", (0.35, 0.65)),
+        (0.66, "within", (0.35, 0.65)),
+    ],
+)
+def test_a_number_beyond_its_bound_does_not_hold(value: float, relation: str, bound: Any, tmp_path: Path) -> None:
+    claims.start(tmp_path, "01")
+    with pytest.raises(AssertionError, match=rf"T1\.1 does not hold here: it holds \({value} {relation}"):
+        claims.claim("T1.1", "it holds", value, relation, bound)
+    (record,) = kept(tmp_path)["01"]
+    assert (record["holds"], record["value"]) == (False, value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), np.float32("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("relation", claims.RELATIONS)
+def test_what_is_not_finite_never_holds(value: float, relation: str, tmp_path: Path) -> None:
+    claims.start(tmp_path, "01")
+    with pytest.raises(AssertionError, match="not a number"):
+        claims.claim("T1.1", "it holds", value, relation, (0, 1) if relation == "within" else 0)
+    (record,) = kept(tmp_path)["01"]
+    assert (record["holds"], record["value"]) == (False, None)
+    assert "not a number" in claims.in_words(record)
+
+
+def test_what_must_be_true_besides_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims.start(tmp_path, "01")
+    assert printed(capsys, 2, ">", 1, provided=np.bool_(True)) == "✓ T1.1 it holds (2 > 1)"
+    with pytest.raises(AssertionError, match="something besides is not so"):
+        claims.claim("T1.1", "it holds", 2, ">", 1, provided=False)
+    assert kept(tmp_path)["01"][0]["holds"] is False
+    with pytest.raises(AssertionError):
+        claims.claim("T1.1", "it holds", True, provided=False)
+    with pytest.raises(CrackvizError, match="one true or false"):
+        claims.claim("T1.1", "it holds", 2, ">", 1, provided=1)
+
+
+def test_an_identity_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims.start(tmp_path, "01")
+    assert printed(capsys, 1e-6, "<", 1e-4, identity=True) == "≡ T1.1 it holds (1e-06 < 0.0001)"
+    assert kept(tmp_path)["01"][0]["identity"] is True
+    assert printed(capsys, True, identity=True) == "≡ T1.1 it holds"
+    with pytest.raises(AssertionError):
+        claims.claim("T1.1", "it holds", 1, "<", 1e-4, identity=True)
+
+
+@pytest.mark.parametrize("value", [True, "0.7", None, [0.7], np.array([0.7, 0.8]), 1j])
+def test_a_value_is_one_real_number(value: object) -> None:
+    with pytest.raises(CrackvizError, match=r"T1\.1: the value must be one real number"):
+        claims.claim("T1.1", "it holds", value, ">", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("relation", "bound"),
+    [("=", 1), ("!=", 1), ("", 1), (">", None), (">", True), (">", (1, 2)), (">", float("nan")), ("<", float("inf")),
+     ("within", 1), ("within", (2, 1)), ("within", (0, 1, 2)), ("within", (0, float("nan")))],
+)  # fmt: skip
+def test_a_relation_and_its_bound_are_checked(relation: str, bound: Any) -> None:
+    with pytest.raises(CrackvizError, match=r"^Claim T1\.1"):
+        claims.claim("T1.1", "it holds", 0.5, relation, bound)
+
+
+def test_a_record_without_numbers_has_no_words() -> None:
+    assert claims.in_words({"id": "T1.1", "statement": "of an older run", "holds": True}) == ""

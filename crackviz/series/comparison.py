@@ -21,7 +21,7 @@ class Difference:
     """Something in which two runs differ more than is allowed."""
 
     kind: str
-    """outcome, claim, number or figure."""
+    """outcome, claim, value (what a claim measured), number or figure."""
     name: str
     first: Any
     second: Any
@@ -34,6 +34,8 @@ def compare(
     first: str | Path, second: str | Path, *, rtol: float = 1e-3, atol: float = 1e-6, figure_tolerance: float = 3.0
 ) -> list[Difference]:
     """Return in what two runs differ: outcomes, claims, what ``results.json`` holds besides times, and figures.
+
+    What claims measured is compared where both runs have kept it; that of an identity is a rounding error and is not.
 
     Parameters
     ----------
@@ -58,6 +60,8 @@ def compare(
             a, b = before.get(name, _MISSING), other[kind].get(name, _MISSING)
             if kind == "figure":
                 a, b = "as it was", _apart(a, b, figure_tolerance)
+            if kind == "value" and _MISSING in (a, b):
+                continue  # an older run has not kept it, or the claim itself is missing, which is told
             if not _alike(a, b, rtol, atol):
                 found.append(Difference(kind, name, a, b))
     return found
@@ -74,14 +78,13 @@ def write_comparison(found: list[Difference], first: str | Path, second: str | P
 def _contents(run: Path) -> dict[str, dict[str, Any]]:
     """Return what is compared, by kind and name."""
     outcomes = {stem: record["status"] for stem, record in existing_config(run)["notebooks"].items()}
-    claims = {
-        f"{claim['id']} of {stem}": "holds" if claim["holds"] else "does not hold"
-        for stem, made in read_json(run / "claims.json").items()
-        for claim in made
-    }
+    made = {f"{c['id']} of {stem}": c for stem, many in read_json(run / "claims.json").items() for c in many}
+    claims = {name: "holds" if claim["holds"] else "does not hold" for name, claim in made.items()}
     numbers = {k: v for k, v in flattened(read_json(run / "results.json")).items() if not is_time(k)}
+    # an identity's number is a rounding error, which no two machines share
+    values = {name: c["value"] for name, c in made.items() if "value" in c and not c.get("identity")}
     figures = {f["name"]: run / "figures" / f["file"] for made in figures_of(run).values() for f in made}
-    return {"outcome": outcomes, "claim": claims, "number": numbers, "figure": figures}
+    return {"outcome": outcomes, "claim": claims, "value": values, "number": numbers, "figure": figures}
 
 
 def _alike(first: Any, second: Any, rtol: float, atol: float) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crackviz import ROOT, CrackvizError
+from crackviz.claims import in_words
 from crackviz.files import read_json, replacing
 from crackviz.series.hashes import Hashes
 from crackviz.series.pages import page_of
@@ -57,7 +58,7 @@ def report(run: str | Path) -> Path:
             "name": name,
             "title": title or name.replace("_", " "),
             "body": body,
-            "claims": made.get(name, []),
+            "claims": [claim | {"compared": in_words(claim)} for claim in made.get(name, [])],
             "numbers": _numbers(results.get(name, {})),
             "figures": _shown(run, figures.get(name, [])),
             "status": "interrupted" if record["status"] == "running" else record["status"],
@@ -145,7 +146,12 @@ def describe_run(folder: str | Path) -> str:
             lines.append(f"  {'':{width}}  stale: {why[stem]}")
         if record["status"] == "failed":
             lines.append(f"  {'':{width}}  {record['error']['message'][:300]}")
-    broken = [f"  {c['id']} {c['statement']}" for claims in made.values() for c in claims if not c["holds"]]
+    broken = [
+        f"  {c['id']} {c['statement']}{f' ({in_words(c)})' if in_words(c) else ''}"
+        for claims in made.values()
+        for c in claims
+        if not c["holds"]
+    ]
     lines += ["", "Claims that do not hold here:", *broken] if broken else []
     manifest = config["manifests"].get(config["data"] or "", {})
     versions = [f"{name} {config['packages'][name]}" for name in _SHOWN if name in config["packages"]]

@@ -85,7 +85,10 @@ for probability, logit in zip(probabilities, logits, strict=True):
 claim(
     "T0.1",
     "the probability is the logistic function of the logit",
-    np.allclose(probabilities, 1 / (1 + np.exp(-logits.astype(np.float64))), atol=1e-6),
+    np.abs(probabilities - 1 / (1 + np.exp(-logits.astype(np.float64)))).max(),
+    "<",
+    1e-5,
+    identity=True,
 )
 
 # %% [markdown]
@@ -127,7 +130,10 @@ for i in range(len(images)):
 claim(
     "T0.2",
     "each map adds up to its logit less the bias",
-    np.allclose(cells.sum(axis=(1, 2)), logits - bias, rtol=1e-4, atol=1e-4),
+    (np.abs(cells.sum(axis=(1, 2)) - (logits - bias)) / (1 + np.abs(logits))).max(),
+    "<",
+    1e-4,
+    identity=True,
 )
 
 # %% [markdown]
@@ -135,8 +141,9 @@ claim(
 # hundreds or thousands of them, and what is too pale to see in each adds up to several logits. Or in the bias, the network's
 # starting value, which is the same for every picture. Which is it here?
 #
-# The line above, with its tick, is a *claim*: a statement of [THEORY.md](../THEORY.md) that this notebook has just checked on
-# its own numbers. If it were false, the notebook would stop here.
+# The line above is a *claim*: a statement of [THEORY.md](../THEORY.md) that this notebook has just checked on its own numbers. In
+# brackets stand what was measured and the bound that it must keep. If it were false, the notebook would stop here. The sign in front says what sort it is. A tick, ✓, is a
+# *finding*: it could have come out otherwise. The sign ≡ marks an *identity*: algebra says that it must be so, and the claim checks the program.
 #
 # ## What you should doubt
 #

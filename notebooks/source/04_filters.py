@@ -96,7 +96,10 @@ print(f"the filters see {bottom - top} x {right - left} px; the first answers", 
 claim(
     "T4.1",
     "a first-layer activation is the kernel laid over the pixels, summed, plus the bias, cut off at zero",
-    np.allclose(by_hand, maps[row, column], rtol=1e-4, atol=1e-5),
+    np.abs(by_hand - maps[row, column]).max(),
+    "<",
+    1e-4,
+    identity=True,
 )
 
 # %% [markdown]
@@ -142,6 +145,7 @@ claim(
     "T4.2",
     "the same seed gives the same synthesised pictures, byte for byte",
     again.images.tobytes() == wanted[first].images.tobytes(),
+    identity=True,
 )
 
 # %% [markdown]
@@ -194,7 +198,10 @@ print("best patch found   ", best.round(1))
 claim(
     "T4.3",
     "without penalties, synthesised pictures excite their filters more than the start did and, on average, more than the best patch found",
-    bool((free.reached > free.started).all() and free.reached.mean() > best.mean()),
+    free.reached.mean() / best.mean(),
+    ">",
+    1,
+    provided=(free.reached > free.started).all(),
 )
 
 # %% [markdown]
@@ -227,7 +234,9 @@ print(f"logits of the {len(real)} real pictures: {real.min():+.1f} to {real.max(
 claim(
     "T4.4",
     "the network finds a synthesised picture more like a crack than every real picture",
-    bool(crack.reached[0] > real.max()),
+    crack.reached[0] - real.max(),
+    ">",
+    0,
 )
 
 # %%
@@ -235,7 +244,10 @@ difference = np.abs(crack.images - other.images).mean()
 claim(
     "T4.5",
     "there is no one picture of a class: from another start comes another picture, which also beats every real one",
-    bool(difference > 0.02 and other.reached[0] > real.max()),
+    difference,
+    ">",
+    0.02,
+    provided=other.reached[0] > real.max(),
 )
 
 # %% [markdown]

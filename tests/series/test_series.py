@@ -471,8 +471,22 @@ def test_maths_has_no_address() -> None:
 def test_a_report_of_notebooks_run_by_hand(tmp_path: Path) -> None:
     run = series.open_run(tmp_path / "lesson", "03_evaluation")
     claims.claim("T3.1", "a < b", True)
+    claims.claim("T3.2", "measured", 0.7641, ">", 0.5)
+    claims.claim("T3.3", "algebra", 1e-6, "<", 1e-4, identity=True)
+    with pytest.raises(AssertionError):
+        claims.claim("T3.4", "too small", float("nan"), ">", 0.5)
     index = series.report(run)
-    assert "a &lt; b" in index.read_text(encoding="utf-8")
+    page = index.read_text(encoding="utf-8")
+    assert "a &lt; b</li>" in page
+    assert (
+        '<span class="mark">✓</span><strong>T3.2</strong> measured <span class="soft">(0.764 &gt; 0.5)</span>' in page
+    )
+    assert (
+        '<span class="mark">≡</span><strong>T3.3</strong> algebra <span class="soft">(1e-06 &lt; 0.0001)</span>' in page
+    )
+    assert (
+        '<span class="mark">✗</span><strong>T3.4</strong> too small <span class="soft">(not a number &gt; 0.5)' in page
+    )
     with pytest.raises(CrackvizError, match="no run folder"):
         series.report(tmp_path)
 
@@ -601,3 +615,24 @@ def test_a_full_disk_ends_a_run_cleanly(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert not (tmp_path / "run" / "notebooks" / "wordy.ipynb").exists()
     whole(tmp_path / "run")
+
+
+def test_what_claims_measured_is_compared_where_both_runs_kept_it(tmp_path: Path) -> None:
+    def run(name: str, value: float | None, holds: bool = True, identity: bool = False) -> Path:
+        record = {"id": "T8.8", "statement": "x", "holds": holds}
+        if value is not None:
+            record |= {"value": value, "relation": ">", "bound": 0.5} | ({"identity": True} if identity else {})
+        (tmp_path / name).mkdir()
+        series.write_json(tmp_path / name / "claims.json", {"08": [record]})
+        config = {"notebooks": {"08": {"status": "done", "seconds": 1}}, "manifests": {}, "layout": 2}
+        series.write_json(tmp_path / name / "config.json", config)
+        return tmp_path / name
+
+    old, one, same, other = run("old", None), run("one", 0.76), run("same", 0.7601), run("other", 0.6)
+    assert series.compare(old, one) == series.compare(one, old) == series.compare(one, same) == []
+    assert list(map(str, series.compare(one, other))) == ["value T8.8 of 08: 0.76 before, 0.6 now"]
+    assert list(map(str, series.compare(one, run("low", 0.4, holds=False)))) == [
+        "claim T8.8 of 08: holds before, does not hold now",
+        "value T8.8 of 08: 0.76 before, 0.4 now",
+    ]
+    assert series.compare(run("exact", 1e-7, identity=True), run("less exact", 9e-5, identity=True)) == []
