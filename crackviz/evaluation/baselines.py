@@ -1,4 +1,4 @@
-"""Answers without a network: what a picture's greys alone say. The rivals that a network must beat (``THEORY.md`` T3)."""
+"""Answers without a network: what greys alone say. The rivals that a network must beat (``THEORY.md`` T3)."""
 
 from __future__ import annotations
 

@@ -227,8 +227,8 @@ def randomisation_test(
     -----
     Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim: *Sanity Checks for Saliency Maps*, NeurIPS 2018. Departures:
     weights are drawn by the layers' own initializers (there, a truncated normal distribution), and BatchNormalization's
-    statistics fall too. Efficient MPRT: Hedström, Weber, Bareeva, Motzkus, Samek, Lapuschkin, Höhne: *Sanity Checks
-    Revisited*, 2023, and *A Fresh Look at Sanity Checks for Saliency Maps*, 2024. ``THEORY.md`` T8.
+    statistics fall too. Efficient MPRT: Hedström, Weber, Lapuschkin, Höhne: *A Fresh Look at Sanity
+    Checks for Saliency Maps*, 2024; here with :data:`BINS` bins for all maps. ``THEORY.md`` T8.
     """
     check_choice("mode", mode, MODES)
     check_number("draws", draws, 1, whole=True)
