@@ -55,10 +55,8 @@ def answers(figures: dict[str, Any]) -> str:
         cells += [_percent(scores["recall/crack"]), _percent(one["specificity"])]
         cells += [_plain(scores["roc_auc"]), _percent(scores["calibration_error"])]
         rows.append(f"| {title} | {' | '.join(cells)} |")
-    for key, title in RIDGE.items():
-        rows.append(
-            f"| *no network:* longest dark ridge, {title} | | | | | {_plain(figures['ridge'][key]['roc_auc'])} | |"
-        )
+    for key, found in figures["ridge"].items():
+        rows.append(f"| *no network:* longest dark ridge, {RIDGE[key]} | | | | | {_plain(found['roc_auc'])} | |")
     return "\n".join(rows)
 
 
