@@ -6,6 +6,7 @@ Whatever doesn't fit what a docstring asks for (shapes, ranges, numbers of class
 from __future__ import annotations
 
 from crackviz.bootstrap import Bootstrap
+from crackviz.evaluation.baselines import GREY_NUMBERS, grey_numbers, ridge_extent
 from crackviz.evaluation.calibration import (
     CALIBRATION_BINS,
     TEMPERATURES,
@@ -24,6 +25,7 @@ from crackviz.evaluation.thresholds import cost_curve, precision_at, threshold_b
 
 __all__ = [
     "CALIBRATION_BINS",
+    "GREY_NUMBERS",
     "TEMPERATURES",
     "Bootstrap",
     "Predictions",
@@ -37,11 +39,13 @@ __all__ = [
     "evaluate",
     "examples",
     "fit_temperature",
+    "grey_numbers",
     "log_odds",
     "mistakes",
     "precision_at",
     "predict",
     "report",
+    "ridge_extent",
     "threshold_by_cost",
     "threshold_for",
 ]

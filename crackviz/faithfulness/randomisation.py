@@ -16,6 +16,8 @@ from crackviz.attribution.network import check_images, walk
 from crackviz.contracts import check_choice, check_maps, check_number
 
 MODES = ("cascading", "independent")
+BINS = 100
+"""Of the histograms by which maps' complexity is measured."""
 ALIKE = 0.5
 """Rank correlation from which two maps count as alike: a quarter of the ranks' variance is shared."""
 
@@ -154,6 +156,32 @@ def similarity(a: np.ndarray, b: np.ndarray, *, signed: bool = True) -> np.ndarr
     return np.where(there, values, 0.0)
 
 
+def complexity(maps: np.ndarray, *, bins: int = BINS) -> np.ndarray:
+    """Return how evenly a map's values are spread: the entropy of their histogram.
+
+    **Range** [0, ln(bins)] nats: 0 for a constant map, the most where each bin between the least and the greatest value
+    holds as many pixels. **Fooled by** a single far value, which crowds all others into few bins.
+
+    Parameters
+    ----------
+    maps : float (N, H, W)
+    bins : int
+        2 or more, between each map's own least and greatest value.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (N,)
+
+    Notes
+    -----
+    Hedström et al. 2024 (see :func:`randomisation_test`), there with bins by a rule. ``THEORY.md`` T8.
+    """
+    check_number("bins", bins, 2, whole=True)
+    maps = check_maps(maps, np.shape(maps))
+    return np.array([stats.entropy(np.histogram(one.astype(np.float64), bins)[0]) for one in maps])
+
+
 def _pair(a: np.ndarray, b: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
     a = np.asarray(a)
     both = [check_maps(maps, a.shape).reshape(len(a), -1).astype(np.float64) for maps in (a, b)]
@@ -192,7 +220,10 @@ def randomisation_test(
     -------
     pandas.DataFrame
         A row for each method, draw and layer: method, draw, step (0: trained), layer, rank, rank_abs, ssim, ssim_abs
-        (means over the images of :func:`rank_correlation` and :func:`similarity`, signed and of absolute values).
+        (means over the images of :func:`rank_correlation` and :func:`similarity`, signed and of absolute values), rise
+        (mean relative rise of :func:`complexity` over the trained network's map; NaN where that is constant). At the
+        last cascading step, where all weights are fresh, rise is the score of efficient MPRT: a map that was about what
+        was learned gets more disordered, so higher is better.
 
     Raises
     ------
@@ -203,7 +234,8 @@ def randomisation_test(
     -----
     Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim: *Sanity Checks for Saliency Maps*, NeurIPS 2018. Departures:
     weights are drawn by the layers' own initializers (there, a truncated normal distribution), and BatchNormalization's
-    statistics fall too. ``THEORY.md`` T8.
+    statistics fall too. Efficient MPRT: Hedström, Weber, Lapuschkin, Höhne: *A Fresh Look at Sanity
+    Checks for Saliency Maps*, 2024; here with :data:`BINS` bins for all maps. ``THEORY.md`` T8.
     """
     check_choice("mode", mode, MODES)
     check_number("draws", draws, 1, whole=True)
@@ -212,6 +244,7 @@ def randomisation_test(
     copy = _copied(model)  # one copy for all steps: what is compiled for it reads its weights as they are
     trained = copy.get_weights()
     before = {name: method(copy, images, **options) for name, method in methods.items()}
+    order = {name: complexity(maps) for name, maps in before.items()}
     layers = list(_weighted(copy))
     rows = []
 
@@ -223,6 +256,9 @@ def randomisation_test(
                 for what, like in (("rank", rank_correlation), ("ssim", similarity))
                 for signed in (True, False)
             }
+            known = order[name] > 0
+            risen = complexity(maps)[known] / order[name][known] - 1
+            scores["rise"] = float(risen.mean()) if known.any() else np.nan
             rows.append({"method": name, "draw": draw, "step": step, "layer": layer, **scores})
 
     for draw in range(draws):
@@ -253,9 +289,10 @@ def verdict(test: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Indexed by method: kept (the lowest rank correlation of all draws there), layer (down to which the weights are
-        fresh), passes (bool).
+        fresh), passes (bool), rise (of complexity with all weights fresh, mean of the draws: efficient MPRT).
     """
     half = max(1, int(test["step"].max()) // 2)
     there = test[test["step"] == half].groupby("method", sort=False)
     found = pd.DataFrame({"kept": there["rank"].min(), "layer": there["layer"].first()})
-    return found.assign(passes=found["kept"] <= ALIKE)
+    last = test[test["step"] == test["step"].max()].groupby("method", sort=False)
+    return found.assign(passes=found["kept"] <= ALIKE, rise=last["rise"].mean())

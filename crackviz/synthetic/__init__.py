@@ -3,14 +3,15 @@
 A wall is composed at random (surface, cracks, things that look like cracks), photographed, and cut into patches.
 Nothing is downloaded, and the truth is exact: mask and centre line of the cracks, and the pixels of each distractor.
 
-`patch` makes one patch by its number, `photograph` a whole wall, `dataset` a folder that `crackviz.data` reads like any
-other data set. The same settings give the same bytes on every machine and in any number of processes.
+`patch` makes one patch by its number, `without` the same one less its crack or a distractor, `photograph` a whole wall,
+`dataset` a folder that `crackviz.data` reads like any other data set. The same settings give the same bytes on every
+machine and in any number of processes.
 """
 
 from __future__ import annotations
 
 from crackviz.synthetic.dataset import DISTRACTORS, dataset, details, listing
-from crackviz.synthetic.patches import Image8, Mask, Patch, patch, photograph
+from crackviz.synthetic.patches import Counterpart, Image8, Mask, Patch, patch, photograph, without
 from crackviz.synthetic.settings import PREFIX, RENDERER, SHORTCUTS, Settings, parse, settings_of
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PREFIX",
     "RENDERER",
     "SHORTCUTS",
+    "Counterpart",
     "Image8",
     "Mask",
     "Patch",
@@ -29,4 +31,5 @@ __all__ = [
     "patch",
     "photograph",
     "settings_of",
+    "without",
 ]

@@ -6,7 +6,7 @@ Positions are (x, y) in px of the photograph.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,7 @@ class Layer:
     grain: float = 3.0  # size of that noise [px]
     relief: float = 0.0  # brightness of the edge that faces the light; negative for what stands out of the wall
     named: bool = True  # listed among the patch's distractors
+    owner: str = ""  # what it is a part of and goes with: "crack", or a distractor's name; "" for the wall itself
     line: Points = field(default_factory=lambda: np.empty((0, 2)))  # centre line, points less than a px apart
     plain: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))  # where nobody can miss it
 
@@ -50,6 +51,11 @@ class Layer:
     def box(self) -> tuple[float, ...]:
         """Left, top, right, bottom of all."""
         return (*self.boxes[:, :2].min(axis=0).tolist(), *self.boxes[:, 2:].max(axis=0).tolist())
+
+
+def owned(layers: Sequence[Layer], owner: str) -> list[Layer]:
+    """Return the layers as parts of one thing."""
+    return [replace(layer, owner=owner) for layer in layers]
 
 
 def joined(layers: Sequence[Layer]) -> list[Layer]:

@@ -10,16 +10,23 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_number
+from crackviz.contracts import check_choice, check_number
 from crackviz.synthetic import rendering, scene, shortcuts
-from crackviz.synthetic.layers import Layer
+from crackviz.synthetic.distractors import MAKERS
+from crackviz.synthetic.layers import Layer, owned
 from crackviz.synthetic.noise import Window
 from crackviz.synthetic.settings import SHORTCUTS, Settings
 
 Image8 = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+OBJECTS = ("crack", *MAKERS, "date_stamp", "colour_cast")
+"""What `without` takes away. A planted chalk line is a chalk mark."""
+PLAIN = (1.0, 1.0, 1.0)
+BLOCK = 16
+"""What JPEG packs together [px]: four blocks of 8 x 8 share one of each colour."""
 
 
 class Patch(NamedTuple):
@@ -41,6 +48,29 @@ class Patch(NamedTuple):
     """Left and top edge in the photograph [px]."""
     jpeg: bytes
     """The file."""
+
+
+class _Composed(NamedTuple):
+    """What a patch is photographed from."""
+
+    label: int
+    photo: int
+    wall: scene.Scene
+    place: Window
+    extra: list[Layer]
+    cast: tuple[float, float, float]
+
+
+class Counterpart(NamedTuple):
+    """A patch without one of its objects: what the camera would have seen."""
+
+    patch: Patch
+    """The same wall, place, light, noise and file quality, and the truth that remains."""
+    where: Mask
+    """bool (H, W): the object's pixels in the patch that has it, its `Patch.mask` or one of `Patch.distractors`."""
+    touched: Mask
+    """bool (H, W): every pixel that may differ: the object with its rims and soft edges, what light and camera carry
+    on from it, and the blocks of 16 x 16 px that JPEG packs together. All others are the same, byte for byte."""
 
 
 @lru_cache(maxsize=4)
@@ -103,6 +133,70 @@ def patch(number: int, settings: Settings | None = None, *, planted: bool | None
     Patch
     """
     settings = settings or Settings()
+    label, photo, wall, place, extra, cast = _composed(number, settings, planted)
+    made = rendering.render(wall, place, extra, cast)
+    if cast != PLAIN:
+        made.marks["colour_cast"] = np.ones_like(made.crack)
+    return _developed(made, wall, label, photo, (place.x, place.y))
+
+
+def without(number: int, kind: str, settings: Settings | None = None, *, planted: bool | None = None) -> Counterpart:
+    """Make patch `number` once more, without its crack or one of its distractors: a counterfactual that is true.
+
+    Wall, place, light, noise and camera stay the same, since each of them is drawn by itself. What lay under the object
+    comes to light. All that bears the name goes: every branch of the cracks with rims, chips and dust; each bug hole.
+
+    Parameters
+    ----------
+    number, settings, planted
+        As in `patch`.
+    kind : str
+        "crack", or a name in the patch's `Patch.distractors`, planted or not.
+
+    Returns
+    -------
+    Counterpart
+
+    Raises
+    ------
+    CrackvizError
+        The patch shows no such thing; the message says what it shows.
+
+    Notes
+    -----
+    ``THEORY.md`` T8: how much an object is worth to a network.
+    """
+    settings = settings or Settings()
+    check_choice("kind", kind, OBJECTS)
+    label, photo, wall, place, extra, cast = _composed(number, settings, planted)
+    tinted = cast != PLAIN
+    made = rendering.render(wall, place, extra, PLAIN if kind == "colour_cast" else cast, without=kind)
+    if tinted and kind == "colour_cast":
+        made = made._replace(where=~made.where, touched=~made.touched)
+    elif tinted:
+        made.marks["colour_cast"] = np.ones_like(made.crack)
+    if not made.where.any():
+        shown = [*(["crack"] if made.crack.any() else []), *sorted(made.marks)]
+        raise CrackvizError(
+            f"Patch {number} shows no {kind}, so it can't be taken away. It shows {', '.join(shown) or 'a bare wall'}."
+        )
+    file = _developed(made, wall, 0 if kind == "crack" else label, photo, (place.x, place.y))
+    return Counterpart(file, made.where, _packed_together(made.touched))
+
+
+def _packed_together(touched: Mask) -> Mask:
+    """Grow to JPEG's blocks, 16 px with their halved colour, and to the px beside them, where colour is smoothed."""
+    high, wide = touched.shape
+    tall, broad = -(-high // BLOCK), -(-wide // BLOCK)
+    padded = np.zeros((tall * BLOCK, broad * BLOCK), bool)
+    padded[:high, :wide] = touched
+    blocks = padded.reshape(tall, BLOCK, broad, BLOCK).any(axis=(1, 3))
+    whole = np.kron(blocks, np.ones((BLOCK, BLOCK), bool))[:high, :wide]
+    return np.asarray(ndimage.binary_dilation(whole, np.ones((3, 3), bool)))
+
+
+def _composed(number: int, settings: Settings, planted: bool | None) -> _Composed:
+    """Choose wall and place of a patch, and what is planted into it."""
     check_number("number", number, 0, 2**62, whole=True)
     if planted and not settings.shortcut:
         raise CrackvizError(f"planted is True, but settings name no shortcut; choose one of {', '.join(SHORTCUTS)}.")
@@ -114,16 +208,14 @@ def patch(number: int, settings: Settings | None = None, *, planted: bool | None
     share = (1 + (1 if label else -1) * settings.shortcut_correlation) / 2
     drawn = rng.random() < share
     extra: list[Layer] = []
-    cast = (1.0, 1.0, 1.0)
+    cast = PLAIN
     if settings.shortcut and (drawn if planted is None else planted):
         if settings.shortcut == "colour_cast":
             cast = (1.12, 1.0, 0.84)
         else:
             extra = shortcuts.planted(settings.shortcut, rng, settings.image_size, _longest(wall, place))
-    made = rendering.render(wall, place, extra, cast)
-    if cast[0] != 1:
-        made.marks["colour_cast"] = np.ones_like(made.crack)
-    return _developed(made, wall, label, photo, (place.x, place.y))
+            extra = owned(extra, extra[0].kind)
+    return _Composed(label, photo, wall, place, extra, cast)
 
 
 def _developed(made: rendering.Rendered, wall: scene.Scene, label: int, photo: int, at: tuple[int, int]) -> Patch:

@@ -29,17 +29,23 @@ class Rendered(NamedTuple):
     crack: npt.NDArray[np.bool_]  # (H, W)
     centreline: npt.NDArray[np.bool_]  # (H, W)
     marks: dict[str, npt.NDArray[np.bool_]]  # kind -> (H, W), those that are there
+    where: npt.NDArray[np.bool_]  # (H, W), what was left out: where one would see it
+    touched: npt.NDArray[np.bool_]  # (H, W), every pixel that it changes, with what light and camera carry on
 
 
-def render(wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Sequence[float] = (1, 1, 1)) -> Rendered:
+def render(
+    wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Sequence[float] = (1, 1, 1), *, without: str = ""
+) -> Rendered:
     """Photograph a window of the scene, before JPEG.
 
-    extra holds layers in the window's own coordinates (shortcuts), cast a tint of the whole picture.
+    extra holds layers in the window's own coordinates (shortcuts), cast a tint of the whole picture. What is called
+    `without` ("crack", or a distractor's name) is left out. Nothing is drawn at random here: textures and noise hang on
+    the place alone, so all else stays as it is.
     """
     wide = window.grown(MARGIN)
     image = _bare(wall, wide)
     crack = np.zeros((wide.height, wide.width), bool)
-    centreline = crack.copy()
+    centreline, touched = crack.copy(), crack.copy()
     marks: dict[str, npt.NDArray[np.bool_]] = {}
     moved = [(layer, Window(-MARGIN, -MARGIN, wide.width, wide.height)) for layer in extra]
     for layer, place in [*((layer, wide) for layer in wall.within(wide)), *moved]:
@@ -47,14 +53,19 @@ def render(wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Seque
         if drawn is None:
             continue
         box, outline, opacity = drawn
-        alpha = _lay(image, layer, wall, place, box, opacity)
+        gone = layer.owner == without != ""
+        alpha = opacity if gone and not layer.named else _worn(layer, wall, place, box, opacity)
+        if gone:
+            touched[box] |= opacity > 0
+        else:
+            _lay(image[:, box[0], box[1]], layer, wall, alpha)
         if outline is not None:
             crack[box] |= outline
             _trace(centreline, layer.line, place)
         elif layer.named:
             there = marks.setdefault(layer.kind, np.zeros_like(crack))
             there[box] |= alpha > 0.3
-        if layer.kind in _OPAQUE and layer.named:
+        if layer.kind in _OPAQUE and layer.named and not gone:
             crack[box] &= alpha < 0.5
             centreline[box] &= alpha < 0.5
     crack |= centreline
@@ -62,7 +73,19 @@ def render(wall: Scene, window: Window, extra: Sequence[Layer] = (), cast: Seque
     picture = _expose(image, wall, wide, cast)
     inner = (slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
     marks = {kind: there[inner] for kind, there in marks.items() if there[inner].any()}
-    return Rendered(picture[inner], crack[inner], centreline[inner], marks)
+    nothing = np.zeros((window.height, window.width), bool)
+    if touched.any():
+        touched = ndimage.maximum_filter(touched, 2 * _carried(wall) + 1)
+    seen = Rendered(picture[inner], crack[inner], centreline[inner], marks, nothing, touched[inner])
+    if without == "crack":
+        return seen._replace(crack=nothing, centreline=nothing, where=seen.crack)
+    return seen._replace(where=marks.pop(without, nothing))
+
+
+def _carried(wall: Scene) -> int:
+    """How far light and camera carry a change, at most [px]: the lit edge, then motion, blur, sharpening."""
+    of = wall.camera
+    return 3 + max(abs(way) for way in of.motion) + len(_gaussian(of.blur, 2.5)) // 2 + (of.sharpen > 0.15)
 
 
 @lru_cache(maxsize=256)
@@ -162,14 +185,19 @@ def _draw(layer: Layer, window: Window) -> tuple[Box, npt.NDArray[np.bool_] | No
     return box, None if outline is None else outline[cut], opacity[cut]
 
 
-def _lay(image: Float, layer: Layer, wall: Scene, window: Window, box: Box, opacity: Float) -> Float:
-    """Lay a drawn layer on the image, in place; return its coverage after the grain has eaten into it."""
-    if layer.ragged:
-        place = Window(window.x + box[1].start, window.y + box[0].start, opacity.shape[1], opacity.shape[0])
-        salt = wall.surface.salt + 60 + len(layer.kind)
-        noise: Any = smooth(place, layer.grain, salt) + smooth(place, 2.7 * layer.grain, salt + 1) * np.float32(0.6)
-        opacity = opacity * step(opacity * np.float32(0.5) + np.float32(0.75) - noise * np.float32(0.6 * layer.ragged))
-    part = image[:, box[0], box[1]]
+def _worn(layer: Layer, wall: Scene, window: Window, box: Box, opacity: Float) -> Float:
+    """Let the grain of the wall eat into a drawn layer: return its coverage."""
+    if not layer.ragged:
+        return opacity
+    place = Window(window.x + box[1].start, window.y + box[0].start, opacity.shape[1], opacity.shape[0])
+    salt = wall.surface.salt + 60 + len(layer.kind)
+    noise: Any = smooth(place, layer.grain, salt) + smooth(place, 2.7 * layer.grain, salt + 1) * np.float32(0.6)
+    worn: Any = step(opacity * np.float32(0.5) + np.float32(0.75) - noise * np.float32(0.6 * layer.ragged))
+    return np.asarray(opacity * worn, np.float32)
+
+
+def _lay(part: Float, layer: Layer, wall: Scene, opacity: Float) -> None:
+    """Lay a layer of some coverage on its part of the image, in place."""
     colour = np.array(layer.colour, np.float32)[:, None, None]
     if layer.multiply:
         part *= 1 + opacity * (colour - 1)
@@ -177,7 +205,6 @@ def _lay(image: Float, layer: Layer, wall: Scene, window: Window, box: Box, opac
         part += opacity * (colour - part)
     if layer.relief:
         part *= 1 + _slope(_blur(opacity, 0.8), wall.camera.light) * np.float32(2.2 * layer.relief)
-    return opacity
 
 
 def _trace(centreline: npt.NDArray[np.bool_], line: Points, window: Window) -> None:

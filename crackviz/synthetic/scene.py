@@ -10,7 +10,7 @@ import numpy as np
 
 from crackviz.synthetic import cracks
 from crackviz.synthetic.distractors import FREQUENT, MAKERS, holes
-from crackviz.synthetic.layers import Layer, Points
+from crackviz.synthetic.layers import Layer, Points, owned
 from crackviz.synthetic.noise import Window
 
 _ABOVE = {"shadow", "pen_mark", "chalk_mark", "scale_bar", "cable", "debris", "date_stamp"}
@@ -186,7 +186,7 @@ def scene(
     groups = cracks.cracks(three, size, look)
     while len(groups) > 1 and not _room(groups, size, side):
         groups.pop()
-    cracked = [layer for group in groups for layer in group]
+    cracked = owned([layer for group in groups for layer in group], "crack")
     extent = np.array(size, float)
     lines = [layer.line for layer in cracked if len(layer.line)]
     kinds = [kind for kind in MAKERS if kind not in without]
@@ -203,7 +203,7 @@ def scene(
         else:
             at = extent * four.uniform(0, 1, 2)
         made = MAKERS[kind](four, extent, at, _log(four, 0.7, 1.7))
-        (above if kind in _ABOVE else below).extend(made)
+        (above if kind in _ABOVE else below).extend(owned(made, kind))
     return Scene(size, wall, lens, (*below, *cracked, *above))
 
 

@@ -6,7 +6,7 @@
 #
 # | | |
 # |---|---|
-# | **You will learn** | scores of maps, their chance levels and how each is fooled; deletion and insertion; the randomisation test |
+# | **You will learn** | scores of maps, their chance levels and how each is fooled; deletion and insertion; the randomisation test; what a map knows of an object's worth |
 # | **Time** | 45 minutes to read, under two minutes to run |
 # | **Theory** | [T8 Do the maps hold?](../THEORY.md#t8-do-the-maps-hold) |
 # | **Before** | [07 Attribution methods](07_attribution_methods.ipynb) |
@@ -21,6 +21,7 @@ image_size: int = 128  # side to which pictures are resized [px]
 max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 24  # cracked pictures whose maps are scored
 n_perturbed: int = 8  # of these, how many are changed and shown to the network again
+n_objects: int = 80  # synthetic patches whose objects are taken away, one at a time
 n_masks: int = 100  # random masks of RISE: as many passes for each picture
 seed: int = 0  # fixes every random choice
 
@@ -249,8 +250,20 @@ fills.round(3)
 claim("T8.6", "what fills the holes changes the score", np.ptp(fills.to_numpy(), axis=1).max(), ">", 0.01)
 
 # %% [markdown]
-# Read along the rows. Fills that look like a wall (blur, mean, a surface grown in) give nearly one score. Black is another matter: it draws a crack of its own, so the network is sure of one to the end. The choice among
-# sensible fills matters little here, a senseless one decides everything. So a deletion score is given together with its fill, and compared only under the same one.
+# Read along the rows, and hold the two numbers below against each other: how far the three fills lie apart that look like a wall (blur, mean, a surface grown in), and how far black lies from them.
+
+# %%
+wall = fills.drop(columns="black")
+apart = pd.DataFrame(
+    {"among walls": np.ptp(wall, axis=1), "black and the nearest": (wall.sub(fills["black"], axis=0)).abs().min(axis=1)}
+)
+words = (
+    "black decides more" if (apart.iloc[:, 1] > apart.iloc[:, 0]).all() else "black is no odder than the others here"
+)
+print(f"{words}: {apart.round(3).to_dict('index')}")
+
+# %% [markdown]
+# Black isn't neutral on concrete: it draws a crack of its own. So a deletion score is given together with its fill, and compared only under the same one.
 #
 # ### Adding up isn't enough
 #
@@ -318,6 +331,14 @@ claim(
 #
 # Passing is no medal. It says that the map depends on the weights, and nothing more.
 #
+# **Disorder in place of likeness.** The last column compares no maps. It is the rise of a map's *complexity* (the entropy of the histogram of its values) once all weights are fresh, as a share: efficient MPRT
+# (Hedström et al. 2024). A map that was about what was learned gets more disordered, and its number is above 0. The edges know no weights: theirs is 0.
+
+# %%
+rising = [names[name] for name in verdict.index[verdict["rise"] > 0.01]]
+print(f"more disordered with fresh weights: {', '.join(rising) or 'none'}")
+
+# %% [markdown]
 # The choice of likeness matters. SSIM asks for the look and not for the order of the pixels. Compare with the curves above, method by method: it may find two maps more alike than the ranks do, or less:
 
 # %%
@@ -341,8 +362,12 @@ single.pivot_table(index="method", columns="layer", values="rank", sort=False).r
 train = table[table["split"] == "train"].sample(frac=1, random_state=seed).head(400)
 small = cv.data.load_images(train["path"], 64)
 labels = train["label"].to_numpy()
+nonsense = [f"shuffled, draw {draw}" for draw in range(3)]  # one draw of labels won't do
+lessons = {"true": labels} | {
+    name: np.random.default_rng([seed, draw]).permutation(labels) for draw, name in enumerate(nonsense)
+}
 twins = {}
-for name, taught in {"true": labels, "shuffled": np.random.default_rng(seed).permutation(labels)}.items():
+for name, taught in lessons.items():
     keras.utils.set_random_seed(seed)
     twins[name] = cv.models.gap_cnn(64, seed=seed)
     twins[name].compile(keras.optimizers.Adam(3e-3), "binary_crossentropy", metrics=["accuracy"])
@@ -352,13 +377,86 @@ for name, taught in {"true": labels, "shuffled": np.random.default_rng(seed).per
 little = cv.data.load_images(some["path"], 64)
 alike = {}
 for name in ("grad_cam", "guided_backprop"):
-    pair = [explain.METHODS[name](twin, little) for twin in twins.values()]
-    alike[name] = float(faith.rank_correlation(*pair).mean())
-print({name: round(value, 2) for name, value in alike.items()})  # 1: the same map whatever was taught
+    first_maps = explain.METHODS[name](twins["true"], little)
+    others = [explain.METHODS[name](twins[draw], little) for draw in nonsense]
+    alike[name] = [float(faith.rank_correlation(first_maps, maps).mean()) for maps in others]
+print({name: np.round(values, 2).tolist() for name, values in alike.items()})  # 1: the same map whatever was taught
 
 # %%
 if len(set(labels)) == 2:  # of one class alone, shuffled labels are the true ones
-    claim("T8.9", "a network that was taught shuffled labels gives other maps", alike["grad_cam"], "<", 0.8)
+    claim(
+        "T8.9",
+        "a network that was taught shuffled labels gives other maps, however they were shuffled",
+        max(alike["grad_cam"]),
+        "<",
+        0.5,
+    )
+
+# %% [markdown]
+# ## Take the crack away
+#
+# Deletion fills holes with something, and so asks about pictures that no camera has taken. On synthetic concrete there is a better way: `synthetic.without` renders the same wall once more, *without the crack*. Surface, light, noise and camera stay the same, and so
+# does every pixel that the crack doesn't touch. The same goes for stains, joints, shadows. The change of the logit is what the object was *worth* to the network. It is measured, not explained.
+
+# %%
+settings = cv.synthetic.Settings(  # walls that nobody has seen, two patches of each
+    seed=1000 + seed,
+    image_size=image_size,
+    patches_per_photo=2,
+    crack_width=(1.8, min(13.0, image_size / 8)),
+    distractor_rate=0.8,
+)
+pairs, kinds = [], []
+for number in range(n_objects):
+    patch = cv.synthetic.patch(number, settings)
+    for kind in [*(["crack"] if patch.mask.any() else []), *patch.distractors]:
+        pairs.append((patch, cv.synthetic.without(number, kind, settings)))
+        kinds.append(kind)
+with_it = np.stack([patch.image for patch, _ in pairs]).astype("float32") / 255
+without = np.stack([other.patch.image for _, other in pairs]).astype("float32") / 255
+where = np.stack([other.where for _, other in pairs])
+print(f"{len(pairs)} objects, {kinds.count('crack')} of them cracks")
+
+# %%
+worth = faith.worth(model, with_it, without)
+shown = [kinds.index("crack"), *np.argsort(-np.abs(worth) * (np.array(kinds) != "crack"))[:2]]
+display = cv.plots.ImagesDisplay.from_images(
+    np.concatenate([with_it[shown], without[shown]]),
+    titles=[*(f"{kinds[n]}: worth {worth[n]:+.1f}" for n in shown), *("without it" for _ in shown)],
+    columns=3,
+)
+_ = cv.series.save_figure(run, display.figure_, "08_with_and_without")
+
+# %% [markdown]
+# Now ask the maps. Each was made of the picture *with* the object. How much evidence does it hold inside the object, and does that predict the worth? The score is their rank correlation over all objects. Mind the
+# row "area": a large object holds more of any map, and is worth more, so its mere size predicts something.
+
+# %%
+known = faith.cause_scores(
+    model,
+    with_it,
+    without,
+    where,
+    methods=["grad_cam", "layer_cam", "thin_cam", "gradient", "guided_backprop", "integrated_gradients"],
+    untrained=["grad_cam", "thin_cam", "gradient", "guided_backprop"],
+    options=faith.Options({"integrated_gradients": {"n_samples": 16}}, seed=seed),
+    bootstrap=cv.evaluation.Bootstrap([patch.photo for patch, _ in pairs], resamples=500, seed=seed),
+)
+display = cv.plots.MethodScoresDisplay.from_table(known, names=names | {"area": "size of the object"})
+_ = cv.series.save_figure(run, display.figure_, "08_known_cause")
+
+# %%
+cause = known["known_cause"]
+best = cause.loc["trained", "value"].idxmax()
+low, rival = cause.loc[("trained", best), "low"], cause.loc["none", "value"]
+print(
+    f"best map: {names[best]}, {cause.loc[('trained', best), 'value']:.2f}; best without a network: {rival.idxmax()}, {rival.max():.2f}"
+)
+print(f"it is ahead of the best without a network in {cause.loc[('trained', best), 'beats']:.0%} of the resamples")
+claim("T8.10", "a map of the network predicts what objects are worth to it, better than chance", low, ">", 0)
+
+# %% [markdown]
+# Nothing was filled in here, and no mask of "the crack" was the judge: a stain that the network minds counts as much as a crack. A map that is ahead of darkness and of size knows something about *this* network. One that isn't may be a good drawing of the wall.
 
 # %% [markdown]
 # ## Accuracy is another thing
@@ -371,7 +469,7 @@ right = {}
 for name, (network, size) in {
     "the network": (model, image_size),
     "small, true labels": (twins["true"], 64),
-    "small, shuffled labels": (twins["shuffled"], 64),
+    "small, shuffled labels": (twins[nonsense[0]], 64),
 }.items():
     answers = explain.logits(network, cv.data.load_images(checked["path"], size)) > 0
     right[name] = {"accuracy": float((answers == (checked["label"] == 1)).mean())}
@@ -409,6 +507,8 @@ cv.series.write_results(
         "chance": scores.attrs["chance"],
         "what fills the holes": fills.round(4).to_dict(),
         "verdict": verdict["kept"].round(3).to_dict(),
+        "rise of complexity": verdict["rise"].round(3).to_dict(),
+        "known cause": {"/".join(row): cause.loc[row].round(4).to_dict() for row in cause.index},
         "taught shuffled labels": alike,
         "accuracy and maps": right,
     },
