@@ -586,7 +586,7 @@ def behind(model, layer):
 
 
 last_layer = explain.default_layer(model)
-A = keras.Model(model.inputs, model.get_layer(last_layer).output)(images).numpy()
+A = keras.Model(model.inputs[0], model.get_layer(last_layer).output)(images).numpy()
 logit_of = behind(model, last_layer)
 largest = np.abs(coarse).max()
 ablated = explain.ablation_cam(model, images, upsample=False)
@@ -672,11 +672,11 @@ claim(
 # fresh weights here, as it is the arithmetic that counts):
 
 # %%
-early_A = keras.Model(model.inputs, model.get_layer(early).output)(images).numpy()
+early_A = keras.Model(model.inputs[0], model.get_layer(early).output)(images).numpy()
 at_early = added(early_A, behind(model, early), orders[:6])
 deep = cv.models.deep_cnn(image_size, seed=seed)
 deep_layer = explain.default_layer(deep)
-deep_A = keras.Model(deep.inputs, deep.get_layer(deep_layer).output)(images).numpy()
+deep_A = keras.Model(deep.inputs[0], deep.get_layer(deep_layer).output)(images).numpy()
 at_deep = added(deep_A, behind(deep, deep_layer), orders)
 
 

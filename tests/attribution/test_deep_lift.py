@@ -153,7 +153,7 @@ def test_grad_cam_plus_plus_as_pytorch_grad_cam(layer: str, theirs: tuple[keras.
     """Its weights aren't divided by the sum of alpha over the cells of positive gradient, which the authors' are."""
     model, images = theirs
     at, end = model.get_layer(layer), model.layers.index(model.get_layer(layer))
-    A = keras.Model(model.inputs, at.output)(images)
+    A = keras.Model(model.inputs[0], at.output)(images)
     with tf.GradientTape() as tape:
         tape.watch(A)
         z = A
