@@ -310,6 +310,22 @@ def test_wherever_the_activation_is() -> None:
     assert made[0].layers[0].output is not None, "the layer has become ambiguous"
 
 
+def test_a_relu_before_max_pooling_is_taken_after_it() -> None:
+    """Where others read the ReLU, too, it stays; the sum holds either way."""
+    images, conv = images_of(), layers.Conv2D
+    before = network(conv(4, 3, activation="relu"), layers.MaxPooling2D(2), layers.GlobalAveragePooling2D())
+    after = network(conv(4, 3), layers.MaxPooling2D(2), layers.ReLU(), layers.GlobalAveragePooling2D())
+    after.set_weights(before.get_weights())
+    maps = attribution.deep_lift(before, images)
+    np.testing.assert_allclose(maps, attribution.deep_lift(after, images), atol=1e-6)
+    inputs = keras.Input((12, 12, 3))
+    x = conv(4, 3, activation="relu", bias_initializer="ones")(inputs)
+    parts = [layers.GlobalAveragePooling2D()(one) for one in (x, layers.MaxPooling2D(2)(x))]
+    both = keras.Model(inputs, layers.Dense(1)(layers.Concatenate()(parts)))
+    maps = attribution.deep_lift(both, images)
+    assert np.abs(attribution.completeness_error(both, images, maps, baseline="mean")).max() < 1e-5
+
+
 def test_what_has_no_rule_is_refused() -> None:
     images = images_of()
     inputs = keras.Input((12, 12, 3))
