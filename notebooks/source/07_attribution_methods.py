@@ -351,9 +351,12 @@ claim(
 maps = {"mean colour": integrated, "sound patches": expected, "DeepLIFT, mean colour": lifted}
 maps = {title: ndimage.gaussian_filter(values, (0, 1, 1))[cracked] for title, values in maps.items()}
 display = cv.plots.AttributionGridDisplay.from_maps(
-    images[cracked], maps, label="logits per pixel, smoothed", logits=logits[cracked]
+    images[cracked], maps, label="logits per pixel", logits=logits[cracked]
 )
 _ = cv.series.save_figure(run, display.figure_, "07_from_what")
+
+# %% [markdown]
+# For the eye the values are smoothed by a pixel. Each row has its own scale. DeepLIFT and integrated gradients ask the same question; how well they agree, the figure further down says.
 
 # %% [markdown]
 # ## A sharp picture of nothing in particular
@@ -537,7 +540,7 @@ _ = cv.series.save_figure(run, figure, "07_agreement")
 # %% [markdown]
 # Some agree with each other, because they are made of the same parts. Some agree with plain darkness or with edges as well as with each other, which should make you
 # think. Guided backpropagation sides with the CAM family here, after this blurring: where it is bright, the network does find something; what its lines *say* is another matter. (Ranks are over all pixels, so the plain background, most of
-# the picture, decides: that is why local darkness agrees with nobody.) And two that both add up, to the last logit, needn't agree at all: an account can be closed in more than one way.
+# the picture, decides: that is why local darkness agrees with no map of the network. And how much of RISE is noise was measured above.) And two that both add up, to the last logit, needn't agree at all: an account can be closed in more than one way.
 
 
 # %%
@@ -701,6 +704,10 @@ parted = pd.DataFrame(
     }
 ).T
 parted.round(3)
+
+# %% [markdown]
+# "Orders apart" is the spread of what a group adds from order to order, as a share of what groups add; the next column says by how much Grad-CAM's sums miss the mean of the orders, in the
+# same measure. In the first row both are rounding errors.
 
 # %%
 claim(
