@@ -67,8 +67,9 @@ def deep_lift(model: keras.Model, images: np.ndarray, along: np.ndarray, *, base
     Shrikumar, Greenside, Kundaje: *Learning Important Features Through Propagating Activation Differences*, ICML 2017.
     Rules beyond the paper: max-pooling hands a rise to the image's largest cell and a fall to the reference's, as
     captum does (Kokhlikyan et al. 2020); but where several of the reference are equally large, as in a plain one, and
-    the image's largest is one of them, a fall goes there, too (captum: to the first). A product hands back to each
-    factor by the mean of the other's two values, which is the Shapley value of two players:
+    the image's largest is one of them, a fall goes there, too (captum: to the first). A ReLU that a max-pooling alone
+    reads is taken after it: the same function, without windows that hold nothing but zeros. A product hands back to
+    each factor by the mean of the other's two values, which is the Shapley value of two players:
     :math:`\Delta(ab) = \Delta a \, (b + b')/2 + \Delta b \, (a + a')/2`.
     Where :math:`\Delta x` is 0 the slope at the image is taken. The paper's other rule, RevealCancel, isn't here.
     ``THEORY.md`` T7.

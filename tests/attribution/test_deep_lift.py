@@ -153,7 +153,7 @@ def test_grad_cam_plus_plus_as_pytorch_grad_cam(layer: str, theirs: tuple[keras.
     """Its weights aren't divided by the sum of alpha over the cells of positive gradient, which the authors' are."""
     model, images = theirs
     at, end = model.get_layer(layer), model.layers.index(model.get_layer(layer))
-    A = keras.Model(model.inputs, at.output)(images)
+    A = keras.Model(model.inputs[0], at.output)(images)
     with tf.GradientTape() as tape:
         tape.watch(A)
         z = A
@@ -308,6 +308,22 @@ def test_wherever_the_activation_is() -> None:
         other.set_weights(made[0].get_weights())
         np.testing.assert_allclose(attribution.deep_lift(other, images), first, atol=1e-6)
     assert made[0].layers[0].output is not None, "the layer has become ambiguous"
+
+
+def test_a_relu_before_max_pooling_is_taken_after_it() -> None:
+    """Where others read the ReLU, too, it stays; the sum holds either way."""
+    images, conv = images_of(), layers.Conv2D
+    before = network(conv(4, 3, activation="relu"), layers.MaxPooling2D(2), layers.GlobalAveragePooling2D())
+    after = network(conv(4, 3), layers.MaxPooling2D(2), layers.ReLU(), layers.GlobalAveragePooling2D())
+    after.set_weights(before.get_weights())
+    maps = attribution.deep_lift(before, images)
+    np.testing.assert_allclose(maps, attribution.deep_lift(after, images), atol=1e-6)
+    inputs = keras.Input((12, 12, 3))
+    x = conv(4, 3, activation="relu", bias_initializer="ones")(inputs)
+    parts = [layers.GlobalAveragePooling2D()(one) for one in (x, layers.MaxPooling2D(2)(x))]
+    both = keras.Model(inputs, layers.Dense(1)(layers.Concatenate()(parts)))
+    maps = attribution.deep_lift(both, images)
+    assert np.abs(attribution.completeness_error(both, images, maps, baseline="mean")).max() < 1e-5
 
 
 def test_what_has_no_rule_is_refused() -> None:
