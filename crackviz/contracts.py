@@ -86,7 +86,8 @@ def check_images(images: np.ndarray) -> np.ndarray:
     if not within and not (images.min() >= 0 and images.max() <= 1):  # -0.0 alone gets here and passes
         low, high = float(images.min()), float(images.max())
         advice = " Divide by 255." if high > 2 else ""
-        raise CrackvizError(f"Images reach from {low:g} to {high:g}; expected [0, 1] without NaN.{advice}")
+        advice = " Rounding did that: use images.clip(0, 1)." if low > -1e-3 and 1 < high < 1.001 else advice
+        raise CrackvizError(f"Images reach from {low:.8g} to {high:.8g}; expected [0, 1] without NaN.{advice}")
     return images
 
 

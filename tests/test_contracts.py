@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_choice, check_lengths, check_number, closest
+from crackviz.contracts import check_choice, check_images, check_lengths, check_number, closest
 
 
 @given(value=st.floats(-5, 5) | st.integers(-5, 5), low=st.floats(-4, 4), high=st.floats(-4, 4))
@@ -59,3 +59,11 @@ def test_lengths() -> None:
     check_lengths(labels=[1, 2], groups=None, names=("a", "b"))
     with pytest.raises(CrackvizError, match="labels has 2, groups has 3; expected as many of each"):
         check_lengths(labels=[1, 2], groups=[1, 2, 3])
+
+
+def test_a_rounded_one_is_told_from_bytes() -> None:
+    images = np.full((1, 2, 2, 3), np.float32(1.0000001))
+    with pytest.raises(CrackvizError, match=r"reach from 1\.0000001 to 1\.0000001.*clip\(0, 1\)"):
+        check_images(images)
+    with pytest.raises(CrackvizError, match="Divide by 255"):
+        check_images(images * 200)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Network, check_images, compiled, layer_names, walk
+from crackviz.models.graph import AUGMENTING
 
 Pair = tuple[int, int]
 SLIDING = (
@@ -22,15 +23,10 @@ SLIDING = (
     keras.layers.MaxPooling2D,
     keras.layers.AveragePooling2D,
 )
-_AUGMENTING = (  # they do nothing outside a training
-    *(getattr(keras.layers, name) for name in dir(keras.layers) if name.startswith("Random") and name != "RandomCrop"),
-    *(keras.layers.GaussianNoise, keras.layers.GaussianDropout, keras.layers.AlphaDropout),
-    *(keras.layers.ActivityRegularization,),
-)
 POINTWISE = (
     *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.BatchNormalization),
     *(keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, keras.layers.Rescaling),
-    *(keras.layers.Concatenate, keras.layers.Normalization, *_AUGMENTING),
+    *(keras.layers.Concatenate, keras.layers.Normalization, *AUGMENTING),
     *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Average, keras.layers.Maximum),
 )
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from crackviz import CrackvizError
-from crackviz.models.graph import ending, has_graph, input_of, tail, walk
+from crackviz.models.graph import AUGMENTING, ending, has_graph, input_of, tail, walk
 
 Range = tuple[float, float]
 SCALED = "crackviz_input_range"
@@ -83,7 +83,7 @@ def _apply(model: keras.Model, output: Any, images: np.ndarray) -> np.ndarray:
 
 
 def adapted(model: keras.Model, input_range: Range | None = None) -> keras.Model:
-    """Return a network for images in [0, 1], with the layers and weights of `model`.
+    """Return a network for images in [0, 1]: a copy of `model`, with the same weights.
 
     Where `model` takes another range, a layer before it scales the images. What fits already is returned as it is.
 
@@ -107,13 +107,14 @@ def adapted(model: keras.Model, input_range: Range | None = None) -> keras.Model
         return model
     images = keras.Input(inputs.shape[1:], dtype="float32", name="image")
     scaled = keras.layers.Rescaling(high - low, low, name=SCALED, dtype="float32")(images)
-    return keras.Model(images, _again(model, scaled), name=model.name)
+    return _fresh(keras.Model(images, _again(model, scaled), name=model.name))
 
 
 def _again(model: keras.Model, images: Any, end: Any = None, *, flat: bool = False) -> Any:
     """Return what a model's layers make of other images, layer by layer: called, it would be nested, out of reach.
 
-    `end` is one of its symbolic tensors, by default its output; with `flat` nested models are taken apart, too.
+    `end` is one of its symbolic tensors, by default its output; with `flat` nested models are taken apart, too, and
+    what only augments is left out.
     """
     end = model.outputs[0] if end is None else end
     made = {id(input_of(model)): images}
@@ -126,6 +127,8 @@ def _again(model: keras.Model, images: Any, end: Any = None, *, flat: bool = Fal
             arguments, options = node.arguments.fill_in(made)
             if flat and isinstance(layer, keras.Model) and has_graph(layer):
                 outputs = [_again(layer, arguments[0], flat=True)]
+            elif flat and isinstance(layer, AUGMENTING):  # called by hand, it would change the pictures
+                outputs = [arguments[0]]
             else:
                 outputs = keras.tree.flatten(layer(*arguments, **options))
             made |= {id(old): new for old, new in zip(node.outputs, outputs, strict=True)}
@@ -147,7 +150,7 @@ def with_one_logit(model: keras.Model) -> keras.Model:
     dense, steps = step.layer, walk(model)
     if (dense.units, kind) not in ((1, "sigmoid"), (2, "softmax"), (1, "linear"), (2, "linear")):
         return model
-    nested = any(isinstance(one.layer, keras.Model) for one in steps.values())
+    nested = any(isinstance(one.layer, (keras.Model, *AUGMENTING)) for one in steps.values())
     plain = dense.activation is keras.activations.linear and dense.use_bias
     if dense.units == 1 and dense.name == "logit" and kind == "sigmoid" and plain and not nested:
         return model
@@ -165,8 +168,18 @@ def with_one_logit(model: keras.Model) -> keras.Model:
         bias = np.asarray(dense.bias, np.float32) if dense.use_bias else np.zeros(dense.units, np.float32)
         one = dense.units == 1
         last.set_weights([kernel if one else kernel[:, 1:] - kernel[:, :1], bias if one else bias[1:] - bias[:1]])
-        return made
+        return _fresh(made)
     return model
+
+
+def _fresh(model: keras.Model) -> keras.Model:
+    """Return a copy whose layers belong to no other network, or else ``layer.output`` would be that of the other."""
+    try:
+        copy = keras.models.clone_model(model)
+    except (ValueError, TypeError, NotImplementedError):  # Keras' kinds for a layer that it can't build anew
+        return model
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def check_range(input_range: Any) -> Range | None:

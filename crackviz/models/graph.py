@@ -10,6 +10,11 @@ import numpy as np
 
 from crackviz import CrackvizError
 
+AUGMENTING = (  # they change pictures in a training, and nothing outside it
+    *(getattr(keras.layers, name) for name in dir(keras.layers) if name.startswith("Random") and name != "RandomCrop"),
+    *(keras.layers.GaussianNoise, keras.layers.GaussianDropout, keras.layers.AlphaDropout),
+    *(keras.layers.ActivityRegularization,),
+)
 _GRAPHS: weakref.WeakKeyDictionary[keras.Model, dict[str, Step]] = weakref.WeakKeyDictionary()
 
 

@@ -271,6 +271,10 @@ def checked(
     from crackviz import data as datasets
 
     chosen = assign(find_notebooks(notebooks), parameters or {})
+    for network in sorted({values["network"] for values in chosen.values() if values.get("network")}):
+        from crackviz import models  # with Keras, so not before a network is named
+
+        models.find("", network=network)
     if str(data):
         if not datasets.synthetic_settings(data):
             folder = Path(data).expanduser().resolve()

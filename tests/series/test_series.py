@@ -740,3 +740,12 @@ def test_what_claims_measured_is_compared_where_both_runs_kept_it(tmp_path: Path
         "value T8.8 of 08: 0.76 before, 0.4 now",
     ]
     assert series.compare(run("exact", 1e-7, identity=True), run("less exact", 9e-5, identity=True)) == []
+
+
+def test_a_network_that_is_not_there_is_said_before_anything_runs(tmp_path: Path) -> None:
+    cells = ["# One", "parameters: run = ''\nnetwork = ''", "assert False"]
+    notebook = write_notebook(tmp_path / "00_one.ipynb", cells)
+    with pytest.raises(CrackvizError, match=r"There is no trained network 'nope\.keras'"):
+        series.run_series([notebook], out=tmp_path / "run", parameters={"network": "nope.keras"})
+    assert not (tmp_path / "run").exists()
+    assert series.plan_run([notebook], out=tmp_path / "run", parameters={"network": "local_cnn"}) == {"00_one": "new"}
