@@ -73,18 +73,34 @@ def arrays(place: Path, rng: np.random.Generator) -> Iterator[Case]:
     """Every method of attribution with images that it must refuse, and some that it must take."""
     from crackviz import attribution, models
 
-    model = models.gap_cnn(32)
+    model, flexible = models.gap_cnn(32), models.gap_cnn(None)
     good = rng.random((2, 32, 32, 3)).astype(np.float32)
     wrong = {
-        "one image": good[0], "uint8": (good * 255).astype(np.uint8), "float64": good.astype(float), "255": good * 255,
-        "negative": good - 0.5, "NaN": np.where(good > 0.9, np.nan, good).astype(np.float32), "empty": good[:0],
-        "inf": np.where(good > 0.9, np.inf, good).astype(np.float32), "grey": good[..., :1], "RGBA": good[..., [0, 1, 2, 0]],
-        "text": np.array([["a"]]), "None": None, "object": good.astype(object), "channels first": good.transpose(0, 3, 1, 2),
+        "one image": good[0],
+        "uint8": (good * 255).astype(np.uint8),
+        "float64": good.astype(float),
+        "255": good * 255,
+        "negative": good - 0.5,
+        "NaN": np.where(good > 0.9, np.nan, good).astype(np.float32),
+        "empty": good[:0],
+        "inf": np.where(good > 0.9, np.inf, good).astype(np.float32),
+        "grey": good[..., :1],
+        "RGBA": good[..., [0, 1, 2, 0]],
+        "text": np.array([["a"]]),
+        "None": None,
+        "object": good.astype(object),
+        "channels first": good.transpose(0, 3, 1, 2),
         "no pixels": good[:, :0, :0],
-    }  # fmt: skip
+    }
     for name, method in attribution.METHODS.items():
         for what, images in wrong.items():
             yield f"{name}: {what}", lambda m=method, x=images: m(model, x), None
+        for what, options in {"1 x 1": (1, 1), "2 x 64": (2, 64)}.items():
+            yield (
+                f"{name}: {what} px",
+                lambda m=method, s=options: m(flexible, good[:, : s[0], : s[1]]),
+                lambda a: a.ndim == 3,
+            )
         for what in ("target", "layer"):
             yield f"{name}: {what}=1.5", lambda m=method, w=what: m(model, good, **{w: 1.5}), None
 
@@ -109,8 +125,17 @@ def numbers(place: Path, rng: np.random.Generator) -> Iterator[Case]:
             if use is evaluation.threshold_for:
                 more = {"recall": 0.9}
             yield f"{use.__name__}: probability {what}", lambda u=use, s=spoilt, m=more: u(labels, s, **m), None
-    for what, bad in {"0.5": labels * 0.5, "2-D": labels[:, None], "text": labels.astype(str), "inf": labels / 0.0,
-                      "-1": labels - 1, "None": None, "short": labels[:7], "empty": labels[:0], "all 1": labels * 0 + 1}.items():  # fmt: skip
+    for what, bad in {
+        "0.5": labels * 0.5,
+        "2-D": labels[:, None],
+        "text": labels.astype(str),
+        "inf": labels + np.inf,
+        "-1": labels - 1,
+        "None": None,
+        "short": labels[:7],
+        "empty": labels[:0],
+        "all 1": labels * 0 + 1,
+    }.items():
         refused = what != "all 1"
         yield f"evaluate: labels {what}", lambda b=bad: evaluation.evaluate(b, said), None if refused else bool
         yield f"cost_curve: labels {what}", lambda b=bad: evaluation.cost_curve(b, said, cost_of_missing=2), None
@@ -123,12 +148,17 @@ def numbers(place: Path, rng: np.random.Generator) -> Iterator[Case]:
         for value in values:
             yield f"Bootstrap: {name}={value!r}", lambda n=name, v=value: Bootstrap(**{n: v}), None
     for count in (1, 2, 4, 5, 9):
-        few = lambda c=count: evaluation.evaluate(labels, said, bootstrap=Bootstrap(np.arange(40) % c, 50))  # noqa: E731
-        known = lambda r, c=count: (r["scores"]["accuracy"]["low"] is not None) == (c >= 5)  # noqa: E731
-        yield f"evaluate: {count} groups", few, known
+        drawn = Bootstrap(np.arange(40) % count, 50)
+        yield (
+            f"evaluate: {count} groups",
+            lambda d=drawn: evaluation.evaluate(labels, said, bootstrap=d)["scores"]["accuracy"]["low"],
+            lambda low, c=count: (low is not None) == (c >= 5),
+        )
     for right in (0, 40):
         answers = labels if right else 1 - labels
-        none = lambda a=answers: evaluation.evaluate(labels, a * 0.8 + 0.1)["scores"]["accuracy"]  # noqa: E731
+        none = lambda a=answers: evaluation.evaluate(labels, a * 0.8 + 0.1, bootstrap=Bootstrap(resamples=50))[
+            "scores"
+        ]["accuracy"]
         yield (
             f"evaluate: {right} of 40 right",
             none,
@@ -211,13 +241,30 @@ def damaged(place: Path, rng: np.random.Generator) -> Iterator[Case]:
     from crackviz import models, training
 
     run = series.open_run(place / "run")
-    rows = {"status": "done", "path": "/n/00_a.ipynb", "parameters": {}, "sources": {"notebook": "", "package": "", "data": None, "files": {}}, "started": "2026"}  # fmt: skip
+    rows = {
+        "status": "done",
+        "path": "/n/00_a.ipynb",
+        "parameters": {},
+        "sources": {"notebook": "", "package": "", "data": None, "files": {}},
+        "started": "2026",
+    }
     kept = {
-        "config.json": {"layout": 2, "crackviz": "x", "notebooks": {"00_a": rows}, "manifests": {}, "data": "", "seed": 0,
-                        "parameters": {}, "started": "2026", "command": "x", "hardware": {}, "packages": {}},
+        "config.json": {
+            "layout": 2,
+            "crackviz": "x",
+            "notebooks": {"00_a": rows},
+            "manifests": {},
+            "data": "",
+            "seed": 0,
+            "parameters": {},
+            "started": "2026",
+            "command": "x",
+            "hardware": {},
+            "packages": {},
+        },
         "claims.json": {"00_a": [{"id": "T0.1", "statement": "x", "holds": True}]},
         "results.json": {"00_a": {"score": 0.5}},
-    }  # fmt: skip
+    }
     for name, content in kept.items():
         series.write_json(run / name, content)
     for label in ("crack", "no_crack"):
@@ -239,8 +286,17 @@ def damaged(place: Path, rng: np.random.Generator) -> Iterator[Case]:
     }
     for path, use in uses.items():
         whole, before = path.read_bytes(), use()
-        spoilt = {"empty": b"", "NULs": bytes(len(whole)), "not UTF-8": b"\xff\xfe" + whole, "[]": b"[]", "null": b"null", "{": b"{",
-                  "deep": b"[" * 100_000, "text": b'"x"', "number": b"7"}  # fmt: skip
+        spoilt = {
+            "empty": b"",
+            "NULs": bytes(len(whole)),
+            "not UTF-8": b"\xff\xfe" + whole,
+            "[]": b"[]",
+            "null": b"null",
+            "{": b"{",
+            "deep": b"[" * 100_000,
+            "text": b'"x"',
+            "number": b"7",
+        }
         spoilt |= {f"cut {share}": whole[: int(share * len(whole))] for share in (0.1, 0.3, 0.5, 0.7, 0.9)}
 
         def tried(p: Path = path, u: Callable[[], Any] = use, w: bytes = whole, content: bytes = b"") -> Any:
@@ -256,7 +312,11 @@ def damaged(place: Path, rng: np.random.Generator) -> Iterator[Case]:
             if path.name == "config.json" and content == b"":
                 known = lambda a: a in ("not readable", "by hand")  # noqa: E731
             yield f"{path.name} {what}", lambda t=tried, c=content: t(content=c), known
-    for what, content in {"list": {"00_a": 3}, "entries": {"00_a": [{}]}, "holds": {"00_a": [{"id": 1, "statement": "", "holds": 1}]}}.items():  # fmt: skip
+    for what, content in {
+        "list": {"00_a": 3},
+        "entries": {"00_a": [{}]},
+        "holds": {"00_a": [{"id": 1, "statement": "", "holds": 1}]},
+    }.items():
 
         def within(c: dict[str, Any] = content) -> Any:
             series.write_json(run / "claims.json", c)

@@ -205,8 +205,9 @@ def smooth_grad(
     averages absolute values); and the noise comes in pairs, once added and once subtracted, which costs half as much
     and is less noisy. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
     """
-    check_number("n_samples", n_samples, 1, whole=True)
+    check_number("n_samples", n_samples, 1, 1_000_000, whole=True)
     check_number("noise", noise, 0)
+    check_number("seed", seed, 0, 2**31 - 1, whole=True)
     slope = compiled(model, _build_noisy)
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):
@@ -263,7 +264,7 @@ def integrated_gradients(
     Sundararajan, Taly, Yan: *Axiomatic Attribution for Deep Networks*, ICML 2017. Departure: the midpoint rule, more
     exact than the paper's right-hand sum. ``THEORY.md`` T7.
     """
-    check_number("n_samples", n_samples, 1, whole=True)
+    check_number("n_samples", n_samples, 1, 1_000_000, whole=True)
     slope = compiled(model, _build_path)
     start = None if isinstance(baseline, str) else baseline_images(images, baseline)
     maps = np.empty(images.shape[:3], np.float32)
