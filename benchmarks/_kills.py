@@ -21,12 +21,15 @@ import sys; from pathlib import Path; from crackviz import data, models, trainin
 place = Path(sys.argv[1]); table = data.prepare(place / "set", place / "out" / "split.csv")
 training.train(models.gap_cnn(16), table, place / "out", training.Recipe(epochs=6, batch_size=2), image_size=16)
 """
-_NOTEBOOK = ["parameters: run = ''  # run folder\nseed = 0  # seed", "import time\nfrom crackviz import series\nfolder = series.open_run(run, '{0}')",
-             "time.sleep(0.5)\nseries.write_results(folder, '{0}', {{'x': seed + 0.5}})"]  # fmt: skip
+_NOTEBOOK = [
+    "parameters: run = ''  # run folder\nseed = 0  # seed",
+    "import time\nfrom crackviz import series\nfolder = series.open_run(run, '{0}')",
+    "time.sleep(0.5)\nseries.write_results(folder, '{0}', {{'x': seed + 0.5}})",
+]
 
 
 def kills(place: Path, rng: np.random.Generator, count: int = 24) -> Iterator[tuple[str, Callable[[], str], None]]:
-    """A run, a sweep, a training, a synthetic set, killed at a random moment: the same command does what is missing."""
+    """Kill a run, a sweep, a training, a synthetic set at a random moment; the same command does what is missing."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from made import write_notebook
 
@@ -73,9 +76,10 @@ def _called(command: list[str], folder: Path) -> None:
 
 
 def _left(folder: Path) -> Any:
-    """What a way leaves that must not depend on kills: results, weights, and pictures."""
+    """Return what a way leaves that must not depend on kills: results, histories, and pictures."""
     results = [json.loads(path.read_text()) for path in sorted((folder / "out").rglob("results.json"))]
-    states = [record["status"] for path in sorted((folder / "out").rglob("config.json")) for record in json.loads(path.read_text())["notebooks"].values()]  # fmt: skip
+    configs = [json.loads(path.read_text()) for path in sorted((folder / "out").rglob("config.json"))]
+    states = [record["status"] for config in configs for record in config["notebooks"].values()]
     history = [path.read_text() for path in sorted((folder / "out").rglob("history.csv"))]
     drawn = {path.name: path.read_bytes() for path in (folder / "out" / "cache").rglob("*.png")}
     return results, states, history, drawn

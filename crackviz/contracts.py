@@ -75,9 +75,9 @@ def check_images(images: np.ndarray) -> np.ndarray:
     Nothing is converted silently: a map of images that the network never saw the like of looks as convincing as any.
     """
     images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3 or len(images) == 0:
+    if images.ndim != 4 or images.shape[-1] != 3 or not images.size:
         advice = " Add the batch axis: images[np.newaxis]." if images.ndim == 3 else ""
-        raise CrackvizError(f"Images have shape {images.shape}; expected (N, H, W, 3), N > 0.{advice}")
+        raise CrackvizError(f"Images have shape {images.shape}; expected (N, H, W, 3), N, H, W > 0.{advice}")
     if images.dtype != np.float32:
         advice = "images.astype('float32') / 255" if images.dtype == np.uint8 else "images.astype('float32')"
         raise CrackvizError(f"Images are {images.dtype}; expected float32 in [0, 1]. Use {advice}.")

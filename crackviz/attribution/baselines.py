@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from crackviz.attribution.gradients import pixel_method
+from crackviz.contracts import check_number
 
 FACTS: dict[str, Any] = {"paper": "a baseline", "kind": "baseline", "by_class": False, "cost": (0, 0)}
 
@@ -21,6 +22,7 @@ def random(model: keras.Model, images: np.ndarray, along: np.ndarray, *, seed: i
     Neither the network nor `target` enters. `seed` and the image fix the draw, whatever the batch. Arguments, result
     and errors are otherwise those of :func:`gradient`.
     """
+    check_number("seed", seed, 0, whole=True)
     draws = [np.random.default_rng((seed, zlib.crc32(image.tobytes()))) for image in images]
     return np.stack([rng.random(images.shape[1:3], np.float32) for rng in draws])
 
@@ -41,6 +43,7 @@ def local_darkness(model: keras.Model, images: np.ndarray, along: np.ndarray, *,
     Signed, in [-1, 1]. `sigma` is that of the Gaussian mean of the surroundings, in px. Arguments, result and errors
     are otherwise those of :func:`random`.
     """
+    check_number("sigma", sigma, 0, 1000)
     grey = images.mean(axis=-1)
     return ndimage.gaussian_filter(grey, (0, sigma, sigma), mode="nearest") - grey
 
@@ -51,6 +54,7 @@ def edges(model: keras.Model, images: np.ndarray, along: np.ndarray, *, sigma: f
 
     Arguments, result and errors are otherwise those of :func:`random`.
     """
+    check_number("sigma", sigma, 0, 1000)
     grey = images.mean(axis=-1)
     slopes = [ndimage.gaussian_filter(grey, (0, sigma, sigma), (0, *o), mode="nearest") for o in ((1, 0), (0, 1))]
     return np.hypot(*slopes)

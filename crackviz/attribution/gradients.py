@@ -205,8 +205,9 @@ def smooth_grad(
     averages absolute values); and the noise comes in pairs, once added and once subtracted, which costs half as much
     and is less noisy. Noisy copies aren't clipped to [0, 1], there and here. ``THEORY.md`` T7.
     """
-    check_number("n_samples", n_samples, 1, whole=True)
+    check_number("n_samples", n_samples, 1, 1_000_000, whole=True)
     check_number("noise", noise, 0)
+    check_number("seed", seed, 0, 2**31 - 1, whole=True)
     slope = compiled(model, _build_noisy)
     maps = np.empty(images.shape[:3], np.float32)
     for some in chunks(images):
@@ -276,9 +277,14 @@ def integrated_gradients(
     draw a baseline and a share of the way at random for each step; evenly spaced ones miss the sum by less.
     ``THEORY.md`` T7.
     """
+<<<<<<< HEAD
     check_number("n_samples", n_samples, 1, whole=True)
     parts = compiled(model, _build_path)
     shares = (np.arange(n_samples, dtype=np.float32) + 0.5) / n_samples
+=======
+    check_number("n_samples", n_samples, 1, 1_000_000, whole=True)
+    slope = compiled(model, _build_path)
+>>>>>>> faults
     start = None if isinstance(baseline, str) else baseline_images(images, baseline)
     if background is not None:
         background, where, shares = _background(images, baseline, background, n_samples)

@@ -46,6 +46,9 @@ def bias(model: keras.Model) -> np.ndarray:
     return dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
 
 
+_SURELY_ENOUGH = 32  # pixels a side, below which is looked whether each layer still has a cell
+
+
 def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return `images` if they are float32 (N, H, W, 3) in [0, 1], of the model's size; else raise a CrackvizError."""
     wanted = tuple(images_of(model).shape[1:3])
@@ -57,6 +60,18 @@ def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
         raise CrackvizError(
             f"Images are {images.shape[1]} x {images.shape[2]} px, but the model takes {wanted[0]} x {wanted[1]}. {how}"
         )
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise CrackvizError(
+            f"{model.name!r} has weights that are NaN or infinite: its maps would say nothing. Train it anew."
+        )
+    if None in wanted and min(images.shape[1:3]) < _SURELY_ENOUGH:
+        try:
+            keras.models.clone_model(model, keras.Input(images.shape[1:]))
+        except ValueError as error:  # a map of no cell
+            raise CrackvizError(
+                f"Images are {images.shape[1]} x {images.shape[2]} px, too few for {model.name!r}: a map of it would "
+                "have no cell. Take larger ones."
+            ) from error
     return images
 
 
@@ -105,7 +120,7 @@ def layer_names(model: keras.Model, layer: Layer | Sequence[Layer] | None) -> tu
     """Return the names that `layer` stands for: None, a name, a rung of the ladder, or several of them."""
     if layer is None:
         return (default_layer(model),)
-    several = [layer] if isinstance(layer, str | int | np.integer) else layer
+    several: Sequence[Any] = layer if isinstance(layer, list | tuple) else [layer]
     names = tuple(_layer_name(model, one) for one in several)
     if not names or len(set(names)) < len(names):
         raise CrackvizError(f"layer is {layer!r}; expected at least one layer, and each once.")

@@ -153,12 +153,13 @@ def rise(
     Petsiuk, Das, Saenko: *RISE*, BMVC 2018. Departure: the paper's mean of :math:`z_m M_m` shifts with a constant added
     to the score and has no zero; the slope doesn't and has. ``THEORY.md`` T7.
     """
-    check_number("n_samples", n_samples, 1, whole=True)
+    check_number("n_samples", n_samples, 1, 1_000_000, whole=True)
     check_number("cells", cells, 1, whole=True)
     if not 0 < keep < 1 or n_samples < 2:
         raise CrackvizError(
             f"keep is {keep!r} and n_samples {n_samples}; expected 0 < keep < 1 and at least 2 samples."
         )
+    check_number("seed", seed, 0, whole=True)
     rng = np.random.default_rng(seed)
     grids = (rng.random((n_samples, cells + 1, cells + 1)) < keep).astype(np.float32)
     shifts = rng.random((n_samples, 2), np.float32)  # in cells

@@ -129,7 +129,7 @@ def _cleaned(soup: BeautifulSoup) -> str:
         css_sanitizer=CSSSanitizer(allowed_css_properties={*ALLOWED_CSS_PROPERTIES, *_PROPERTIES}),
     )
     page = re.sub(r'src="#(\d+)"', lambda found: f'src="{held[int(found[1])]}"', cleaner.clean(str(soup)))
-    styles = _FETCHED.sub("", re.sub(r"\\|<|/\*.*?\*/", "", styles, flags=re.DOTALL))  # of what could hide an address
+    styles = _FETCHED.sub("", re.sub(r"\\|<|/\*.*?\*/|position\s*:", "", styles, flags=re.DOTALL))  # or hide an address
     return f"<style>{styles}</style>{page}" if styles.strip() else page
 
 

@@ -292,7 +292,7 @@ def test_the_bounds_themselves_are_taken() -> None:
         (np.full((1, 32, 32, 3), np.nan, np.float32), "without NaN"),
         (np.zeros((32, 32, 3), np.float32), "Add the batch axis"),
         (np.zeros((1, 32, 32, 1), np.float32), r"expected \(N, H, W, 3\)"),
-        (np.zeros((0, 32, 32, 3), np.float32), "N > 0"),
+        (np.zeros((0, 32, 32, 3), np.float32), "N, H, W > 0"),
         (np.zeros((1, 48, 32, 3), np.float32), "48 x 32 px, but the model takes 32 x 32"),
     ],
 )
