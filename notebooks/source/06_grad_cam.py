@@ -142,20 +142,25 @@ claim("T6.3", "at this layer Grad-CAM is CAM", off_cam, "<", 1e-4, identity=True
 # %%
 maps = cv.attribution.grad_cam(model, images)
 titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(test["why"], logits, strict=True)]
-display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles)
+masks = cv.data.load_masks(test["mask"], image_size) if (test["mask"] != "").all() else None
+display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks)
 _ = cv.series.save_figure(run, display.figure_, "06_signed_map")
 
 # %% [markdown]
 # ## Both classes in one map
 #
-# The usual heat map shows the positive part only, each map stretched to full colour. Here is that display, for the same patches and
+# The usual heat map shows the positive part only, each map stretched to full colour. Here is that display, for three of these patches and
 # from the same maps. Compare it with the figure above. On a sound patch it either shows nothing at all, although the network had
 # its reasons; or it paints a bright spot into some corner, simply because *something* is always the largest.
 
 # %%
 usual = maps.clip(min=0)
 usual = usual / usual.max(axis=(1, 2), keepdims=True).clip(min=1e-9)
-display = cv.plots.AttributionDisplay.from_maps(images, usual, label="share of the map's own maximum")
+sound = test["label"].to_numpy() == 0
+three = [*np.flatnonzero(~sound)[:1], *np.flatnonzero(sound)[:2]]
+display = cv.plots.AttributionDisplay.from_maps(
+    images[three], usual[three], titles=[titles[i] for i in three], label="share of the map's own maximum"
+)
 _ = cv.series.save_figure(run, display.figure_, "06_usual_map")
 
 # %% [markdown]
@@ -163,7 +168,6 @@ _ = cv.series.save_figure(run, display.figure_, "06_usual_map")
 # patches again, each on a scale of its own. The scale is written above each map; compare it with the colour bar of the first figure.
 
 # %%
-sound = test["label"].to_numpy() == 0
 display = cv.plots.AttributionDisplay.from_maps(images[sound], maps[sound], scale="image")
 _ = cv.series.save_figure(run, display.figure_, "06_sound_patches")
 

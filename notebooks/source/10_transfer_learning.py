@@ -244,7 +244,8 @@ maps = {name: map_of(model, images) for name, model in networks.items()}
 titles = [why.replace(": ", ":\n") for why in some["why"]]
 own = {name: explain.logits(model, images) for name, model in networks.items()}
 own = {name: z if z.ndim == 1 else z[:, 1] - z[:, 0] for name, z in own.items()}
-drawn = {"titles": titles, "logits": own, "label": "logits per cell"}
+masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None  # outlined where known
+drawn = {"titles": titles, "logits": own, "label": "logits per cell", "masks": masks}
 display = cv.plots.AttributionGridDisplay.from_maps(images, maps, **drawn, widen=1, percentile=99)
 _ = cv.series.save_figure(run, display.figure_, "10_maps")
 
