@@ -156,13 +156,7 @@ def numbers(place: Path, rng: np.random.Generator) -> Iterator[Case]:
         )
     for right in (0, 40):
         answers = labels if right else 1 - labels
-<<<<<<< HEAD
-        none = lambda a=answers: evaluation.evaluate(labels, a * 0.8 + 0.1, bootstrap=Bootstrap(resamples=50))[
-            "scores"
-        ]["accuracy"]
-=======
         drawn = Bootstrap(resamples=50)
->>>>>>> faults
         yield (
             f"evaluate: {right} of 40 right",
             lambda a=answers, d=drawn: evaluation.evaluate(labels, a * 0.8 + 0.1, bootstrap=d)["scores"]["accuracy"],

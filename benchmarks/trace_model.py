@@ -3,10 +3,10 @@
     python benchmarks/taught.py path/to/data/metu run/folder
     python benchmarks/trace_model.py path/to/data run/folder [--write]
 
-The folder holds metu/, deepcrack/ and sdnet2018_walls/patches/. METU's validation part calibrates the logit. The threshold is
-the highest that finds 97 % of the cracks of a drawn set which is used for nothing else, a half of it hairlines. Measured is what `shipped_model.py`
-measures, by the same code: METU's test part, DeepCrack, SDNET2018's walls and the default synthetic set, none of which
-trained, calibrated or chose anything.
+The folder holds metu/, deepcrack/ and sdnet2018_walls/patches/. METU's validation part calibrates the logit. The
+threshold is the highest that finds 97 % of the cracks of a drawn set which is used for nothing else, a half of it
+hairlines. Measured is what `shipped_model.py` measures, by the same code: METU's test part, DeepCrack, SDNET2018's
+walls and the default synthetic set, none of which trained, calibrated or chose anything.
 
 Writes benchmarks/results/trace_model.json, and its tables into the texts that show them; with --write also
 crackviz/pretrained/trace_cnn.h5, trace_cnn.seen.npy and the entry in models.json. About ten minutes on two cores.

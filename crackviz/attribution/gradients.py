@@ -277,14 +277,9 @@ def integrated_gradients(
     draw a baseline and a share of the way at random for each step; evenly spaced ones miss the sum by less.
     ``THEORY.md`` T7.
     """
-<<<<<<< HEAD
-    check_number("n_samples", n_samples, 1, whole=True)
+    check_number("n_samples", n_samples, 1, 1_000_000, whole=True)
     parts = compiled(model, _build_path)
     shares = (np.arange(n_samples, dtype=np.float32) + 0.5) / n_samples
-=======
-    check_number("n_samples", n_samples, 1, 1_000_000, whole=True)
-    slope = compiled(model, _build_path)
->>>>>>> faults
     start = None if isinstance(baseline, str) else baseline_images(images, baseline)
     if background is not None:
         background, where, shares = _background(images, baseline, background, n_samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -119,8 +119,8 @@ def cause_scores(
         empty = "" if where.shape != images.shape[:3] else f"; object {int(np.argmin(where.any(axis=(1, 2))))} is empty"
         raise CrackvizError(f"where has shape {where.shape}, pictures {images.shape}; expected a mask each{empty}.")
     value = worth(model, images, without, target=options.target)
-    rows = rows_of(model, methods, untrained, options)
-    made, errors = make_maps(rows, images, np.arange(len(images)), lenient=methods is None)
+    rows, unmade = rows_of(model, methods, untrained, options)
+    made, errors = make_maps(rows, images, np.arange(len(images)), lenient=not isinstance(methods, Mapping))
     evidence = {
         (row.network, row.name): evidence_inside(np.abs(maps) if row.name in SLOPES else maps, where)
         for row, maps in made
@@ -141,7 +141,7 @@ def cause_scores(
         "chance": {CAUSE: 0.0},
         "better": {CAUSE: "higher"},
         "titles": {CAUSE: "predicts the worth"},
-        "errors": errors,
+        "errors": errors | unmade,
         "confidence": bootstrap.confidence,
     }
     return table

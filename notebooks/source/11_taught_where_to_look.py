@@ -308,12 +308,13 @@ for name, model in pair.items():
 pd.DataFrame(found).T.drop(columns="answers")
 
 # %%
+share = found["labels and masks"]
 claim(
     "T11.7",
-    "taught on masks, less of the evidence lies on the mark",
-    found["labels alone"]["evidence on the bar"] - found["labels and masks"]["evidence on the bar"],
-    ">",
-    0.1,
+    "taught on masks, less of the evidence lies on the mark than on an even map",
+    share["evidence on the bar"],
+    "<",
+    share["even map"],
 )
 
 # %%
