@@ -319,8 +319,7 @@ def _injected(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _in_common(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the data, the seed, and what was given, of all notebooks of a run together."""
-    used: dict[str, Any] = {}
-    given: dict[str, Any] = {}
+    used, given = dict[str, Any](), dict[str, Any]()
     for _, record in sorted(records.items()):
         path = Path(record["path"])
         used |= record["parameters"]
@@ -340,16 +339,10 @@ def _clear(run: Path, stems: set[str], anew: set[str]) -> None:
     figures = figures_of(run)
     old = [run / "figures" / figure["file"] for stem in stems for figure in figures.get(stem, [])]
     old += [path for stem in stems for path in (run / "notebooks").glob(f"{glob.escape(stem)}.*")]
-    old += [
-        path
-        for path in (run.rglob("training.json") if anew else ())
-        if read_json(path).get("notebook", "") in {"", *anew}
-    ]
+    trainings = run.rglob("training.json") if anew else ()
+    old += [path for path in trainings if read_json(path).get("notebook", "") in {"", *anew}]
     try:
-        for path in (
-            run / "index.html",
-            *old,
-        ):  # the page goes first, and is made last
+        for path in [run / "index.html", *old]:  # the page goes first, and is made last
             path.unlink(missing_ok=True)
     except OSError as error:
         raise CrackvizError(

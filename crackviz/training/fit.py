@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from crackviz import ROOT, CrackvizError, data, models
+from crackviz import CrackvizError, data, models
 from crackviz.contracts import PREPROCESSING
-from crackviz.files import code_hash, read_json, replacing, short_hash, write_json
+from crackviz.files import replacing, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
+from crackviz.training.identity import code, contents, digests, is_done, masks
 from crackviz.training.place import Placed, bounded_evidence
 from crackviz.training.recipe import Recipe, network_hash
 from crackviz.training.seen import fingerprint
-
-_FILES = ("model.keras", "model.h5", "history.csv")
-_TRAINED_BY = ("data", "models", "training")  # packages whose code makes a network what it is
 
 
 def train(
@@ -106,13 +102,13 @@ def train(
         "learning_weights": _learning(model, image_size),
         "classes": list(class_names),
         "pictures": fingerprint(table),
-        "contents": _contents(pd.concat(parts.values())),
+        "contents": contents(pd.concat(parts.values())),
         "network": network_hash(model),
-        "code": _code(),
+        "code": code(),
     }
     if recipe.place:
-        identity["masks"] = _masks(_masked(parts))
-    if _is_done(folder, identity):
+        identity["masks"] = masks(_masked(parts))
+    if is_done(folder, identity):
         stored = models.load(folder / "model.keras")
         model.set_weights(stored.get_weights())
         models.annotate(model, **asdict(models.metadata(stored)))
@@ -179,43 +175,6 @@ def _learning(model: keras.Model, image_size: int) -> int:
     if not (learning := sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)):
         raise CrackvizError(f"All layers of {model.name!r} are frozen: choose some by models.set_trainable().")
     return learning
-
-
-def _contents(rows: pd.DataFrame) -> str:
-    """Return a hash of what is in the files, whatever they are called, with what is said of each."""
-    told = zip(rows["path"], rows["label"], rows["split"], strict=True)
-    return short_hash(*sorted(f"{_digest(path)} {label} {part}" for path, label, part in told))
-
-
-def _masks(rows: pd.DataFrame) -> str:
-    """Return a hash of which picture has which mask."""
-    pairs = zip(rows["path"], rows["mask"], strict=True)
-    return short_hash(*sorted(f"{_digest(path)} {_digest(mask)}" for path, mask in pairs))
-
-
-def _digest(path: str) -> str:
-    try:
-        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
-    except OSError as error:
-        raise CrackvizError(f"A picture can't be read: {error}. Put it back, or make the table anew.") from error
-
-
-def _code() -> str:
-    """Return a hash of the code that a training depends on: another one would have made another network of this."""
-    found = [ROOT / "contracts.py", *(path for name in _TRAINED_BY for path in (ROOT / name).glob("*.py"))]
-    return code_hash({path.relative_to(ROOT).as_posix(): path for path in found})
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _FILES}
-
-
-def _is_done(folder: Path, identity: dict[str, Any]) -> bool:
-    """Say whether `folder` holds this very training, with the files that it has left and no others."""
-    if not all((folder / name).is_file() for name in ("training.json", *_FILES)):
-        return False
-    known = read_json(folder / "training.json")
-    return known.items() >= identity.items() and known.get("files") == _digests(folder)
 
 
 def _fit(
@@ -335,7 +294,7 @@ def _finish(model: keras.Model, folder: Path, checkpoint: Checkpoint) -> pd.Data
     models.save(model, folder)
     with replacing(folder / "history.csv") as part:
         history.to_csv(part, index=False)
-    by = {"files": _digests(folder), "notebook": os.environ.get("CRACKVIZ_NOTEBOOK", "")}
+    by = {"files": digests(folder), "notebook": os.environ.get("CRACKVIZ_NOTEBOOK", "")}
     write_json(folder / "training.json", checkpoint.identity | by)
     checkpoint.path.unlink()
     return history
