@@ -207,8 +207,9 @@ def make_maps(
                 errors[row.label] = str(error)
                 continue
         found.append((row, check_maps(maps, images.shape[:3], f"Maps of {row.label}")))
-    if not found:
-        raise CrackvizError(f"There is no map to score: {'; '.join(errors.values()) or 'no method is named'}.")
+    if not found or (errors and not any(row.network == "trained" for row, _ in found)):
+        why = "; ".join(f"{name}: {reason}" for name, reason in errors.items()) or "no method is named."
+        raise CrackvizError(f"There is no map of the network to score: {why}")
     return found, errors
 
 
