@@ -362,7 +362,10 @@ def measure(groups: list[str], *, times: int = 24, seed: int = 0, every: int = 1
             for number, case in enumerate(GROUPS[group](Path(place), np.random.default_rng(seed), **more)):
                 if number % every:
                     continue
-                ended, said = outcome(case, 600 if group == "kills" else 20)
+                try:
+                    ended, said = outcome(case, 600 if group == "kills" else 20)
+                except KeyboardInterrupt:  # what was counted is kept
+                    break
                 counts[group][ended] += 1
                 if ended not in ("right", "clear error"):
                     wrong.append(f"[{group}] {case[0]} -> {ended}: {said}")
