@@ -589,8 +589,8 @@ for name in ("six numbers", "longest dark ridge"):
 
 # %% [markdown]
 # Read the last lines twice. Where they say that the network's lead over six grey numbers, or over a single one, may be chance, then on *these* pictures nobody has shown that a network is needed, however good its accuracy looked at the
-# top of this notebook. What a network may still be worth is another question: more pictures, harder walls, and a map that says where, which six numbers of a whole picture can't give. The ridge can, and a network should beat it there as well (notebook 08). On real walls with hairlines the ridge
-# can even be ahead: README's table of answers holds both.
+# top of this notebook. What a network may still be worth is another question: more pictures, harder walls, and a map that says where, which six numbers of a whole picture can't give. The ridge can, and a network should beat it there as well (notebook 08). On real walls with hairlines
+# the ridge and the shipped network are about equal: README's table of answers holds both, with intervals.
 #
 # And a difference that isn't chance may still not matter. The test says *whether*, the difference says *how much*; only the second is a reason to change a network.
 #
