@@ -25,6 +25,7 @@ seed: int = 0  # fixes every random choice
 
 # %%
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -431,7 +432,8 @@ known = faith.cause_scores(
     options=faith.Options({"integrated_gradients": {"n_samples": 16}}, seed=seed),
     bootstrap=cv.evaluation.Bootstrap([patch.photo for patch, _ in pairs], resamples=500, seed=seed),
 )
-display = cv.plots.MethodScoresDisplay.from_table(known, names=names | {"area": "size of the object"})
+_, axes = plt.subplots(1, 1, figsize=(10, 7), squeeze=False, layout="constrained")
+display = cv.plots.MethodScoresDisplay.from_table(known, names=names | {"area": "size of the object"}, ax=axes[0])
 _ = cv.series.save_figure(run, display.figure_, "08_known_cause")
 
 # %%
