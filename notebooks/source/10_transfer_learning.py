@@ -481,6 +481,8 @@ claim(
 # | DeepCrack, asked at 256 px | | | 79.33 [74.39, 83.53] % | | | |
 # | *no network:* longest dark ridge, every fourth picture of METU | | | | | 0.997 [0.996, 0.999] | |
 # | *no network:* longest dark ridge, synthetic concrete, default set | | | | | 0.958 [0.947, 0.969] | |
+# | *no network:* longest dark ridge, SDNET2018, walls | | | | | 0.760 [0.715, 0.798] | |
+# | *no network:* longest dark ridge, SDNET2018, walls, asked at 256 px | | | | | 0.780 [0.732, 0.830] | |
 #
 # <!-- end of answers -->
 #
