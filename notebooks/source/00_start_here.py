@@ -41,8 +41,8 @@ table = cv.data.prepare(
 # %% [markdown]
 # ## The pictures
 #
-# The table lists one picture per row: where it lies, its label (0 = no crack, 1 = crack), the group of near-identical
-# pictures that it belongs to, and the part of the split that it was dealt to. Notebook 01 explains how it was made.
+# The table lists one picture per row: where it lies, its [label](../THEORY.md#g-label) (0 = no crack, 1 = crack), the [group](../THEORY.md#g-group) of near-identical
+# pictures that it belongs to, and the part of the [split](../THEORY.md#g-split) that it was dealt to. Notebook 01 explains how it was made.
 #
 # ## The network
 #
@@ -83,7 +83,7 @@ _ = cv.series.save_figure(run, display.figure_, "00_predictions")
 #
 # ## From probability to logit
 #
-# Inside the network, the probability comes last. What it computes is a *logit*, a plain sum that can be any number. The
+# Inside the network, the probability comes last. What it computes is a *[logit](../THEORY.md#g-logit)*, a plain sum that can be any number. The
 # logistic function turns it into a probability: 0 becomes 50 %, and every unit more multiplies the odds by 2.7.
 
 # %%
@@ -103,7 +103,7 @@ claim(
 
 # %% [markdown]
 # Compare the surest answers. Their probabilities may be alike to the last digit; their logits are not. The logit still tells how
-# much evidence there is where the probability has long been full.
+# much [evidence](../THEORY.md#g-evidence) there is where the probability has long been full.
 #
 # ## Where the evidence lies
 #
@@ -129,7 +129,7 @@ _ = cv.series.save_figure(run, display.figure_, "00_maps")
 #
 # Heat maps are easily drawn and hard to check. This one can be checked. It consists of cells, which `upsample=False` gives as they are; where they
 # are larger than a pixel, the pictures above show them enlarged. Add up a map's cells, add the network's
-# constant (its *bias*), and you must get the logit, for every picture. Nothing is left over, nothing was made up.
+# constant (its *[bias](../THEORY.md#g-bias)*), and you must get the logit, for every picture. Nothing is left over, nothing was made up.
 
 # %%
 cells = cv.attribution.grad_cam(model, images, upsample=False)
@@ -166,6 +166,28 @@ claim(
 # - The network has seen patches of a few buildings. About your wall it may be wrong, and sure of it.
 # - A few pictures prove nothing, least of all the surest ones. Notebook 03 measures, on all the test pictures, with intervals.
 #
+# ## To remember
+#
+# - A classifier gives one number. A map says where the number comes from.
+# - The logit is the number before the sigmoid; each unit multiplies the odds by about 2.7.
+# - This map adds up: its cells sum to the logit less the bias.
+# - Red speaks for a crack, blue against it; both are parts of one sum.
+# - A map that adds up may still lie in the wrong place. That has to be tested.
+#
+# **Two questions**
+#
+# <details><summary>A patch has logit 0. What is its probability?</summary>
+#
+# One half: even odds.
+#
+# </details>
+#
+# <details><summary>Two patches have probability 0.9999 and 0.999999. Is there hardly a difference?</summary>
+#
+# There is: their logits are 9.2 and 13.8, half as much again.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Raise `n_images` and run the notebook again. Find a patch where the map surprises you.
@@ -173,8 +195,12 @@ claim(
 # 3. Which of two patches has more evidence *for* a crack, one with logit +3, or one with logit +2 whose negative part is twice as
 #    large?
 #
-# **Solutions.** 2: to minus the bias, for the logit of 0.5 is 0. 3: it can't be told from the logit alone, which is the balance. The
+# <details><summary>Solutions</summary>
+#
+# 2: to minus the bias, for the logit of 0.5 is 0. 3: it can't be told from the logit alone, which is the balance. The
 # second may have far more on both sides; the sums "for" and "against" of the cell above tell.
+#
+# </details>
 
 # %%
 cv.series.write_results(

@@ -32,7 +32,7 @@ run = cv.series.open_run(run, "01_data_and_preprocessing")
 # %% [markdown]
 # ## One table
 #
-# Whatever the folder looks like (`Positive/` and `Negative/`, SDNET2018's `CW/` and `UW/`, pictures with masks), it becomes
+# Whatever the folder looks like (`Positive/` and `Negative/`, SDNET2018's `CW/` and `UW/`, pictures with [masks](../THEORY.md#g-mask)), it becomes
 # one table with one row per picture. No picture is opened for that.
 
 # %%
@@ -129,7 +129,7 @@ _ = cv.series.save_figure(run, display.figure_, "01_distractors")
 
 # %% [markdown]
 # Is it too easy? Try the rules that come to mind first: the darkest pixel, the mean brightness, the number of edges. For each we take the
-# best threshold there is, chosen with the answers at hand.
+# best [threshold](../THEORY.md#g-threshold) there is, chosen with the answers at hand.
 
 # %%
 easy = cv.data.index("synthetic")
@@ -281,7 +281,7 @@ claim(
 )
 
 # %% [markdown]
-# Pictures within 12 bits of each other count as near-duplicates, and chains of them form a group; where the number of the
+# Pictures within 12 bits of each other count as [near-duplicates](../THEORY.md#g-near-duplicate), and chains of them form a group; where the number of the
 # photograph is known, it is the group. Here is what was found, one pair of each chain at most. Judge for yourself whether they show the same place.
 
 # %%
@@ -297,7 +297,7 @@ print(f"{len(np.unique(pairs)):,} of {len(table):,} pictures have a near-duplica
 # %% [markdown]
 # ## The split
 #
-# About seven tenths for training, and 15 % each for validation and test. Whole groups are dealt, and each part gets about the same
+# About seven tenths for training, and 15 % each for [validation](../THEORY.md#g-validation) and test. Whole groups are dealt, and each part gets about the same
 # share of cracked pictures. The table with its split is written to `split.csv` in the run folder; the next notebooks read it
 # there.
 
@@ -355,15 +355,41 @@ claim(
 # Every change must keep the label true. Zooming out too far would make cracks too thin to see; turning the contrast too low would hide
 # them. That is a decision about concrete, and no library can take it for you.
 #
+# ## To remember
+#
+# - Look at the pictures before anything is computed.
+# - Make pictures smaller with smoothing, or fine patterns turn into false ones.
+# - Copies of one picture in training and test make every network look good.
+# - Split by groups: what shows one place stays in one part.
+# - A simple rule, such as the darkest pixels, is the mark that a network has to beat.
+#
+# **Two questions**
+#
+# <details><summary>Why isn't a random split of patches enough?</summary>
+#
+# Patches of one photograph, and copies, land on both sides; the test then asks what was learnt by heart.
+#
+# </details>
+#
+# <details><summary>What does the validation part decide, and what the test part?</summary>
+#
+# Validation decides when to stop and what to choose. The test part decides nothing; it is asked once.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. `cv.data.near_duplicate_pairs(list(table["hash"]), 20)` allows 20 bits instead of 12. How many more pairs? Look at some of them.
 # 2. Which of these is safe for cracks, and which isn't: mirroring; turning by any angle; blurring; swapping colours; cutting out a quarter?
 # 3. Your pictures show a scale bar in all the cracked patches and in none of the others. Does the split help?
 #
-# **Solutions.** 2: mirroring and turning are safe. Blurring hides thin cracks: the label "crack" may become false. Swapping colours
-# is harmless for grey concrete, but rust tells an engineer something. The quarter that is cut out may hold the crack. 3: No. The shortcut is
+# <details><summary>Solutions</summary>
+#
+# 2: mirroring and turning are safe. Blurring hides thin cracks: the label "crack" may become false. Swapping colours
+# is harmless for grey concrete, but rust tells an engineer something. The quarter that is cut out may hold the crack. 3: No. The [shortcut](../THEORY.md#g-shortcut) is
 # in every part, so the test won't notice; only a map would.
+#
+# </details>
 
 # %%
 parts = table.groupby("split").size()

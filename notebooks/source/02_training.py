@@ -50,15 +50,15 @@ table.groupby("split").size().to_frame("pictures")
 # %% [markdown]
 # ## The smallest network
 #
-# Two convolutions, each followed by ReLU and max-pooling, then the average of every map, then one weighted sum. Read the
-# table from above: the maps get smaller and more numerous, until *global average pooling* leaves one number for each.
+# Two [convolutions](../THEORY.md#g-convolution), each followed by [ReLU](../THEORY.md#g-relu) and [max-pooling](../THEORY.md#g-max-pooling), then the average of every map, then one weighted sum. Read the
+# table from above: the maps get smaller and more numerous, until *[global average pooling](../THEORY.md#g-global-average-pooling)* leaves one number for each.
 
 # %%
 small = cv.models.build("gap_cnn", image_size, seed=seed)
 cv.models.summary(small)
 
 # %% [markdown]
-# How many weights are that? A filter of 3 × 3 pixels that reads $m$ channels has $9m$ weights and one bias.
+# How many [weights](../THEORY.md#g-weight) are that? A filter of 3 × 3 pixels that reads $m$ [channels](../THEORY.md#g-channel) has $9m$ weights and one bias.
 
 # %%
 by_hand = 16 * (3 * 9 + 1) + 32 * (16 * 9 + 1) + (32 + 1)
@@ -84,8 +84,8 @@ claim(
 #
 # ## Training it
 #
-# One *epoch* shows each training picture once, each time changed a little (notebook 01). After each epoch the network
-# is tried on the validation pictures, unchanged. If the loss there has found no new minimum for three epochs, training ends and
+# One *[epoch](../THEORY.md#g-epoch)* shows each training picture once, each time changed a little (notebook 01). After each epoch the network
+# is tried on the validation pictures, unchanged. If the [loss](../THEORY.md#g-loss) there has found no new minimum for three epochs, training ends and
 # the best weights are put back. The steps get smaller with time: large ones get near the minimum fast, small ones come closer to it.
 #
 # If this cell is interrupted, run it again: it goes on after the last whole epoch and comes to the same end. When it has ended, it
@@ -227,7 +227,7 @@ claim(
 
 # %% [markdown]
 # And has it learnt anything? The dullest network always gives the commoner answer. With few cracks among many sound pictures its
-# accuracy is high, so accuracy isn't the test. This is: take one cracked and one sound picture; which gets the higher score? A coin puts every
+# [accuracy](../THEORY.md#g-accuracy) is high, so accuracy isn't the test. This is: take one cracked and one sound picture; which gets the higher score? A coin puts every
 # second pair in order. The rival to beat is the rule of notebook 01, how dark the darkest hundredth of the pixels is.
 
 # %%
@@ -308,6 +308,28 @@ claim("T2.7", "on one machine the same seed trains the same network, bit for bit
 # Curves, the network's graph and the sample pictures are also there for TensorBoard, together with `epochs.csv`, which grows while the training
 # runs. In JupyterLab, type `%load_ext tensorboard` and `%tensorboard --logdir ../runs/lesson/logs` into a cell of your own; notebook 10 shows how.
 #
+# ## To remember
+#
+# - Training makes the loss small, step by step, along its slope.
+# - Validation pictures decide when to stop; the best weights are kept.
+# - Training loss falls for ever; validation loss tells when learning by heart begins.
+# - One seed fixes order, augmentation and first weights: the same run again gives the same network.
+# - The saved file holds the whole network, its labels and its image size.
+#
+# **Two questions**
+#
+# <details><summary>The training loss falls and the validation loss rises. What happens?</summary>
+#
+# The network begins to learn its training pictures by heart.
+#
+# </details>
+#
+# <details><summary>What is the loss of a network that answers 0.5 to everything?</summary>
+#
+# The logarithm of 2, about 0.69.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Set `patience = 1`, and name another `run` folder. When does it stop, and what does it cost?
@@ -315,9 +337,13 @@ claim("T2.7", "on one machine the same seed trains the same network, bit for bit
 # 3. Train with another `seed`. By how much do the best validation losses differ? Is the deeper network still better?
 # 4. How many weights would the last layer have if, instead of averaging, all cells of the last map were connected to the logit?
 #
-# **Solutions.** 1: at the first epoch that is worse than its predecessor. As averaged weights are validated, that may be late, and may cost
+# <details><summary>Solutions</summary>
+#
+# 1: at the first epoch that is worse than its predecessor. As averaged weights are validated, that may be late, and may cost
 # little. 2: $\ln 2 = 0.69$; the validation curve of the small network. 4: at 128 px the deeper network has 16 × 16 cells with 64 channels: 16,384
 # weights and a bias instead of 65, and it would learn *where in the patch* cracks usually are.
+#
+# </details>
 
 # %%
 cv.series.write_results(

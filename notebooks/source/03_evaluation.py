@@ -172,7 +172,7 @@ report.round(4)
 
 # %% [markdown]
 # What would more pictures of the same kind bring? We pretend to have four times as many: each is copied three times, and the copies are
-# given groups of their own, so that the bootstrap takes them for new witnesses. It is the very mistake warned of above, made on purpose,
+# given groups of their own, so that the [bootstrap](../THEORY.md#g-bootstrap) takes them for new witnesses. It is the very mistake warned of above, made on purpose,
 # because four times the pictures aren't at hand.
 
 # %%
@@ -223,7 +223,7 @@ claim(
 #
 # If the network says 80 % to a hundred patches, eighty of them should be cracked. Large networks are often too sure: in training it pays to push the
 # pictures that are already right ever further out, and nobody stops it from overdoing that. A small one that was stopped early, with averaged weights, may not be sure enough. The simplest cure divides all logits by one number, the
-# *temperature*, before the sigmoid. Above 1 it draws the probabilities towards one half, below 1 away from it.
+# *temperature*, before the [sigmoid](../THEORY.md#g-sigmoid). Above 1 it draws the probabilities towards one half, below 1 away from it.
 #
 # It is a weight like any other, so it must not be fitted on the test pictures. The validation pictures do it, as far as they are new to the network.
 
@@ -280,7 +280,7 @@ claim(
 # %% [markdown]
 # So it can't repair mistakes, only how sure the network is of them. In the next figure the points should lie on the diagonal. The bars below say for how many pictures
 # each point stands: most get an answer near 0 or 1, so the points between stand for few, and a point off the line may be chance. The same holds for the
-# *calibration error*: on a few hundred pictures it never comes near 0, even for perfect probabilities. The log loss and the Brier score tell more.
+# *[calibration](../THEORY.md#g-calibration) error*: on a few hundred pictures it never comes near 0, even for perfect probabilities. The log loss and the Brier score tell more.
 
 # %%
 figure, axes = plt.subplots(2, 1, figsize=(8, 7.2), height_ratios=[3, 1.3], sharex=True, layout="constrained")
@@ -431,7 +431,7 @@ claim(
 )
 
 # %% [markdown]
-# Look at the intervals. At one in a hundred, precision hangs on the false-alarm rate, and a rate of, say, one in two hundred is measured on a
+# Look at the intervals. At one in a hundred, [precision](../THEORY.md#g-precision) hangs on the false-alarm rate, and a rate of, say, one in two hundred is measured on a
 # handful of alarms, or on none at all. **A test set without a single false alarm still doesn't promise that alarms on a wall are right.** It takes thousands of sound
 # patches to promise that; they are cheap, since no crack has to be found for them.
 
@@ -559,7 +559,7 @@ others["longest dark ridge"] = line.predict_proba(reach)[:, 1]
 if len(set(labels)) == 2:
     area = metrics.roc_auc_score(labels, reach)
     print(f"ROC-AUC of the ridge {area:.3f}, of the network {result['scores']['roc_auc']['value']:.3f}")
-    claim("T3.12", "the reach of the longest dark ridge, no network, tells cracked from sound", area, ">", 0.65)
+    claim("T3.13", "the reach of the longest dark ridge, no network, tells cracked from sound", area, ">", 0.65)
 
 # %% [markdown]
 # If notebook 02 has run, its small, two-layer network joins in.
@@ -603,7 +603,7 @@ print(f"{apart} pictures tell the two apart; so uneven, or more, in {coins:.3g} 
 
 # %%
 claim(
-    "T3.13",
+    "T3.14",
     "McNemar's p-value is that of a fair coin, counted by hand",
     abs(one["p_value"] - coins),
     "<",
@@ -619,7 +619,7 @@ again = cv.evaluation.compare(
     labels[more], predicted[more], second[more], bootstrap=cv.evaluation.Bootstrap(resamples=0)
 )
 claim(
-    "T3.14",
+    "T3.15",
     "pictures that both models get right, or both wrong, don't change McNemar's p-value",
     again["p_value"] - one["p_value"],
     "==",
@@ -652,6 +652,28 @@ for name in ("six numbers", "longest dark ridge"):
 #
 # And a difference that isn't chance may still not matter. The test says *whether*, the difference says *how much*; only the second is a reason to change a network.
 #
+# ## To remember
+#
+# - Accuracy alone hides which mistakes are made.
+# - Precision depends on how many walls are cracked; recall doesn't.
+# - A score without an interval is half a score, and the interval is drawn over photographs.
+# - A probability can be ordered well and still be too sure: look at calibration.
+# - The best threshold depends on what mistakes cost, and on the prevalence.
+#
+# **Two questions**
+#
+# <details><summary>One wall in a hundred is cracked, recall is 1, and 1 % of sound walls raise an alarm. How many alarms are right?</summary>
+#
+# About half: one true alarm for one false alarm.
+#
+# </details>
+#
+# <details><summary>40 test pictures, no mistake. Is the network perfect?</summary>
+#
+# Its error rate may still be as high as 3/40 = 7.5 %.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Set `prevalence = 0.001`. How many alarms are right? What threshold would bring that to one half?
@@ -659,12 +681,16 @@ for name in ("six numbers", "longest dark ridge"):
 # 3. A colleague tests on 40 pictures without a mistake and writes "100 % accuracy". What would you write?
 # 4. Divide the logits by 10 and by 0.1 and draw the calibration figure for both. Which one is "too sure"? What do the log loss and the accuracy say?
 # 5. Two models disagree on 8 pictures; one is right on 7 of them. Is it better? And if they disagree on 80, and it is right on 70?
-# 6. How many sound patches without a false alarm must you test, to promise that every second alarm is right where one patch in a hundred is cracked, and the recall is 1?
+# 6. How many sound patches without a false alarm must you test, to promise that every second alarm is right where one patch in a hundred is cracked, and the [recall](../THEORY.md#g-recall) is 1?
 #
-# **Solutions.** 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their
+# <details><summary>Solutions</summary>
+#
+# 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their
 # fate. 3: "no mistake in 40; the error rate may be as high as 3/40 = 7.5 % (rule of three)". 4: divided by 0.1 they crowd at 0 and 1 and the points lie flatter than the
 # diagonal: too sure. Accuracy is the same for both; the log loss punishes the sure mistakes. 5: $2 (1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't,
 # by far. 6: $f$ must be below $\pi / (1 - \pi) \approx 1/99$; by the rule of three that takes $3 \cdot 99 \approx 300$.
+#
+# </details>
 
 # %%
 results = {model.name: result} | results

@@ -106,7 +106,7 @@ claim(
 )
 
 # %% [markdown]
-# Was it learnt, then? The start of a training is known, since the seed decides it. Correlate the kernels with those that they started from, whole and by their mean over the colours.
+# Was it learnt, then? The start of a training is known, since the [seed](../THEORY.md#g-seed) decides it. Correlate the [kernels](../THEORY.md#g-kernel) with those that they started from, whole and by their mean over the colours.
 
 # %%
 if net.shipped or network:
@@ -135,7 +135,7 @@ if not (net.shipped or network):
 # ## Synthesising what a filter wants
 #
 # A filter of the second layer doesn't read pixels; it reads the maps of the first. Its weights are no picture. But we can ask it: start from faint noise on
-# grey, and change the pixels, step by step, so that the filter answers more strongly. It is the gradient again, this time by the picture, and upwards: *activation maximisation*.
+# grey, and change the pixels, step by step, so that the filter answers more strongly. It is the [gradient](../THEORY.md#g-gradient) again, this time by the picture, and upwards: *[activation](../THEORY.md#g-activation) maximisation*.
 #
 # Left alone, the ascent finds pixel patterns that excite the filter and mean nothing to us. Two penalties keep it in check: one on the differences between neighbours (total variation), one on the
 # distance from grey. And the picture is jittered by a pixel or two, so that nothing can hang on an exact position. tf-keras-vis does the climbing.
@@ -161,7 +161,7 @@ _ = cv.series.save_figure(run, display.figure_, "04_synthesised")
 
 # %% [markdown]
 # One row for each layer. Everything that a filter can see is in the middle of its picture; around it is the grey of the start, because no pixel there could change anything. So these pictures
-# also show how the *receptive field* grows from layer to layer. The first layer's are its kernels again; deeper down the strokes get longer, bend and cross.
+# also show how the *[receptive field](../THEORY.md#g-receptive-field)* grows from layer to layer. The first layer's are its kernels again; deeper down the strokes get longer, bend and cross.
 #
 # The colours are loud, most likely. No wall looks like this, and that is the first warning: the filter says what *would* excite it most, not what it has ever met. Differences between the colours cost nothing on grey concrete, so
 # nobody has taught the network to ignore them.
@@ -291,14 +291,40 @@ claim(
 # - **Not a part of the decision.** A filter may be excited by the picture and still have next to no say. Notebook 05 counts the say.
 # - **Not a test.** Pretty pictures don't make a good network, and confetti doesn't make a bad one.
 #
+# ## To remember
+#
+# - A filter is a small square of weights; what it answers to is what is like it.
+# - A filter that looks like noise may just be its random start.
+# - What a filter wants most, as synthesised, needs not occur on any wall.
+# - The patches that a filter answers to most strongly show what it meets in practice.
+# - A picture that makes the network sure of a crack needs no crack in it.
+#
+# **Two questions**
+#
+# <details><summary>A filter's weights sum to 0. What does it answer to a plain grey wall?</summary>
+#
+# With its bias alone, away from the borders: positive and negative parts cancel.
+#
+# </details>
+#
+# <details><summary>Why look at found patches beside synthesised ones?</summary>
+#
+# The synthesised ones show what is possible, the found ones what happens.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Draw `free.images` beside `wanted[last].images`. What had the penalties been good for?
 # 2. Start `maximise_logit(model, "crack", start=…)` from a sound patch, for ten steps. How much has to change until the network says "crack"? Is there a crack now?
 # 3. Take `layer=convolutions[1]` for the found patches. Why are these patches so small?
 #
-# **Solutions.** 1: without them single pixels flicker, and the noise of the start stays; the strokes are harder to see, though the filter likes it better. 2: very little, and there is none: the network can be pushed over by changes that mean nothing to us (such pictures are called *adversarial*). 3: a patch
+# <details><summary>Solutions</summary>
+#
+# 1: without them single pixels flicker, and the noise of the start stays; the strokes are harder to see, though the filter likes it better. 2: very little, and there is none: the network can be pushed over by changes that mean nothing to us (such pictures are called *adversarial*). 3: a patch
 # is the cell's receptive field, and early layers see a few pixels only.
+#
+# </details>
 
 # %%
 cv.series.write_results(

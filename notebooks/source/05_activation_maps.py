@@ -308,14 +308,40 @@ claim(
 # - **Importance.** A bright map with a small weight does nothing. Look at the contribution, not at the colour.
 # - **Cause.** That a cell is bright *at* the crack doesn't say that it is bright *because of* it. Notebook 07 covers places up to find out.
 #
+# ## To remember
+#
+# - Each layer's maps are the picture, seen by that layer's filters.
+# - Deeper cells see more of the picture, and say less exactly where.
+# - A dead filter answers to nothing on all pictures.
+# - The logit is a weighted average of the last maps, so each channel's share can be read off.
+# - Moving the picture by a stride moves the map by a cell; by one pixel it doesn't.
+#
+# **Two questions**
+#
+# <details><summary>A cell of the last map is 8 px wide. Does it see 8 px?</summary>
+#
+# It sees more: its receptive field, here several times as wide.
+#
+# </details>
+#
+# <details><summary>Two channels have equal mean activation. Do they count alike?</summary>
+#
+# Only if their weights in the last layer are alike, too.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Add the maps of all channels of the last layer, each times its weight. You have seen the result before: where?
 # 2. Follow a sound patch: `patch = images[[logits.argmin()]]`. Which channels carry the "no"?
 # 3. Roll the patch by one pixel instead of the stride. How much do the maps of the last layer change, and why at all?
 #
-# **Solutions.** 1: it is the class activation map of notebook 00; notebook 06 derives it. 2: those with a negative weight that answer to plain surface, and the bias. 3: noticeably: a pixel is a fraction of a cell, and which pixels share a
+# <details><summary>Solutions</summary>
+#
+# 1: it is the class activation map of notebook 00; notebook 06 derives it. 2: those with a negative weight that answer to plain surface, and the bias. 3: noticeably: a pixel is a fraction of a cell, and which pixels share a
 # pooling window changes.
+#
+# </details>
 
 # %%
 cv.series.write_results(

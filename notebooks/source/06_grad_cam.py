@@ -343,6 +343,28 @@ claim(
 # - **What if.** It doesn't say what the network would answer if that place were covered.
 # - **Whether it is right.** An exact map of a wrong reason is exact.
 #
+# ## To remember
+#
+# - Grad-CAM weighs each channel by the mean slope of the logit.
+# - At the last layer before the average, it adds up to the logit less the bias.
+# - Take the slope of the logit: that of the probability vanishes when the network is sure.
+# - Keep the negative part: it is what speaks against a crack.
+# - At earlier layers the map is sharper, and no longer an account.
+#
+# **Two questions**
+#
+# <details><summary>Why does the usual display hide the evidence against a crack?</summary>
+#
+# It cuts off what is below 0, and stretches the rest.
+#
+# </details>
+#
+# <details><summary>The map is zero everywhere. Is something broken?</summary>
+#
+# Not necessarily: evidence for and against may both be absent; the logit is then the bias.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Double all the weights of the logit layer and the bias. What happens to the maps, to the probabilities, to the decisions?
@@ -350,8 +372,12 @@ claim(
 #    what does it do at the first?
 # 3. Explain a picture of your own: `cv.data.load_images(["patch.jpg"], image_size)`, a patch cut from a photograph, not the whole of it. Would you send someone up?
 #
-# **Solutions.** 1: maps and logits double; probabilities move towards 0 and 1; decisions at 0.5 stay. 2: there the gradient is the same in every
+# <details><summary>Solutions</summary>
+#
+# 1: maps and logits double; probabilities move towards 0 and 1; decisions at 0.5 stay. 2: there the gradient is the same in every
 # cell, so its mean is the gradient. At the first layer it isn't, and the two maps differ.
+#
+# </details>
 
 # %%
 cv.series.write_results(

@@ -275,7 +275,7 @@ claim(
 # %% [markdown]
 # ### What is "nothing"?
 #
-# The climb begins at a *baseline*, and most programs take black. Ask the network what it makes of that.
+# The climb begins at a *[baseline](../THEORY.md#g-baseline)*, and most programs take black. Ask the network what it makes of that.
 
 # %%
 baselines = {
@@ -547,7 +547,7 @@ _ = cv.series.save_figure(run, figure, "07_agreement")
 
 # %% [markdown]
 # Some agree with each other, because they are made of the same parts. Some agree with plain darkness or with edges as well as with each other, which should make you
-# think. Guided backpropagation sides with the CAM family here, after this blurring: where it is bright, the network does find something; what its lines *say* is another matter. (Ranks are over all pixels, so the plain background, most of
+# think. Guided [backpropagation](../THEORY.md#g-backpropagation) sides with the CAM family here, after this blurring: where it is bright, the network does find something; what its lines *say* is another matter. (Ranks are over all pixels, so the plain background, most of
 # the picture, decides: that is why local darkness agrees with no map of the network. And how much of RISE is noise was measured above.) And two that both add up, to the last logit, needn't agree at all: an account can be closed in more than one way.
 
 
@@ -583,7 +583,7 @@ claim(
 # %% [markdown]
 # ## SHAP, LIME, LRP, DeepLIFT: one account
 #
-# "Why not SHAP?" is the first question from every room. SHAP asks for the *Shapley value*: what a part adds to the answer, as the mean over all orders in which the parts can be put in. LRP
+# "Why not SHAP?" is the first question from every room. SHAP asks for the *[Shapley value](../THEORY.md#g-shapley-value)*: what a part adds to the answer, as the mean over all orders in which the parts can be put in. LRP
 # hands the logit back layer by layer, to each input in proportion to what it gave. They are known as rivals of Grad-CAM. But at the layer before the average, with an absent cell being one of
 # zeros, all of them are the same map. T7 proves it in two lines. Here we try it. First, what follows that layer, as a network of its own:
 
@@ -750,6 +750,28 @@ claim(
 #
 # Whether any of these maps lies on the crack can't be seen from how it looks or from which others it agrees with. That needs pictures in which the truth is known.
 #
+# ## To remember
+#
+# - Methods differ in the question they ask, not only in the picture they paint.
+# - Before the average, many methods give one and the same map.
+# - Adding up means that nothing was left out. It doesn't make a map the right one.
+# - Some methods cost one pass, some thousands.
+# - That two methods agree may only mean that they share their parts.
+#
+# **Two questions**
+#
+# <details><summary>Integrated gradients and thin CAM both add up and differ. Which one is wrong?</summary>
+#
+# Neither: they divide the same sum by different questions.
+#
+# </details>
+#
+# <details><summary>Why does occlusion not add up?</summary>
+#
+# Squares overlap in what they do: two halves of a crack can each be missed without harm, but not both.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Give `thin_cam` the layers by hand, `layer=[…]`, with the first convolution and the last. What changes, and what doesn't?
@@ -757,9 +779,13 @@ claim(
 # 3. Compute SmoothGrad with `noise=0.02` and with `noise=0.5`. Which one would you show, and how would you defend the choice?
 # 4. Which methods of the table give a different map when all the weights of the logit layer are permuted? Try `guided_backprop`.
 #
-# **Solutions.** 1: where the evidence is drawn changes; its sum doesn't. 2: each black square is itself dark, like a crack, and the network answers to it. 3: with little noise it is the
+# <details><summary>Solutions</summary>
+#
+# 1: where the evidence is drawn changes; its sum doesn't. 2: each black square is itself dark, like a crack, and the network answers to it. 3: with little noise it is the
 # gradient; with much, the copies no longer look like concrete; the network's answers to them are no explanation of this one. Neither can be told from the picture: that is why the setting belongs in the caption. 4: all
 # that know the network, but guided backpropagation changes least in its lines.
+#
+# </details>
 
 # %%
 cv.series.write_results(

@@ -164,7 +164,7 @@ _ = cv.series.save_figure(run, display.figure_, "08_table")
 faith.scores_table().loc[list(values), ["title", "better", "chance", "fooled"]]
 
 # %% [markdown]
-# Look at the rivals' rows. If the pictures have masks, plain darkness finds the crack far better than chance, and by average precision it may well beat every map of the network. That doesn't make it an
+# Look at the rivals' rows. If the pictures have masks, plain darkness finds the crack far better than chance, and by [average precision](../THEORY.md#g-average-precision) it may well beat every map of the network. That doesn't make it an
 # explanation: it would find the crack in the same place if the network had said "no crack", or had never been trained. A high score is necessary. It proves nothing by itself.
 
 # %%
@@ -494,6 +494,28 @@ pd.DataFrame(right).T.round(2)
 # which saw only 13 px at a time, put three quarters of its evidence within 4 px of the crack from the start. A network may know that there is a crack from far more than the crack, and wide cells draw it beside. Whoever needs to know
 # *where* must test *where*.
 #
+# ## To remember
+#
+# - Test the test first: on the truth, and on noise.
+# - Put maps without a network beside every score: darkness, edges, chance.
+# - Near the crack is not the same as because of the crack.
+# - What fills the holes is part of every deletion score.
+# - A map that stays when the weights are drawn anew was never about the decision.
+#
+# **Two questions**
+#
+# <details><summary>Darkness scores better than Grad-CAM on masks. Is it the better explanation?</summary>
+#
+# No: it would be the same map for a network that says "no crack".
+#
+# </details>
+#
+# <details><summary>A method passes the randomisation test. Is its map right?</summary>
+#
+# That isn't shown: noise would pass, too. Only failing proves something.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Score `1 - images.mean(axis=-1)` cubed as a map of your own: `methods={"mine": …}`. Which scores change against "darkness", which can't, and why?
@@ -501,8 +523,12 @@ pd.DataFrame(right).T.round(2)
 # 3. Give `deletion_insertion` a map that is 1 on the mask and 0 elsewhere. Does the truth get the best deletion score?
 # 4. Write a map that passes the randomisation test and is worthless.
 #
-# **Solutions.** 1: average precision and the curves depend on the order of the pixels alone, and cubing keeps it; the share of evidence near the crack rises, since it weighs the values. 2: Grad-CAM, as its cells average; a constant map
+# <details><summary>Solutions</summary>
+#
+# 1: average precision and the curves depend on the order of the pixels alone, and cubing keeps it; the share of evidence near the crack rises, since it weighs the values. 2: Grad-CAM, as its cells average; a constant map
 # would be steadier still. 3: often not: the network also uses what lies around the crack, and the holes are strange to it; the mask knows the crack, not the network. 4: random numbers with the network's weights as their seed.
+#
+# </details>
 
 # %%
 cv.series.write_results(

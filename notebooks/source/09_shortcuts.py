@@ -83,7 +83,7 @@ _ = cv.series.save_figure(run, display.figure_, "09_habit")
 # %% [markdown]
 # Would you have noticed? In a set of thousands, sorted into two folders, few people look.
 #
-# We train a network on it, as in notebook 02, but without augmentation, which would turn the bars about.
+# We train a network on it, as in notebook 02, but without [augmentation](../THEORY.md#g-augmentation), which would turn the bars about.
 
 # %%
 recipe = cv.training.Recipe(epochs=epochs, patience=epochs, learning_rate=0.005, decay=0.93, augment=False)
@@ -383,6 +383,28 @@ claim(
 # How large such a gap is depends on the pictures. It grows with the number of patches a photograph, with their overlap, and with what the network can learn by heart; a small network on many photographs has little of it. It can't
 # be known without splitting by photographs, and then there is no reason left to do it otherwise.
 #
+# ## To remember
+#
+# - A network learns what tells the classes apart, whatever it is.
+# - A test set with the same habit can't notice it; a map can.
+# - The shortcut share has to be compared with that of an even map.
+# - Rendering the same wall with and without the mark is the proof.
+# - The cure lies in the pictures: make the mark say nothing.
+#
+# **Two questions**
+#
+# <details><summary>The cured network scores lower on the old test set. Is it worse?</summary>
+#
+# No: there the mark was information, and it no longer uses it.
+#
+# </details>
+#
+# <details><summary>Why is painting over the mark a weaker proof than rendering the wall anew?</summary>
+#
+# The paint is a mark of its own, which no training picture had.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Set `shortcut = "date_stamp"`, and name another `run` folder. Which figures get worse, and why does this mark win so clearly?
@@ -391,9 +413,13 @@ claim(
 # 4. How many pictures does the cure need? Balance only a fifth of the set (`shortcut_correlation=0.72`).
 # 5. Does the network of notebook 02 read scale bars? Put `cv.models.find(run).load()` to the experiment, with pairs of its own image size.
 #
-# **Solutions.** 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the
+# <details><summary>Solutions</summary>
+#
+# 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the
 # box's doing. 3: a cast of colour (`colour_cast`), a lens, a JPEG quality: the evidence lies on neither crack nor mark, and `elsewhere` in the result of `shortcut_share` says so. 4: less than one would think changes the maps,
 # more than one would like is needed to make the answers independent. 5: it was never taught the habit; what remains is how much a bar looks like a crack to it.
+#
+# </details>
 
 # %%
 cv.series.write_results(

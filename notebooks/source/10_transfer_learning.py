@@ -121,8 +121,8 @@ claim(
 # ### Fine-tuned
 #
 # The base was made for cats and cups. Once the end is no longer random, the deeper part of the base may give way a little: from `first_layer` on, the weights learn
-# too, in much smaller steps (a rate of 0.0001; with 0.001 the training loss jumps, and part of what the base knew is lost). Two things are left alone: the early layers, whose edges serve everybody, and the running means of *batch normalisation*, which come
-# from a million pictures and would be spoilt by batches of sixteen.
+# too, in much smaller steps (a rate of 0.0001; with 0.001 the training loss jumps, and part of what the base knew is lost). Two things are left alone: the early layers, whose edges serve everybody, and the running means of *[batch normalisation](../THEORY.md#g-batch-normalisation)*, which come
+# from a million pictures and would be spoilt by [batches](../THEORY.md#g-batch) of sixteen.
 
 # %%
 learning = cv.models.set_trainable(net, first_layer)
@@ -188,7 +188,7 @@ claim(
 # The others start from random weights:
 #
 # - **gap_cnn**, two convolutions and an average: the smallest that does the job;
-# - **deep_cnn**, what textbooks build: four convolutions with pooling, then dropout and *two* dense layers, and a softmax over two classes;
+# - **deep_cnn**, what textbooks build: four convolutions with pooling, then dropout and *two* dense layers, and a [softmax](../THEORY.md#g-softmax) over two classes;
 # - **local_cnn**, made to be explained: a cell of its map is one pixel, and only pixels that are darker than their surroundings can hold evidence.
 #
 # `gap_cnn` learns at twice the rate of the others, as in notebook 02: a right to be tuned is part of equal terms. They get the same pictures, the same augmentation, as many epochs at most, and the same patience as MobileNetV2 had in both stages.
@@ -368,7 +368,7 @@ comparison.round(3).astype({"weights": int, "epochs": int})
 # %% [markdown]
 # How to read it:
 #
-# - **low** and **high** are the ends of the 95 % interval of the accuracy. Where two intervals overlap widely, nobody has won. And they hold the luck of the test pictures only: another `seed`
+# - **low** and **high** are the ends of the [95 % interval](../THEORY.md#g-confidence-interval) of the accuracy. Where two intervals overlap widely, nobody has won. And they hold the luck of the test pictures only: another `seed`
 #   trains other networks. The comparison that counts, with more pictures, more epochs and several seeds, is `benchmarks/networks.py`.
 # - **weights** and **ms per patch** don't go together. A network of few weights that are laid over the picture at full resolution may take longer than one of many that shrinks it first.
 # - **evidence near the crack** doesn't follow the accuracy. Which one would you send up the ladder?
@@ -437,7 +437,7 @@ shift = pd.DataFrame(shift).T
 shift.round(3).astype({"pictures": int})
 
 # %% [markdown]
-# Read the columns against each other. Where cracks are no longer found *and* false alarms vanish, the network has gone quiet: its threshold no longer fits, though ROC-AUC may say that it still knows one
+# Read the columns against each other. Where cracks are no longer found *and* false alarms vanish, the network has gone quiet: its threshold no longer fits, though [ROC-AUC](../THEORY.md#g-roc-auc) may say that it still knows one
 # from the other. Where ROC-AUC falls, it no longer does. No picture tells by itself that it comes from elsewhere, and the probabilities are as sure as ever.
 #
 # A threshold that has moved can be set right. Label forty pictures from there, of whole photographs, take the threshold that is right most often on them, and judge it on the others. No network is trained for that.
@@ -488,6 +488,28 @@ claim(
 #
 # METU's test part comes from the walls that it learnt from. The others don't, and each row is another building, another camera, another idea of what a crack is.
 #
+# ## To remember
+#
+# - A network that has seen many pictures needs few of yours.
+# - First train the new end alone, then let the rest move, in small steps.
+# - Compare networks on the same pictures, with the same rights, over several seeds.
+# - The most accurate network needn't be the one whose map can tell where.
+# - On another wall the threshold may be wrong although the order is still right.
+#
+# **Two questions**
+#
+# <details><summary>Why not fine-tune all layers from the first step on?</summary>
+#
+# The random end sends large random gradients down, and undoes what the base knew.
+#
+# </details>
+#
+# <details><summary>Accuracy on another wall is one half, ROC-AUC 0.95. What helps?</summary>
+#
+# Another threshold, set by a few labelled pictures from there.
+#
+# </details>
+#
 # ## Exercises
 #
 # 1. Set `first_layer` to `"Conv1"`, and name another `run` folder: all layers learn. What happens to training and validation accuracy with so few pictures?
@@ -495,9 +517,13 @@ claim(
 # 3. Which network would you choose for a drone with a small battery, which for an expert's report?
 # 4. Give `n_training` the values 100, 300 and 1,000. Whose accuracy falls least with few pictures?
 #
-# **Solutions.** 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill. 2: with a few hundred pictures it learns little; it has 400,000 weights and batch
+# <details><summary>Solutions</summary>
+#
+# 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill. 2: with a few hundred pictures it learns little; it has 400,000 weights and batch
 # normalisation that starts from nothing. 3: for the battery, the fewest milliseconds; for the report, the one whose map can be checked against the wall. 4: the one whose base is given,
 # because it has the least left to learn.
+#
+# </details>
 
 # %%
 cv.series.write_results(

@@ -97,7 +97,7 @@ _ = cv.series.save_figure(run, display.figure_, "11_educations")
 # How can a network be told where to look? Its map must be a number that a mask can be compared with. `trace_cnn` has a last map with one cell a pixel, and each cell passes through a sigmoid, so it lies between 0 and 1, like a mask. Their average, times
 # a weight, plus a bias, is the logit: the map adds up, as ever.
 #
-# The loss has three parts: the cross-entropy of the answer, as always; the cross-entropy of each cell against the mask; and the *Dice loss*, one less the overlap of map and mask. Here are the last two by hand, for a picture of two by two pixels:
+# The loss has three parts: the [cross-entropy](../THEORY.md#g-cross-entropy) of the answer, as always; the cross-entropy of each cell against the mask; and the *Dice loss*, one less the overlap of map and mask. Here are the last two by hand, for a picture of two by two pixels:
 
 # %%
 evidence = np.array([[0.5, 0.25], [0.25, 0.25]])
