@@ -64,10 +64,8 @@ def pictures(folder: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def settle(model: keras.Model, validation: pd.DataFrame, trained_on: str, share: float) -> None:
+def settle(model: keras.Model, validation: pd.DataFrame) -> None:
     """Calibrate the logit by METU's validation part, and set the threshold by the synthetic one.
-
-    The threshold is the highest that finds that share of its cracks.
 
     The temperature goes into the weights of the last layer: so whoever calls the model gets calibrated probabilities.
     """
@@ -77,11 +75,11 @@ def settle(model: keras.Model, validation: pd.DataFrame, trained_on: str, share:
     last = model.get_layer("logit")
     last.set_weights([weight / temperature for weight in last.get_weights()])
     said = probabilities(model, synthetic)
-    threshold = evaluation.threshold_for(synthetic["label"].to_numpy(), said, recall=share)
+    threshold = evaluation.threshold_for(synthetic["label"].to_numpy(), said, recall=FOUND)
     models.annotate(
         model,
         image_size=SIZE,
-        trained_on=trained_on,
+        trained_on="METU, training part of data.prepare(folder, …, seed=0); " + "; ".join(SYNTHETIC.values()),
         threshold=float(np.floor(1e4 * threshold) / 1e4),
     )
     print(f"temperature {temperature:.3f}, threshold {models.metadata(model).threshold}", flush=True)
@@ -204,8 +202,7 @@ def main() -> None:
         else:
             model = models.build(NAME, SIZE, seed=0)
             history = training.train(model, table, run, RECIPE, image_size=SIZE)
-            trained_on = "METU, training part of data.prepare(folder, …, seed=0); " + "; ".join(SYNTHETIC.values())
-            settle(model, table[table["split"] == "validation"], trained_on, FOUND)
+            settle(model, table[table["split"] == "validation"])
             print(history.round(4).to_string(), f"\n{(time.perf_counter() - began) / 60:.1f} minutes", flush=True)
             if options.write:
                 file = models.save(model, run / "shipped", NAME)[1]

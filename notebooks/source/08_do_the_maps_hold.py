@@ -357,7 +357,8 @@ single.pivot_table(index="method", columns="layer", values="rank", sort=False).r
 # %% [markdown]
 # ### Learned nonsense
 #
-# The other half of the test: let a small network learn labels that were shuffled, so that there is nothing to learn, and its twin the true ones. Same pictures, same start.
+# The other half of the test: let a small network learn labels that were shuffled, so that there is nothing to learn, and its twin the true ones. Same pictures, same start. A second twin learns the true labels, too, with the
+# pictures in another order: it says how alike maps can be where the same was taught.
 
 # %%
 train = table[table["split"] == "train"].sample(frac=1, random_state=seed).head(400)
@@ -367,9 +368,10 @@ nonsense = [f"shuffled, draw {draw}" for draw in range(3)]  # one draw of labels
 lessons = {"true": labels} | {
     name: np.random.default_rng([seed, draw]).permutation(labels) for draw, name in enumerate(nonsense)
 }
+lessons["true again"] = labels
 twins = {}
 for name, taught in lessons.items():
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed + int(name == "true again"))
     twins[name] = cv.models.gap_cnn(64, seed=seed)
     twins[name].compile(keras.optimizers.Adam(3e-3), "binary_crossentropy", metrics=["accuracy"])
     twins[name].fit(small, taught.astype("float32")[:, None], epochs=12, batch_size=32, verbose=0)
@@ -379,18 +381,18 @@ little = cv.data.load_images(some["path"], 64)
 alike = {}
 for name in ("grad_cam", "guided_backprop"):
     first_maps = explain.METHODS[name](twins["true"], little)
-    others = [explain.METHODS[name](twins[draw], little) for draw in nonsense]
+    others = [explain.METHODS[name](twins[other], little) for other in ("true again", *nonsense)]
     alike[name] = [float(faith.rank_correlation(first_maps, maps).mean()) for maps in others]
-print({name: np.round(values, 2).tolist() for name, values in alike.items()})  # 1: the same map whatever was taught
+pd.DataFrame(alike, index=["true again", *nonsense]).rename(columns=names).round(2)  # 1: the same map
 
 # %%
 if len(set(labels)) == 2:  # of one class alone, shuffled labels are the true ones
     claim(
         "T8.9",
-        "a network that was taught shuffled labels gives other maps, however they were shuffled",
-        max(alike["grad_cam"]),
-        "<",
-        0.5,
+        "taught shuffled labels, a network gives other maps than taught the true ones once more",
+        alike["grad_cam"][0] - np.mean(alike["grad_cam"][1:]),
+        ">",
+        0.3,
     )
 
 # %% [markdown]

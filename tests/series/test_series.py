@@ -728,7 +728,9 @@ def test_what_claims_measured_is_compared_where_both_runs_kept_it(tmp_path: Path
             record |= {"value": value, "relation": ">", "bound": 0.5} | ({"identity": True} if identity else {})
         (tmp_path / name).mkdir()
         series.write_json(tmp_path / name / "claims.json", {"08": [record]})
-        config = {"notebooks": {"08": {"status": "done", "seconds": 1}}, "manifests": {}, "layout": 2}
+        sources = {"notebook": "", "package": "", "data": "", "files": {}}
+        done = {"status": "done", "path": "08.ipynb", "parameters": {}, "sources": sources, "seconds": 1}
+        config = {"notebooks": {"08": done}, "manifests": {}, "layout": 2}
         series.write_json(tmp_path / name / "config.json", config)
         return tmp_path / name
 

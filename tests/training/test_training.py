@@ -21,7 +21,7 @@ import pytest
 import tensorflow as tf
 
 from crackviz import CrackvizError, data, evaluation, models, training
-from crackviz.training import fit
+from crackviz.training import fit, identity
 
 RECIPE = training.Recipe(epochs=1, batch_size=16)
 
@@ -246,7 +246,7 @@ def test_what_else_makes_a_training_another(
         one.write_bytes(other.read_bytes())
         other.write_bytes(first)
     elif what == "code":
-        monkeypatch.setattr(fit, "_code", lambda: "of another version")
+        monkeypatch.setattr(fit, "code", lambda: "of another version")
     elif what == "a file of another training":
         models.save(models.gap_cnn(32, seed=5), tmp_path / "other")
         shutil.copy(tmp_path / "other" / "model.keras", tmp_path / "run")
@@ -254,16 +254,16 @@ def test_what_else_makes_a_training_another(
 
 
 def test_the_code_that_counts_is_what_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shutil.copytree(fit.ROOT, tmp_path / "crackviz", ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
-    known = fit._code()
-    monkeypatch.setattr(fit, "ROOT", tmp_path / "crackviz")
-    assert fit._code() == known
+    shutil.copytree(identity.ROOT, tmp_path / "crackviz", ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
+    known = identity.code()
+    monkeypatch.setattr(identity, "ROOT", tmp_path / "crackviz")
+    assert identity.code() == known
     for name, changed in (("plots/maps.py", False), ("training/callbacks.py", True), ("data/images.py", True)):
-        path, before = tmp_path / "crackviz" / name, fit._code()
+        path, before = tmp_path / "crackviz" / name, identity.code()
         path.write_text(path.read_text() + "\n# only a remark\n")
-        assert fit._code() == before
+        assert identity.code() == before
         path.write_text(path.read_text() + "\nEXTRA = 1\n")
-        assert (fit._code() != before) == changed, name
+        assert (identity.code() != before) == changed, name
 
 
 def test_broken_off_while_saving_no_older_training_vouches_for_the_model(
