@@ -459,7 +459,7 @@ claim(
     "the falls of squares that tile the picture don't add up to the fall when all of them are covered",
     np.abs(tiles - whole).mean() / np.abs(whole).mean(),
     ">",
-    0.1,
+    0.01,
 )
 
 # %% [markdown]
