@@ -256,9 +256,10 @@ def test_make_refuses_another_python(tmp_path: Path) -> None:
 def test_the_figures_of_the_shipped_model_are_those_that_were_measured() -> None:
     cards = benchmark("_cards")
     figures = cards.load()
-    metu = figures["answers"]["METU, test part"]["scores"]["accuracy"]
     for name in cards.TEXTS:
         text = (ROOT / name).read_text("utf-8")
+        shown = "answers of trace_cnn" if "trace_cnn" in name else "answers"
+        metu = figures[shown]["METU, test part"]["scores"]["accuracy"]
         prefix = "# " if name.endswith(".py") else ""
         assert cards.written(text, figures, prefix) == text, f"{name}: run python benchmarks/_cards.py"
         assert "| METU, grouped test part |" in text

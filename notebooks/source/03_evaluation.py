@@ -559,6 +559,9 @@ others["longest dark ridge"] = line.predict_proba(reach)[:, 1]
 if len(set(labels)) == 2:
     area = metrics.roc_auc_score(labels, reach)
     print(f"ROC-AUC of the ridge {area:.3f}, of the network {result['scores']['roc_auc']['value']:.3f}")
+
+# %%
+if len(set(labels)) == 2:
     claim("T3.13", "the reach of the longest dark ridge, no network, tells cracked from sound", area, ">", 0.65)
 
 # %% [markdown]

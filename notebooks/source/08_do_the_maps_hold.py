@@ -457,6 +457,8 @@ print(
     f"best map: {names[best]}, {cause.loc[('trained', best), 'value']:.2f}; best without a network: {rival.idxmax()}, {rival.max():.2f}"
 )
 print(f"it is ahead of the best without a network in {cause.loc[('trained', best), 'beats']:.0%} of the resamples")
+
+# %%
 claim(
     "T8.10",
     "a map of the network predicts what objects are worth to it, better than any map without a network, and than size",

@@ -202,11 +202,15 @@ def mean_of(values, groups):
 
 gain = mean_of(near[every] - near[0], walls_of_cracks)
 print("more evidence near the crack: {value:.2f}, interval {low:.2f} to {high:.2f}".format(**gain))
+
+# %%
 claim("T11.2", "taught on masks, more of the evidence lies near the crack", gain["low"], ">", 0.1)
 
 # %%
 worse = mean_of(right[0].astype(float) - right[every], test["group"])
 print("answers lost by it: {value:.3f}, interval {low:.3f} to {high:.3f}".format(**worse))
+
+# %%
 claim("T11.3", "it costs no answers worth speaking of", worse["value"], "<", 0.04)
 
 # %%
@@ -324,6 +328,8 @@ claim(
 # %%
 better = mean_of(found["labels and masks"]["answers"].astype(float) - found["labels alone"]["answers"], photos)
 print("more answers right without the bar: {value:.3f}, interval {low:.3f} to {high:.3f}".format(**better))
+
+# %%
 claim("T11.8", "on pictures without the mark it is right more often", better["low"], ">", 0)
 
 # %% [markdown]
