@@ -163,7 +163,7 @@ claim(
 # ## What you should doubt
 #
 # - That the account adds up doesn't make it *true*. A network that reads chalk marks has exact maps of chalk marks.
-# - The network has seen patches of a few buildings. About your wall it may be wrong, and sure of it.
+# - The network has seen patches of a few buildings, and of walls that a program made. About your wall it may be wrong, and sure of it.
 # - A few pictures prove nothing, least of all the surest ones. Notebook 03 measures, on all the test pictures, with intervals.
 #
 # ## To remember

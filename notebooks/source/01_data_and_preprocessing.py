@@ -328,7 +328,7 @@ if (table.groupby("group").size() > 1).sum() >= 10:  # with fewer, chance may ke
     claim("T1.8", "a random split of the same pictures tears groups apart", torn(random_split), ">", 0)
 
 # %% [markdown]
-# Every picture of a torn group that is tested has relatives in training: part of its answer was given away. Near-duplicates are rare here; in METU's full set two
+# Nearly every picture of a torn group that is tested has relatives in training: part of its answer was given away. Near-duplicates are rare here; in METU's full set two
 # in five of the cracked patches have one. Remember it when a paper reports 99.9 %.
 #
 # ## Augmentation

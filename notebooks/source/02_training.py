@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02 · Training a small network
 #
-# Two networks learn to tell cracked concrete from sound: the smallest that does the job, and a deeper sibling. We count
+# Two networks learn to tell cracked concrete from sound: one small enough to count by hand, and a deeper sibling that does better. (Notebook 03 shows that the small one doesn't beat a few grey numbers.) We count
 # their weights by hand, watch them learn, stop them in time, and keep the result in a file that anyone can open.
 #
 # | | |
@@ -173,7 +173,7 @@ display = cv.plots.HistoryDisplay.from_history(history)
 _ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_deep_history")
 
 # %% [markdown]
-# And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are the first, the one after the first epoch, and the last.
+# And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are four: before the training, after the first epoch, after a few, and after the last. (The network that is kept is that of the dotted line.)
 
 # %%
 kept = EventAccumulator(str(run / "logs" / "gap_cnn_deep" / "samples"), {"tensors": 0}).Reload().Tensors("samples")
@@ -312,7 +312,7 @@ claim("T2.7", "on one machine the same seed trains the same network, bit for bit
 #
 # - Training makes the loss small, step by step, along its slope.
 # - Validation pictures decide when to stop; the best weights are kept.
-# - Training loss falls for ever; validation loss tells when learning by heart begins.
+# - Training loss can go on falling; when validation loss no longer does, learning by heart has begun.
 # - One seed fixes order, augmentation and first weights: the same run again gives the same network.
 # - The saved file holds the whole network, its labels and its image size.
 #

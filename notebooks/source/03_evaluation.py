@@ -373,7 +373,7 @@ claim(
 )
 
 # %% [markdown]
-# On the test pictures it finds about that many, as often fewer as more. Where the duty is strict, ask for more than it.
+# On the test pictures it may be off by several points, the more the fewer the groups: compare the two numbers. Where the duty is strict, ask for more than it.
 #
 # ## A wall isn't a test set
 #
@@ -432,7 +432,7 @@ claim(
 
 # %% [markdown]
 # Look at the intervals. At one in a hundred, [precision](../THEORY.md#g-precision) hangs on the false-alarm rate, and a rate of, say, one in two hundred is measured on a
-# handful of alarms, or on none at all. **A test set without a single false alarm still doesn't promise that alarms on a wall are right.** It takes thousands of sound
+# handful of alarms, or on none at all. **A test set without a single false alarm still doesn't promise that alarms on a wall are right.** It takes many hundreds of sound
 # patches to promise that; they are cheap, since no crack has to be found for them.
 
 # %%
@@ -491,10 +491,9 @@ print(f"on these pictures the formula for the wall is {'dearer' if dearer else '
 wall.round({"threshold": 3} | dict.fromkeys(columns[1:], 1))
 
 # %% [markdown]
-# Compare the habit with the formula for the wall. The formula is the best rule only if the probabilities are right, and one that a few dozen pictures repaired are not right in their last per cents, which a
+# Compare the habit with the formula for the wall. The formula is the best rule only if the probabilities are right, and ones that a few hundred pictures repaired are not right in their last per cents, which a
 # wall asks for. A few alarms more or less among these test pictures would turn the order round, too. A rule that costs more than never looking is no rule for a wall. Where rare cracks make every alarm doubtful, there are three ways out: a better network,
-# a second look at each alarm (a person, a closer photograph), or asking about the *wall* instead of the patch: a crack runs through many patches, a false
-# alarm through one.
+# a second look at each alarm (a person, a closer photograph), or asking about the *wall* instead of the patch: a crack runs through many patches, a pore or a stain through one (a joint runs through many, too).
 #
 # ## The mistakes
 #
@@ -691,7 +690,7 @@ for name in ("six numbers", "longest dark ridge"):
 # 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their
 # fate. 3: "no mistake in 40; the error rate may be as high as 3/40 = 7.5 % (rule of three)". 4: divided by 0.1 they crowd at 0 and 1 and the points lie flatter than the
 # diagonal: too sure. Accuracy is the same for both; the log loss punishes the sure mistakes. 5: $2 (1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't,
-# by far. 6: $f$ must be below $\pi / (1 - \pi) \approx 1/99$; by the rule of three that takes $3 \cdot 99 \approx 300$.
+# by far. 6: $f$ must be below $\pi / (1 - \pi) \approx 1/99$; by the rule of three, which looks at one side only, that takes $3 \cdot 99 \approx 300$; by the two-sided interval used above, which counts the recall as uncertain as well, more than that.
 #
 # </details>
 

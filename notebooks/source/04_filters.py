@@ -79,7 +79,7 @@ display = cv.plots.KernelsDisplay.from_kernels(*cv.features.kernel_images(grey))
 _ = cv.series.save_figure(run, display.figure_, "04_kernels_grey")
 
 # %% [markdown]
-# A filter with a bright and a dark side answers to an edge in that direction, one with a dark stripe to a line, one of one tone to brightness, or its lack. You will find some of each, and that is the trap: random numbers contain them
+# A filter with a bright and a dark side answers to an edge in that direction, one with a dark stripe to a line, one of one tone to brightness, or its lack. You will find something like the first two, and that is the trap: random numbers contain them
 # as well. What a filter *does* can be read off its weights; that it was *learnt* can't.
 #
 # That a filter is no more than this sum can be checked. We take one place, multiply and add by hand, and compare with the network's own map.
@@ -293,7 +293,7 @@ claim(
 #
 # ## To remember
 #
-# - A filter is a small square of weights; what it answers to is what is like it.
+# - A first-layer filter is a small square of weights and answers to what looks like it; a deeper one has to be asked.
 # - A filter that looks like noise may just be its random start.
 # - What a filter wants most, as synthesised, needs not occur on any wall.
 # - The patches that a filter answers to most strongly show what it meets in practice.

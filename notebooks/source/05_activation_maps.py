@@ -48,7 +48,7 @@ logits = cv.attribution.logits(model, images)
 print(net.origin)
 
 # %% [markdown]
-# The patches are chosen by a rule: of four hundred unseen ones the two surest cracks, the surest sound one and the surest mistake (and, with a larger `n_images`, a sound one with a distractor, then the next surest). The patch that we
+# The patches are chosen by a rule: of at most four hundred unseen ones the two surest cracks, the surest sound one and the surest mistake (and, with a larger `n_images`, a sound one with a distractor, then the next surest). The patch that we
 # follow is the one that the network finds most like a crack.
 
 # %%
@@ -274,7 +274,7 @@ claim(
 )
 
 # %% [markdown]
-# At an earlier layer that is only approximately so. What follows isn't a sum any more but ReLUs and maxima: silence one channel, and others take its place, or fall silent, too.
+# At an earlier layer it doesn't hold. What follows isn't a sum any more but ReLUs and maxima: silence one channel, and others take its place, or fall silent, too. What silencing really costs may be several times the contribution, as the next line shows.
 
 # %%
 first = convolutions[0]
@@ -313,7 +313,7 @@ claim(
 # - Each layer's maps are the picture, seen by that layer's filters.
 # - Deeper cells see more of the picture, and say less exactly where.
 # - A dead filter answers to nothing on all pictures.
-# - The logit is a weighted average of the last maps, so each channel's share can be read off.
+# - The logit is the bias and a weighted sum of the last maps' averages, so each channel's share can be read off.
 # - Moving the picture by a stride moves the map by a cell; by one pixel it doesn't.
 #
 # **Two questions**

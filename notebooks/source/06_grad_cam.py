@@ -49,7 +49,7 @@ print(net.origin)
 test[["why", "logit"]].reset_index(drop=True).round(1)
 
 # %% [markdown]
-# These are the pictures that we shall explain, chosen by a rule of four hundred unseen ones: the two surest cracks, the surest sound patch, one with a distractor, the surest mistake (with a larger `n_images` the next surest, too).
+# These are the pictures that we shall explain, chosen by a rule of at most four hundred unseen ones: the two surest cracks, the surest sound patch, the surest mistake, and a sound patch with a distractor that was answered rightly, but only just (with a larger `n_images` the next surest, too).
 
 # %% [markdown]
 # ## What the network computes at its end
@@ -203,7 +203,7 @@ claim(
 )
 
 # %% [markdown]
-# So a part of every logit is about the border of the picture. It is the same sort of thing for cracked and for sound patches, and no photograph shows it.
+# So a part of every logit is about the border of the picture. It speaks against a crack on all of these patches, more on the cracked ones than on the sound ones. Part of that is the mirror's: it also prolongs a crack that runs off the picture, and no photograph shows it.
 #
 # The negative part is the explanation of the *other* answer. "No crack" has the logit $-z$, so its
 # map is $-L$.
