@@ -17,7 +17,7 @@ from crackviz.contracts import PREPROCESSING
 from crackviz.files import replacing, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
-from crackviz.training.identity import code, contents, digests, is_done, masks
+from crackviz.training.identity import code, contents, digests, is_done
 from crackviz.training.place import Placed, bounded_evidence
 from crackviz.training.recipe import Recipe, network_hash
 from crackviz.training.seen import fingerprint
@@ -93,6 +93,8 @@ def train(
     folder, recipe = Path(folder), recipe or Recipe()
     logs = Path(logs) if logs else folder / "logs"
     parts = _parts(table)
+    if recipe.place:
+        _check_masks(parts)
     class_names = _class_names(model, table)
     identity = {
         "model": model.name,
@@ -102,12 +104,10 @@ def train(
         "learning_weights": _learning(model, image_size),
         "classes": list(class_names),
         "pictures": fingerprint(table),
-        "contents": contents(pd.concat(parts.values())),
+        "contents": contents(pd.concat(parts.values()), masks=recipe.place > 0),
         "network": network_hash(model),
         "code": code(),
     }
-    if recipe.place:
-        identity["masks"] = masks(_masked(parts))
     if is_done(folder, identity):
         stored = models.load(folder / "model.keras")
         model.set_weights(stored.get_weights())
@@ -145,16 +145,13 @@ def _parts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return parts
 
 
-def _masked(parts: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows with a mask; without one there is no place to teach."""
-    rows = pd.concat(parts.values())
-    masked = rows[rows["mask"] != ""] if "mask" in rows else rows[:0]
-    if masked.empty:
+def _check_masks(parts: dict[str, pd.DataFrame]) -> None:
+    """Raise a CrackvizError where no picture has a mask: then there is no place to teach."""
+    if not any("mask" in rows and (rows["mask"] != "").any() for rows in parts.values()):
         raise CrackvizError(
             "The recipe has a loss on the place of the evidence, but no picture has a mask. Take pictures with masks "
             "(images/ and masks/, or synthetic concrete), or a recipe with place=0."
         )
-    return masked
 
 
 def _class_names(model: keras.Model, table: pd.DataFrame) -> tuple[str, ...]:

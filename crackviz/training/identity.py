@@ -15,16 +15,15 @@ _FILES = ("model.keras", "model.h5", "history.csv")
 _TRAINED_BY = ("data", "models", "training")  # packages whose code makes a network what it is
 
 
-def contents(rows: pd.DataFrame) -> str:
-    """Return a hash of what is in the files, whatever they are called, with what is said of each."""
-    told = zip(rows["path"], rows["label"], rows["split"], strict=True)
-    return short_hash(*sorted(f"{_digest(path)} {label} {part}" for path, label, part in told))
-
-
-def masks(rows: pd.DataFrame) -> str:
-    """Return a hash of which picture has which mask."""
-    pairs = zip(rows["path"], rows["mask"], strict=True)
-    return short_hash(*sorted(f"{_digest(path)} {_digest(mask)}" for path, mask in pairs))
+def contents(rows: pd.DataFrame, *, masks: bool = False) -> str:
+    """Return a hash of what is in the files, whatever they are called, with what is said of each; and of its mask."""
+    seen = rows["mask"] if masks else [""] * len(rows)
+    told = zip(rows["path"], rows["label"], rows["split"], seen, strict=True)
+    return short_hash(
+        *sorted(
+            f"{_digest(path)} {label} {part}{f' {_digest(mask)}' if mask else ''}" for path, label, part, mask in told
+        )
+    )
 
 
 def _digest(path: str) -> str:
