@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
@@ -229,6 +230,11 @@ def add_color_bar(
     bar.locator = MaxNLocator(4 if location in ("left", "right") else 2, symmetric=limits[0] == -limits[1])
     bar.formatter = FuncFormatter(lambda value, _: f"{value:g}")  # never "1e-3" in a corner
     bar.update_ticks()
+
+
+def in_words(name: str) -> str:
+    """Return what a figure calls a class or a layer: "no crack" for "no_crack", "convolution 4" for "conv4"."""
+    return re.sub(r"^conv(?=\d+$)", "convolution ", name).replace("_", " ")
 
 
 def title_lines(titles: Sequence[str] | None) -> int:

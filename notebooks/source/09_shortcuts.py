@@ -154,7 +154,7 @@ def draw_maps(model, name):
 draw_maps(shrewd, "09_maps_habit")
 
 # %% [markdown]
-# Red is what speaks for a crack. On most of these pictures it sits on the bar.
+# Red is what speaks for a crack. Does it sit on the crack, or on the bar?
 #
 # Five pictures are an impression. The **shortcut share** is the figure: of the positive evidence on the mark or on the crack (within 2 px), how much is on the mark? Beside it stands the share of a map that knows
 # nothing and is the same everywhere; it isn't one half, because bar and crack have different areas.
@@ -173,7 +173,7 @@ shares = {method: share_of(shrewd, method) for method in methods}
 pd.DataFrame({explain.METHODS[m].title: {**s["pooled"], "even map": s["chance"]} for m, s in shares.items()}).T.round(2)
 
 # %% [markdown]
-# Grad-CAM's cells are so wide that bar and crack share some; the finer the method, the clearer the answer.
+# Each share stands beside that of an even map. Grad-CAM's cells are so wide that bar and crack share some of them: compare its row with those of the finer methods.
 #
 # ## The proof
 #
@@ -282,7 +282,7 @@ display = cv.plots.ScoresDisplay.from_report(reports)
 _ = cv.series.save_figure(run, display.figure_, "09_before_and_after")
 
 # %% [markdown]
-# Read the first row again. If pictures with the habit are all you have, the network that reads the bar looks like the better one; only the others know.
+# Read the first two rows. If pictures with the habit are all you have, the network that reads the bar may well look like the better one; only the other pictures know.
 
 # %%
 old, new = (report["value"] for report in reports.values())
