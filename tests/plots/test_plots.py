@@ -237,7 +237,9 @@ def test_scores_show_their_intervals() -> None:
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["F1, crack"]
     (segment,) = display.ax_.collections[0].get_segments()
     assert segment[:, 0] == pytest.approx([0.8, 0.95])
-    assert {text.get_text() for text in display.ax_.get_legend().get_texts()} == {"one", "two"}
+    (given,) = plt.subplots()[1:]
+    inside = plots.ScoresDisplay.from_report({"one": table, "two": table - 0.1}, ax=given).ax_.get_legend()
+    assert {text.get_text() for text in inside.get_texts()} == {"one", "two"}, "on an axis that was given, within it"
 
 
 # --- methods and layers -------------------------------------------------------------------------------------------
