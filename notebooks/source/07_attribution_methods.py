@@ -163,21 +163,22 @@ _ = cv.series.save_figure(run, display.figure_, "07_early_layer")
 
 
 # %%
-def in_weak_cells(values):
-    """Return the share of a map, by absolute value, in cells of less than half its largest value."""
-    size = np.abs(values)
-    return float(size[size < size.max() / 2].sum() / size.sum())
+def in_weaker_half(values):
+    """Return the share of a map, by absolute value, in the half of its cells that have least."""
+    size = np.sort(np.abs(values).ravel())
+    return float(size[: size.size // 2].sum() / size.sum())
 
 
 weak = {
-    title: in_weak_cells(explain.METHODS[name](model, images[:1], layer=early, upsample=False))
+    title: in_weaker_half(explain.METHODS[name](model, images[:1], layer=early, upsample=False))
     for title, name in titles.items()
 }
-print("in cells of less than half of full colour:", {title: f"{share:.0%}" for title, share in weak.items()})
+print("in the half of the cells that have least:", {title: f"{share:.1%} of the map" for title, share in weak.items()})
 
 # %% [markdown]
-# Read the colour bars before the colours: their numbers differ widely. And mind what is pale. The line above says how much of each map lies in cells that get less than half of full colour. Such a veil over the surface is easily overlooked,
-# but it has thousands of cells, and added up it may weigh as much as the crack, or more. Grad-CAM can't tell the surface's cells from the crack's, since one mean gradient stands for both. That is how its sum gets far off: compare the table above, picture by picture. Nothing is wrong with
+# Read the colour bars before the colours: their numbers differ widely. And mind what is pale. The line above looks at the half of the cells that have least in them, which is plain surface mostly, and says how much of each map lies there. HiResCAM
+# asks every cell for itself, and on the surface there is little to say. Grad-CAM has one mean gradient for the surface's cells and the crack's, so it spreads a veil over all of them, and a veil has thousands of cells.
+# That is how its sum gets far off, or has the wrong sign: compare the table above, picture by picture. Nothing is wrong with
 # the network: one averaged gradient can't stand for many cells that disagree.
 #
 # ## A map for thin things
