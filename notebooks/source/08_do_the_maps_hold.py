@@ -101,7 +101,7 @@ claim("T8.2", "random maps score at the chance level", (error / limits).max(), "
 # ## The rivals
 #
 # An explanation competes with maps that explain nothing: how dark a pixel is, how much darker than its surroundings, how steep the brightness. Cracks are dark and have edges, so these are
-# good at finding cracks, and no network enters. The black and white line is the crack where it is known.
+# good at finding cracks, and no network enters. The black and white line runs around the crack where it is known. For the eye the maps are widened by a pixel; each has a scale of its own, written above it.
 
 # %%
 shown = {"Grad-CAM": "grad_cam", "thin CAM": "thin_cam", "local darkness": "local_darkness", "edges": "edges"}
@@ -118,6 +118,7 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     },
     logits=logits[:4],
     scale="image",
+    widen=1,
 )
 _ = cv.series.save_figure(run, display.figure_, "08_rivals")
 

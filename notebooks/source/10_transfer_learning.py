@@ -243,7 +243,7 @@ asked = test.sample(frac=1, random_state=seed).head(400)
 some = cv.evaluation.examples(asked, explain.logits(net, cv.data.load_images(asked["path"], image_size)), n_images)
 images = cv.data.load_images(some["path"], image_size)
 maps = {name: map_of(model, images) for name, model in networks.items()}
-titles = [why.replace(": ", ":\n") for why in some["why"]]
+titles = [why.replace(": ", ":\n").replace(", with ", ",\nwith ").replace(" and ", "\nand ") for why in some["why"]]
 own = {name: explain.logits(model, images) for name, model in networks.items()}
 own = {name: z if z.ndim == 1 else z[:, 1] - z[:, 0] for name, z in own.items()}
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None  # outlined where known
