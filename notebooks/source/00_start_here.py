@@ -114,7 +114,8 @@ claim(
 
 # %%
 maps = cv.attribution.grad_cam(model, images)
-titles = [f"{why}\nlogit {logit:+.1f}" for why, logit in zip(some["why"], logits, strict=True)]
+reasons = some["why"].str.replace(" and ", "\nand ")  # on two lines, where long
+titles = [f"{why}\nlogit {logit:+.1f}" for why, logit in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks, widen=2, percentile=99)
 _ = cv.series.save_figure(run, display.figure_, "00_maps")

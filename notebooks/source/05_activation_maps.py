@@ -202,12 +202,13 @@ claim(
 
 # %%
 compared = cv.features.activation_maps(model, images, last, order="shared")
+reasons = test["why"].str.replace(" and ", "\nand ")  # on two lines, where long
 display = cv.plots.ActivationMapsDisplay.from_maps(
     images,
     compared.maps,
     channels=compared.channels,
     contributions=compared.contributions,
-    titles=[f"{why}\nlogit {value:+.1f}" for why, value in zip(test["why"], logits, strict=True)],
+    titles=[f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)],
     count=n_channels,
 )
 _ = cv.series.save_figure(run, display.figure_, "05_compared")

@@ -141,7 +141,8 @@ claim("T6.3", "at this layer Grad-CAM is CAM", off_cam, "<", 1e-4, identity=True
 
 # %%
 maps = cv.attribution.grad_cam(model, images)
-titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(test["why"], logits, strict=True)]
+reasons = test["why"].str.replace(" and ", "\nand ")  # on two lines, where long
+titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(test["mask"], image_size) if (test["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks)
 _ = cv.series.save_figure(run, display.figure_, "06_signed_map")
