@@ -185,7 +185,11 @@ both = [(pictures[n], unmarked[n]) for n in (shown[0], np.flatnonzero(~cracked)[
 answers = [explain.logits(shrewd, np.stack(pair)) for pair in both]
 display = cv.plots.ImagesDisplay.from_images(
     [picture for pair in both for picture in pair],
-    titles=[f"logit {value:+.1f}" for pair in answers for value in pair],
+    titles=[
+        f"{how} the {mark_name}\nlogit {value:+.1f}"
+        for pair in answers
+        for how, value in zip(("with", "without"), pair, strict=True)
+    ],
     columns=4,
 )
 _ = cv.series.save_figure(run, display.figure_, "09_pair")
