@@ -270,23 +270,26 @@ real = cv.attribution.logits(model, cv.data.load_images(unseen["path"], image_si
 print(f"logits of {len(real)} pictures of the test part: {real.min():+.1f} to {real.max():+.1f}")
 
 # %%
+recipe = replace(recipe, smoothness=0, greyness=0, jitter=0)  # again without the penalties, which hold a climb back
+freely = [cv.features.maximise_logit(model, "crack", recipe=replace(recipe, seed=seed + n)) for n in (0, 1)]
+print("without penalties, from two starts:", *(f"{one.reached[0]:+.0f}" for one in freely))
+
+# %%
 claim(
     "T4.5",
-    "the network finds a synthesised picture more like a crack than every picture of the test part",
-    crack.reached[0] - real.max(),
+    "without penalties, a synthesised picture has over three times the logit of every picture of the test part",
+    min(one.reached[0] for one in freely) / max(real.max(), 1),
     ">",
-    0,
+    3,
 )
 
 # %%
-difference = np.abs(crack.images - other.images).mean()
 claim(
     "T4.6",
-    "there is no one picture of a class: from another start comes another picture, which also beats all of the test part",
-    difference,
+    "there is no one picture of a class: from another start comes another one, by over a tenth of the grey scale",
+    np.abs(freely[0].images - freely[1].images).mean(),
     ">",
-    0.02,
-    provided=other.reached[0] > real.max(),
+    0.1,
 )
 
 # %% [markdown]

@@ -443,29 +443,45 @@ shift.round(3).astype({"pictures": int})
 # Read the columns against each other. Where cracks are no longer found *and* false alarms vanish, the network has gone quiet: its threshold no longer fits, though [ROC-AUC](../THEORY.md#g-roc-auc) may say that it still knows one
 # from the other. Where ROC-AUC falls, it no longer does so well. Nothing in a probability says that its picture comes from elsewhere.
 #
-# A threshold that has moved can be set right. Label forty pictures from there, of whole photographs, take the threshold that is right most often on them, and judge it on the others. No network is trained for that.
+# A threshold that has moved can be set right. Label forty of the grainy pictures, of whole photographs, take the threshold that is right most often on them, and judge it on the others. No network is trained for that. Forty pictures of
+# a few walls are a small sample, so we draw them fifty times.
 
 # %%
-truth, images = sets["dusk"]
-z = explain.logits(shipped, images)
+truth, images = sets["grainy"]
+z = explain.logits(shipped, np.ascontiguousarray(images, np.float32))
 z = z[:, 1] - z[:, 0] if z.ndim == 2 else z
-photographs = pd.Categorical(fair["group"]).codes
-order = np.argsort(np.random.default_rng(seed).permutation(photographs.max() + 1)[photographs], kind="stable")
-labelled, others = order[:40], order[40:]
 old = np.log(cv.models.metadata(shipped).threshold / (1 - cv.models.metadata(shipped).threshold))
-ladder = np.sort(z[labelled])
-between = np.concatenate([[ladder[0] - 1], (ladder[1:] + ladder[:-1]) / 2, [ladder[-1] + 1]])
-new = between[np.argmax([((z[labelled] >= cut) == truth[labelled]).mean() for cut in between])]
-right = {name: float(((z[others] >= cut) == truth[others]).mean()) for name, cut in (("old", old), ("new", new))}
-print({name: f"{share:.1%} right with the {name} threshold" for name, share in right.items()})
+photographs = pd.Categorical(fair["group"]).codes
+
+
+def right_on_others(draw):
+    """Return how often the old threshold, and one set on forty pictures of a draw, is right on the others."""
+    shuffled = np.random.default_rng([seed, draw]).permutation(photographs.max() + 1)
+    order = np.argsort(shuffled[photographs], kind="stable")  # whole photographs
+    labelled, others = order[:40], order[40:]
+    ladder = np.sort(z[labelled])
+    between = np.concatenate([[ladder[0] - 1], (ladder[1:] + ladder[:-1]) / 2, [ladder[-1] + 1]])
+    new = between[np.argmax([((z[labelled] >= cut) == truth[labelled]).mean() for cut in between])]
+    return [((z[others] >= cut) == truth[others]).mean() for cut in (old, new)]
+
+
+enough = len(truth) >= 100  # forty to label, and others to judge by
+right = np.array([right_on_others(draw) for draw in range(50)]) if enough else np.full((50, 2), np.nan)
+print(
+    "right on the others, mean of fifty draws: {:.1%} with the old threshold, {:.1%} with a new one".format(
+        *right.mean(0)
+    )
+)
+print(f"the new one is better in {np.mean(right[:, 1] > right[:, 0]):.0%} of the draws")
 
 # %%
 claim(
     "T10.8",
-    "in the dusk a threshold set on forty labelled pictures is right more often on the others than the old one",
-    right["new"] - right["old"],
+    "on grainy pictures a threshold set on forty labelled ones is right more often on the others, on average over draws",
+    (right[:, 1] - right[:, 0]).mean(),
     ">",
     0,
+    unless="other pictures shift in other ways, and the lines above say how" if data or not enough else "",
 )
 
 # %% [markdown]
