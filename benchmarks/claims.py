@@ -47,7 +47,7 @@ def collected(runs: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
 
 
 def row(made: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the values of one claim over all runs, and their spread and smallest distance to the bound where it is worst."""
+    """Return the values of one claim over all runs; their spread and distance to the bound on the worst data set."""
     numbers = [one for one in made if one.get("value") is not None]
     kind = "identity" if made[0].get("identity") else "finding"
     found: dict[str, Any] = {"statement": made[0]["statement"], "kind": kind, "runs": len(made)}
