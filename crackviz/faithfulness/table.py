@@ -12,6 +12,7 @@ import pandas as pd
 
 from crackviz import CrackvizError, attribution
 from crackviz.bootstrap import Bootstrap
+from crackviz.contracts import one_by_one
 from crackviz.faithfulness.infidelity import measure_falls
 from crackviz.faithfulness.localisation import chance_levels, localisation_scores
 from crackviz.faithfulness.scoring import (
@@ -73,6 +74,7 @@ def summarise(draws: Means, scores: Sequence[str], bootstrap: Bootstrap) -> pd.D
     return pd.DataFrame([[row.get(column, np.nan) for column in columns] for row in cells.values()], index, columns)
 
 
+@one_by_one
 def score_methods(
     model: keras.Model,
     images: np.ndarray,

@@ -13,7 +13,7 @@ import tensorflow as tf
 from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Target, check_images, layer_names, map_layers, tail, target_index, walk
 from crackviz.attribution.receptive_fields import field_box
-from crackviz.contracts import check_choice, check_number
+from crackviz.contracts import check_choice, check_number, one_by_one
 
 
 class Pictures(NamedTuple):
@@ -80,6 +80,7 @@ class Recipe:
         return replace(self, smoothness=smoothness, jitter=jitter if self.jitter is None else self.jitter)
 
 
+@one_by_one
 def maximise(
     model: keras.Model,
     channels: int | Sequence[int],
@@ -153,6 +154,7 @@ def maximise(
     return found._replace(box=box)
 
 
+@one_by_one
 def maximise_logit(
     model: keras.Model,
     target: Target = "crack",

@@ -20,7 +20,7 @@ from crackviz.progress import watched
 from crackviz.series.hashes import Hashes
 from crackviz.series.lesson import open_run
 from crackviz.series.notebooks import RESERVED, assign, find_notebooks, parameters_of
-from crackviz.series.records import claims_of, locked, outcome, plan, provenance, read_config
+from crackviz.series.records import BY_HAND, claims_of, locked, outcome, plan, provenance, read_config
 from crackviz.series.report import figures_of, report, report_if_old
 
 Tell = Callable[..., None]
@@ -333,7 +333,7 @@ def _clear(run: Path, stems: set[str], anew: set[str]) -> None:
 
     Trainings hold by themselves what they were made from, and are left, but not those of notebooks to be run `anew`.
     """
-    for name in ("claims.json", "results.json"):
+    for name in BY_HAND:
         if (content := read_json(run / name)).keys() & stems:
             write_json(run / name, {stem: entry for stem, entry in content.items() if stem not in stems})
     figures = figures_of(run)

@@ -80,6 +80,10 @@ class Recipe:
         return known if self.place else {name: value for name, value in known.items() if name != "place"}
 
 
+USUAL = Recipe()
+"""What trains where nothing else is said."""
+
+
 def _identity_of(augment: Augment) -> Any:
     if isinstance(augment, Mapping):
         return json.loads(json.dumps(dict(augment), sort_keys=True, default=str))
