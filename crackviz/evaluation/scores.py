@@ -127,7 +127,7 @@ def evaluate(
     intervals = {str(name): bootstrap.interval(drawn[name].to_numpy()) for name in drawn}
     notes = _doubts(found, intervals["roc_auc"])
     for note in notes:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)
     if bootstrap.resamples:
         intervals |= _bounded(found, groups, class_names, intervals, bootstrap.confidence)
     return {

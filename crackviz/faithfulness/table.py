@@ -144,7 +144,7 @@ def score_methods(
     made, errors = make_maps(rows, images, numbers, lenient=not isinstance(methods, Mapping))
     if (errors := errors | unmade) and methods is not None:
         left = "; ".join(f"{name}: {why}" for name, why in errors.items())
-        warnings.warn(f"Left out, as this network doesn't allow it: {left[:1000]}", stacklevel=2)
+        warnings.warn(f"Left out, as this network doesn't allow it: {left[:1000]}", stacklevel=3)
     falls = measure_falls(model, images[few], target=options.target) if "infidelity" in wanted else None
     values: Means = {}
     draws: Means = {}
