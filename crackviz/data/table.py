@@ -19,7 +19,7 @@ from crackviz.contracts import PREPROCESSING, check_number
 from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
 from crackviz.data.groups import assign
 from crackviz.data.images import parallel, read_image, read_mask
-from crackviz.data.layouts import METU, find
+from crackviz.data.layouts import METU, find, is_text
 from crackviz.data.splits import Table, generator, read_split, split, write_split
 from crackviz.files import short_hash
 
@@ -120,6 +120,11 @@ def locate(folder: str | Path = "") -> Path:
     if settings := synthetic_settings(folder):
         return synthetic.dataset(settings)
     root = Path(folder).expanduser().absolute()
+    if not is_text(str(root)):  # tables and their files hold its name
+        raise CrackvizError(
+            f"The folder {str(root)!a} has a name that is no text (bytes that aren't UTF-8, or a line break), as "
+            "archives of old Windows leave them. Rename it."
+        )
     if root.is_file():
         hint = "Unpack the archive, and name the folder" if root.suffix.lower() in _ARCHIVES else "Name one"
         raise CrackvizError(f"{root} is a file; expected a folder of pictures. {hint}.\n{METU}")

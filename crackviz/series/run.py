@@ -299,7 +299,7 @@ def run_folder(out: str | Path, paths: Iterable[Path]) -> Path:
         raise CrackvizError(f"{out} is an address, and a single run needs a folder: only sweeps write there.", "out")
     try:
         run = Path(out).expanduser().resolve()
-        run.exists()
+        _ = run.exists(), str(run).encode()
     except (OSError, RuntimeError, ValueError) as error:  # too long, a link in a circle, no such home, a NUL
         raise CrackvizError(
             f"Cannot use {str(out)[:200]!r} as the run folder: {error!s:.60}. Choose another.", "out"
