@@ -137,12 +137,15 @@ def claim(
 def _excuse(found: dict[str, Any], unless: str, value: object, relation: str, bound: object, besides: bool) -> None:
     """Say and record that a claim doesn't apply, and what it would come to if it did: an excuse must hide nothing."""
     told = ""
-    if relation:
+    if not relation:
+        told = f"; it {'holds all the same' if _truth(found['id'], value) and besides else 'would not hold'}"
+    else:
         measured, limit = _number(found["id"], value), _bound(found["id"], relation, bound)
         if math.isfinite(measured):
             found |= {"value": measured, "relation": relation, "bound": limit}
             held = _compare(measured, relation, limit) and besides
-            told = f"; it {'holds all the same' if held else 'would not hold'} ({in_words(found)})"
+            more = "" if besides else ", and something besides is not so"
+            told = f"; it {'holds all the same' if held else 'would not hold'} ({in_words(found)}{more})"
     found["unless"] = unless + told
     print(f"– {found['id']} does not apply here: {found['unless']}")
     if _Record.file is not None:

@@ -265,7 +265,7 @@ def test_a_claim_that_does_not_apply_is_named_and_not_checked(
     out = capsys.readouterr().out.splitlines()
     assert out == [
         "– T6.2 does not apply here: the network flattens its maps; it would not hold (0.5 < 0.0001)",
-        "– T6.3 does not apply here: no reason",
+        "– T6.3 does not apply here: no reason; it would not hold",
         "– T6.4 does not apply here: nothing to measure",
         "✓ T6.5 it applies (0.5 < 1)",
     ]
@@ -273,7 +273,7 @@ def test_a_claim_that_does_not_apply_is_named_and_not_checked(
     excused = json.loads((tmp_path / "excused.json").read_text())["00"]
     assert [(entry["id"], entry["unless"]) for entry in excused] == [
         ("T6.2", "the network flattens its maps; it would not hold (0.5 < 0.0001)"),
-        ("T6.3", "no reason"),
+        ("T6.3", "no reason; it would not hold"),
         ("T6.4", "nothing to measure"),
     ]
     claims.start(tmp_path, "00")
@@ -286,7 +286,7 @@ def test_an_excuse_says_whether_the_claim_would_hold(tmp_path: Path, capsys: pyt
     claims.claim("T6.3", "it is large and true", 2, ">", 1, provided=False, unless="made elsewhere")
     assert capsys.readouterr().out.splitlines() == [
         "– T6.2 does not apply here: made elsewhere; it holds all the same (2 > 1)",
-        "– T6.3 does not apply here: made elsewhere; it would not hold (2 > 1)",
+        "– T6.3 does not apply here: made elsewhere; it would not hold (2 > 1, and something besides is not so)",
     ]
 
 

@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import check_images, walk
-from crackviz.contracts import check_choice, check_maps, check_number
+from crackviz.contracts import check_choice, check_flag, check_maps, check_number
 
 MODES = ("cascading", "independent")
 BINS = 100
@@ -183,6 +183,7 @@ def complexity(maps: np.ndarray, *, bins: int = BINS) -> np.ndarray:
 
 
 def _pair(a: np.ndarray, b: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    check_flag("signed", signed)
     a = np.asarray(a)
     both = [check_maps(maps, a.shape).reshape(len(a), -1).astype(np.float64) for maps in (a, b)]
     return (both[0], both[1]) if signed else (np.abs(both[0]), np.abs(both[1]))

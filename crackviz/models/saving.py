@@ -78,7 +78,7 @@ def save(model: keras.Model, folder: str | Path, name: str = "model") -> tuple[P
 
 def _digest(model: keras.Model) -> str:
     """Return a hash of a network's weights, in whichever order."""
-    return short_hash(*sorted(hashlib.sha256(np.ascontiguousarray(w)).hexdigest() for w in model.get_weights()))
+    return short_hash(*sorted(hashlib.sha256(np.asarray(w).tobytes()).hexdigest() for w in model.get_weights()))
 
 
 def _check_weights(path: Path, model: keras.Model) -> None:

@@ -29,6 +29,7 @@ def _published() -> dict[str, dict[str, Any]]:
         found = dict(json.loads((PRETRAINED / "models.json").read_text("utf-8")))
         for entry in found.values():
             _ = entry["file"] + entry["sha256"] + entry["seen_sha256"]
+        _ = found[PREFERRED]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CrackvizError(
             f"{PRETRAINED / 'models.json'}, the list of shipped networks, can't be read ({error!r:.100}). Install "

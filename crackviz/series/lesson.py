@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,3 +110,21 @@ def write_results(run: str | Path, notebook: str, results: Mapping[str, object])
         If the file cannot be written, or an existing one cannot be read.
     """
     update_json(Path(run) / "results.json", {notebook: dict(results)})
+
+
+def run_folder(out: str | Path, paths: Iterable[Path]) -> Path:
+    """Return the run folder, or refuse one that can't be, or that would take the notebooks' own place."""
+    if "://" in str(out):
+        raise CrackvizError(f"{out} is an address, and a single run needs a folder: only sweeps write there.", "out")
+    try:
+        run = Path(out).expanduser().resolve()
+        _ = run.exists(), str(run).encode()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a link in a circle, no such home, a NUL
+        raise CrackvizError(
+            f"Cannot use {str(out)[:200]!r} as the run folder: {error!s:.60}. Choose another.", "out"
+        ) from error
+    if run.exists() and not run.is_dir():
+        raise CrackvizError(f"Cannot use {run} as the run folder: it is a file. Choose another one.", "out")
+    if any(path.parent == run / "notebooks" for path in paths):
+        raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another one.", "out")
+    return run

@@ -522,7 +522,7 @@ def test_one_turned_bit_in_what_a_network_has_seen_is_found(tmp_path: Path, monk
     (tmp_path / "local_cnn.seen.npy").write_bytes(content)
     with pytest.raises(CrackvizError, match=r"local_cnn\.seen\.npy is not the published file"):
         models.seen_by_pretrained(table)
-    with pytest.raises(CrackvizError, match="shipped network's name is 'local'.*Did you mean local_cnn"):
+    with pytest.raises(CrackvizError, match=r"shipped network's name is 'local'.*Did you mean local_cnn"):
         models.seen_by_pretrained(table, "local")
 
 
