@@ -119,7 +119,10 @@ def _walk(root: Path) -> tuple[Folders, Skipped, Counter[str]]:
     seen: set[str] = set()
     for place, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:  # linked folders are followed, each once: a link may lead in a circle
+        is_run = {"config.json", "figures"} <= {*files, *below} or "sweep.json" in files  # what crackviz has drawn
+        if real in seen or (
+            is_run and place != str(root)
+        ):  # linked folders are followed, each once: a link may lead in a circle
             below.clear()
             continue
         seen.add(real)
