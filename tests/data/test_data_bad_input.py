@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -567,3 +568,25 @@ def test_a_split_that_was_tampered_with_is_refused(old_new: tuple[str, str], tmp
     (tmp_path / "split.csv").write_text(text.replace(*old_new, 1))
     with pytest.raises(CrackvizError, match=r"is not a file of data\.write_split"):
         data.read_split(tmp_path / "split.csv")
+
+
+def test_a_run_folder_among_the_pictures_is_no_class(tmp_path: Path) -> None:
+    root = fill(tmp_path, 6)
+    before = data.index(root)
+    run = root / "Positive" / "runs" / "x"
+    shutil.copytree(root / "Positive", run / "figures", ignore=shutil.ignore_patterns("runs"))
+    (run / "config.json").write_text("{}")
+    pd.testing.assert_frame_equal(data.index(root), before)
+    (run / "config.json").unlink()
+    assert len(data.index(root)) > len(before), "without it, these are pictures like others"
+
+
+def test_names_that_are_no_text_are_named(tmp_path: Path) -> None:
+    root = fill(tmp_path / "ok", 6)
+    odd = Path(os.fsdecode(os.fsencode(root) + b"/Pr\xfcf"))
+    shutil.copytree(root / "Positive", odd)
+    assert any(entry["reason"] == "unprintable folder name" for entry in data.index(root).attrs["skipped"])
+    with pytest.raises(CrackvizError, match=r"\\udcfcf' has a name that is no text.*Rename it"):
+        data.index(odd)
+    named = shutil.copytree(tmp_path / "ok", tmp_path / "日本\u3000語\u00a0x", ignore=shutil.ignore_patterns("Pr*"))
+    assert len(data.index(named)) == len(data.index(root)), "blanks of other scripts are text"

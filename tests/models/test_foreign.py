@@ -340,6 +340,17 @@ def test_augmentation_inside_is_passed_through() -> None:
     assert pd_plain["index"].tolist() == pd_augmented["index"].tolist()
 
 
+@pytest.mark.parametrize("idle", [[L.Dropout(0.5)], [L.Dropout(0.5), L.Identity(), L.GaussianNoise(0.1)]], ids=len)
+def test_dropout_after_the_average_leaves_the_sum_exact(idle: list[Any]) -> None:
+    body = [L.Conv2D(6, 3, activation="relu"), L.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *body, *idle, L.Dense(1, activation="sigmoid")])
+    assert attribution.adds_up(model) == ""
+    maps = attribution.grad_cam(model, pictures(), upsample=False)
+    np.testing.assert_allclose(maps.sum((1, 2)), attribution.logits(model, pictures()).ravel(), atol=1e-5)
+    bent = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *body, L.Dense(4, "relu"), L.Dense(1, "sigmoid")])
+    assert "Dense" in attribution.adds_up(bent)
+
+
 def attending() -> keras.Model:
     inputs = keras.Input((SIDE, SIDE, 3))
     values = L.Reshape((-1, 8))(L.Conv2D(8, 3, strides=2, activation="relu")(inputs))
