@@ -56,8 +56,18 @@ def write_json(path: str | Path, obj: object) -> None:
         If the object holds something that has no form in JSON.
     """
     text = json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if not _is_text(text):  # half a character, or a file name that is no UTF-8: JSON can escape it
+        text = json.dumps(_plain(obj), indent=2, allow_nan=False) + "\n"
     with replacing(Path(path)) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -114,7 +124,7 @@ def _meaning(module: Path, changed: int) -> str:
 
 def short_hash(*parts: str) -> str:
     """Return 16 hexadecimal digits that stand for some texts; file names that are no Unicode may be among them."""
-    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Network, check_images, compiled, layer_names, walk
+from crackviz.contracts import check_flag
 from crackviz.models.graph import AUGMENTING
 
 Pair = tuple[int, int]
@@ -65,6 +66,7 @@ def field_box(
     -----
     :func:`ladder` names the paper. ``THEORY.md`` T5.
     """
+    check_flag("clip", clip)
     name = layer_names(model, layer)[0]
     given = model.inputs[0].shape[1:3]
     if None in given:

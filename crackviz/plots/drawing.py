@@ -21,7 +21,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy import ndimage
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_number
+from crackviz.contracts import check_number, check_options
 
 SIGNED = "vlag"  # perceptually uniform, blue - white - red, safe for colour-blind readers
 ONE_SIDED = "inferno"
@@ -63,6 +63,7 @@ class Maker(classmethod):
 
     def __get__(self, display: object, owner: type[SomeDisplay]) -> Callable[..., SomeDisplay]:  # type: ignore[override]
         def make(*values: Any, ax: Any = None, **options: Any) -> SomeDisplay:
+            check_options(make.__qualname__, options, own.parameters)
             return owner(*values, **options).plot(ax)
 
         own = inspect.signature(owner)

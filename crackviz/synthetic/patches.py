@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_choice, check_number
+from crackviz.contracts import check_choice, check_flag, check_number
 from crackviz.synthetic import rendering, scene, shortcuts
 from crackviz.synthetic.distractors import MAKERS
 from crackviz.synthetic.layers import Layer, owned
@@ -198,6 +198,8 @@ def _packed_together(touched: Mask) -> Mask:
 def _composed(number: int, settings: Settings, planted: bool | None) -> _Composed:
     """Choose wall and place of a patch, and what is planted into it."""
     check_number("number", number, 0, 2**62, whole=True)
+    if planted is not None:
+        check_flag("planted", planted)
     if planted and not settings.shortcut:
         raise CrackvizError(f"planted is True, but settings name no shortcut; choose one of {', '.join(SHORTCUTS)}.")
     photo = int(number) // settings.patches_per_photo

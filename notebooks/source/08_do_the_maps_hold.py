@@ -224,7 +224,6 @@ claim(
     gap["Grad-CAM"] - gap["random"],
     ">",
     1,
-    unless=net.foreign,
 )
 
 # %% [markdown]
@@ -302,7 +301,7 @@ claim(
     ">",
     0,
     provided=max(error.values()) < 1e-2 * (1 + np.abs(logits).max()),
-    unless=explain.adds_up(model) or net.foreign,
+    unless=explain.adds_up(model),
 )
 
 # %% [markdown]

@@ -54,7 +54,7 @@ def test_what_a_maker_is_given_reaches_the_display() -> None:
     display = plots.ImagesDisplay.from_images(IMAGES, titles=["a", "b", "c"], ax=axes)
     assert display.titles == ["a", "b", "c"] and display.ax_ is axes and display.figure_ is axes[0].figure
     assert plots.ImagesDisplay(IMAGES).figure_ is None, "nothing is drawn yet"
-    with pytest.raises(TypeError, match="tiles"):
+    with pytest.raises(CrackvizError, match=r"from_images has no option 'tiles'\. Did you mean titles\?"):
         plots.ImagesDisplay.from_images(IMAGES, tiles=["a"])
     with pytest.raises(TypeError, match="positional"):
         plots.ImagesDisplay.from_images(IMAGES, ["a", "b", "c"])
