@@ -169,9 +169,9 @@ def _about(source: keras.Model, with_map: bool, bias: np.ndarray, shipped: str, 
     return about
 
 
-def small_model_card(about: dict[str, Any]) -> list[str]:
+def limits_in_words(about: dict[str, Any]) -> list[str]:
     """Return the limits of a network in plain words, one a line: its card's, or what holds for any."""
-    card = attribution_card(about["shipped_as"])
+    card = _card(about["shipped_as"])
     found = card.split("## In plain words\n", 1)[1].split("\n## ")[0] if "## In plain words\n" in card else ""
     limits = [line[2:].strip() for line in found.splitlines() if line.startswith("- ")]
     return limits or [
@@ -182,7 +182,7 @@ def small_model_card(about: dict[str, Any]) -> list[str]:
     ]
 
 
-def attribution_card(shipped: str) -> str:
+def _card(shipped: str) -> str:
     """Return the text of a shipped network's model card; "" for another one."""
     if not shipped:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def write(made: Explained, path: Path, quantize: str, images: np.ndarray) -> Non
     if quantize == "int8":
         converter.representative_dataset = lambda: ([one[np.newaxis]] for one in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    with contextlib.redirect_stdout(io.StringIO()):  # Keras tells where its temporary copy lies
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras tells where its temporary copy lies, int8 that its ends stay float32
         content = converter.convert()
     path.write_bytes(content)
     with zipfile.ZipFile(path, "a") as archive:
