@@ -50,7 +50,7 @@ class Explained:
     @property
     def has_map(self) -> bool:
         """Whether it has the output ``map``."""
-        return "map" in self.model.output_names or isinstance(self.model.output, dict) and "map" in self.model.output
+        return "map" in self.model.output_names or (isinstance(self.model.output, dict) and "map" in self.model.output)
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Return what Keras answers, by output, for `images` float32 (N, H, W, 3) in [0, 1]."""
@@ -188,5 +188,3 @@ def _card(shipped: str) -> str:
         return ""
     name = "MODEL_CARD.md" if shipped == models.PREFERRED else f"MODEL_CARD_{shipped}.md"
     return (PRETRAINED / name).read_text("utf-8")
-
-

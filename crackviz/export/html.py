@@ -44,6 +44,7 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
         raise CrackvizError("A weight is too large for float16: export the page without quantize.", "quantize")
     scripts = "\n".join((ROOT / "templates" / name).read_text("utf-8") for name in SCRIPTS)
     view = "\n".join((ROOT / "templates" / name).read_text("utf-8") for name in ("page_view.js", "page_start.js"))
+    drawn = _example(made.image_size)
     facts = {
         "side": made.image_size,
         "threshold": made.about["threshold"],
@@ -52,6 +53,7 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
         "half": quantize == "float16",
         "weights": {name: list(place) for name, place in _places(weights).items()},
         "usual": _usual(made.image_size),
+        "drawn": drawn["square"],
         "selfCheck": _self_check(made, tolerance=0.5 if quantize else 1e-3),
     }
     environment = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True)
@@ -63,7 +65,7 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
         network=code,
         view=view,
         blob=base64.b64encode(blob.tobytes()).decode(),
-        example=_example(),
+        example=drawn["jpeg"],
         limits=limits_in_words(made.about),
         rows=_rows(made.about),
         reference=_REFERENCE,
@@ -108,7 +110,7 @@ def look(image: np.ndarray) -> dict[str, float]:
 
 
 def formula_picture(number: int, side: int) -> np.ndarray:
-    """Return a picture that the page can make as well, uint8 (side, side, 3): noise, and a dark line but for every third."""
+    """Return a picture that the page can make as well, uint8 (side, side, 3): noise, and mostly a dark line."""
     y, x = np.mgrid[:side, :side].astype(np.int64)
     noise = (x * x * 7 + y * y * 13 + x * y * 5 + (x + 3 * y) * (number + 1) * 17) % 31
     grey = 150 + noise - (90 * ((np.abs(x - y - number * 9) < 3) & (number % 3 > 0)))
@@ -121,11 +123,16 @@ def _self_check(made: Explained, tolerance: float) -> dict[str, Any]:
     return {"logits": [float(value) for value in made.logits(images).ravel()], "tolerance": tolerance}
 
 
-def _example() -> str:
-    """Return a drawn photograph as a JPEG, base64, for trying the page out."""
+def _example(side: int) -> dict[str, Any]:
+    """Return a drawn photograph, a JPEG in base64, for trying the page out, and the square that its crack fills most."""
+    drawn = synthetic.photograph(4, size=(512, 384))
+    size = min(side, 256)
+    places = [(int(drawn.mask[y : y + size, x : x + size].sum()), x, y)
+              for y in range(0, 385 - size, 16) for x in range(0, 513 - size, 16)]  # fmt: skip
+    _, x, y = max(places)
     buffer = io.BytesIO()
-    Image.fromarray(synthetic.photograph(4, size=(512, 384)).image).save(buffer, "JPEG", quality=80)
-    return base64.b64encode(buffer.getvalue()).decode()
+    Image.fromarray(drawn.image).save(buffer, "JPEG", quality=80)
+    return {"jpeg": base64.b64encode(buffer.getvalue()).decode(), "square": {"x": x, "y": y, "size": size}}
 
 
 def _rows(about: dict[str, Any]) -> list[tuple[str, str]]:
@@ -181,7 +188,12 @@ def _ask(command: str, path: Path, images: np.ndarray) -> dict[str, Any]:
         flags += ["--disable-background-networking", f"--user-data-dir={place}/profile"]
         try:
             done = subprocess.run(
-                [command, *flags, copy.as_uri()], capture_output=True, text=True, encoding="utf-8", timeout=300, check=True
+                [command, *flags, copy.as_uri()],
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                timeout=300,
+                check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise CrackvizError(f"{command} could not open the page ({error}). Start it once by hand.") from error

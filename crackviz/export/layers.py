@@ -15,7 +15,28 @@ from crackviz.models.graph import AUGMENTING, Step, tail, walk
 Weights = dict[str, np.ndarray]
 _SAME = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, *AUGMENTING)
 _ACTIVATIONS = {"linear": "", "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "tanh": "tanh"}
-_WORDS = set("break case class const default delete do else export for function if in new return this var void".split())
+_WORDS = set(
+    [
+        "break",
+        "case",
+        "class",
+        "const",
+        "default",
+        "delete",
+        "do",
+        "else",
+        "export",
+        "for",
+        "function",
+        "if",
+        "in",
+        "new",
+        "return",
+        "this",
+        "var",
+        "void",
+    ]
+)
 
 
 class _Writer:
@@ -191,7 +212,36 @@ _KINDS: dict[type, Callable[[str, Any, list[str], _Writer], str]] = {
     keras.layers.Dense: _dense,
 }
 _FUNCTIONS = set(
-    """add affine averagePooling concatenate conv2d conv2dTranspose cropping dense depthwiseConv2d each explain
-    globalAveragePooling image inEights maxPooling multiply network newMap packed pooling relu relu6 sigmoid slide store subtract
-    tanh together upSampling zeroPadding""".split()
+    [
+        "add",
+        "affine",
+        "averagePooling",
+        "concatenate",
+        "conv2d",
+        "conv2dTranspose",
+        "cropping",
+        "dense",
+        "depthwiseConv2d",
+        "each",
+        "explain",
+        "globalAveragePooling",
+        "image",
+        "inEights",
+        "maxPooling",
+        "multiply",
+        "network",
+        "newMap",
+        "packed",
+        "pooling",
+        "relu",
+        "relu6",
+        "sigmoid",
+        "slide",
+        "store",
+        "subtract",
+        "tanh",
+        "together",
+        "upSampling",
+        "zeroPadding",
+    ]
 )

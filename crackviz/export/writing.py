@@ -13,12 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from crackviz import CrackvizError, contracts
+from crackviz import CrackvizError, contracts, models
 from crackviz.attribution.network import check_images
 from crackviz.export import html, litert, onnx, saved_model
 from crackviz.export.checking import Agreement, Run, compare, pictures
 from crackviz.export.explained import Explained, Size, explained
 from crackviz.files import replacing
+from crackviz.models.graph import images_of
 
 FORMATS = {"html": ".html", "litert": ".tflite", "onnx": ".onnx", "saved_model": ""}
 """The formats, and the ends of their files' names; a SavedModel is a folder."""
@@ -93,8 +94,7 @@ def export(
         otherwise than Keras; then nothing is left of it.
     """
     path = Path(path)
-    format = format or next((kind for kind, end in FORMATS.items() if end and path.suffix == end), "saved_model")
-    contracts.check_choice("format", format, FORMATS)
+    format = _format(path, format)
     if quantize:
         allowed = QUANTIZED.get(format, ())
         if quantize not in allowed:
@@ -104,8 +104,8 @@ def export(
         raise CrackvizError("Labels without images: give the images, too.", "labels")
     _check_target(path, format)
     _check_packages(format)
-    if format == "html" and image_size is None and model.inputs[0].shape[1] is None:
-        image_size = 128
+    if format == "html" and image_size is None and images_of(model).shape[1] is None:
+        image_size = models.metadata(model).image_size or 128
     made = explained(model, image_size, with_map=with_map)
     given = pictures(made.image_size) if images is None else check_images(made.source, images)
     with tempfile.TemporaryDirectory(prefix="crackviz-") as place:
@@ -143,13 +143,26 @@ def runner(path: str | Path, format: str = "", made: Explained | None = None) ->
     the format's packages are missing.
     """
     path = Path(path)
-    format = format or next((kind for kind, end in FORMATS.items() if end and path.suffix == end), "saved_model")
+    format = _format(path, format)
     _check_packages(format)
     if format == "html":
         if made is None:
             raise CrackvizError("A page is run with what it was made of: runner(path, made=export.explained(model)).")
         return html.runner(path, made)
     return {"litert": litert.runner, "onnx": onnx.runner, "saved_model": saved_model.runner}[format](path)
+
+
+def _format(path: Path, format: str) -> str:
+    ends = {end: kind for kind, end in FORMATS.items()}
+    if not format and path.suffix not in ends:
+        raise CrackvizError(
+            f"The end of {path.name} names no format: expected {', '.join(filter(None, ends))}, none for a SavedModel's "
+            f"folder, or format, one of {', '.join(FORMATS)}.",
+            "format",
+        )
+    format = format or ends[path.suffix]
+    contracts.check_choice("format", format, FORMATS)
+    return format
 
 
 def _check_packages(format: str) -> None:
@@ -175,9 +188,13 @@ def _check_target(path: Path, format: str) -> None:
 def _move(part: Path, path: Path) -> None:
     """Put what was made at its place, whole or not at all."""
     with replacing(path) as beside:
-        if part.is_dir():
+        if not part.is_dir():
+            shutil.copyfile(part, beside)
+            return
+        try:
             shutil.copytree(part, beside)
             if path.is_dir():
-                shutil.rmtree(path)
-        else:
-            shutil.copyfile(part, beside)
+                shutil.rmtree(path)  # a folder isn't replaced by a full one
+        except OSError:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise

@@ -3,6 +3,7 @@
 
 const LARGEST = 64e6;  // pixels; phones end somewhere here
 const HUES = {for: [215, 25, 28], against: [44, 123, 182]};
+const DRAWN = "drawn-wall.jpg";
 const $ = (id) => document.getElementById(id);
 const probabilityOf = (logit) => 1 / (1 + Math.exp(-logit));
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -90,7 +91,7 @@ class View {
 
   example() {
     const bytes = Uint8Array.from(atob($("drawn").textContent.trim()), (letter) => letter.charCodeAt(0));
-    return new File([bytes], "drawn-wall.jpg", {type: "image/jpeg"});
+    return new File([bytes], DRAWN, {type: "image/jpeg"});
   }
 
   say(text) { $("message").textContent = text; }
@@ -134,8 +135,9 @@ class View {
     $("size").min = Math.min(32, short);
     $("size").max = short;
     const size = Math.round(clamp(short / 4, Math.min(short, facts.side), short));
-    this.square = {x: Math.round((width - size) / 2), y: Math.round((height - size) / 2), size};
-    this.resize(size);
+    this.square = name === DRAWN ? {...facts.drawn} :
+      {x: Math.round((width - size) / 2), y: Math.round((height - size) / 2), size};
+    this.resize(this.square.size);
   }
 
   moveTo([x, y]) {
@@ -296,6 +298,7 @@ class View {
     const {x, y, size} = this.square;
     canvas.setAttribute("aria-label",
       `The picture ${this.name}, ${width} by ${height} pixels. The square is ${size} pixels wide, ${x} from the left, ${y} from the top.`);
+    $("size-value").textContent = `${size} pixels`;
     this.tellScale();
   }
 
