@@ -102,7 +102,7 @@ def explained(model: keras.Model, image_size: Size = None, *, with_map: bool = T
         Where no exact map exists (the reason is said), the size can't be had, or weights are NaN or infinite.
     """
     if image_size is not None and image_size != FREE:
-        contracts.check_number("image_size", image_size, 8, 4096, whole=True)
+        contracts.check_number("image_size", image_size, 8, 4096, whole=True)  # type: ignore[type-var]
     source = models.one_logit(model)
     check_input_range(source)
     if not all(np.isfinite(weights).all() for weights in source.get_weights()):

@@ -16,26 +16,8 @@ Weights = dict[str, np.ndarray]
 _SAME = (keras.layers.Dropout, keras.layers.SpatialDropout2D, keras.layers.Identity, *AUGMENTING)
 _ACTIVATIONS = {"linear": "", "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "tanh": "tanh"}
 _WORDS = set(
-    [
-        "break",
-        "case",
-        "class",
-        "const",
-        "default",
-        "delete",
-        "do",
-        "else",
-        "export",
-        "for",
-        "function",
-        "if",
-        "in",
-        "new",
-        "return",
-        "this",
-        "var",
-        "void",
-    ]
+    """break case class const default delete do else export for function if in new return this var
+    void""".split()  # noqa: SIM905
 )
 
 
@@ -95,9 +77,7 @@ def _call(name: str, step: Step, before: list[str], writer: _Writer) -> str:
         if type(layer) is kind:
             return write(name, layer, before, writer)
     known = ", ".join(sorted(kind.__name__ for kind in _KINDS))
-    raise CrackvizError(
-        f"The page can't compute layer {name!r}: {type(layer).__name__} is none of {known}. Export it as onnx or litert."
-    )
+    raise CrackvizError(f"The page can't compute layer {name!r}: {type(layer).__name__} is none of {known}. Take onnx.")
 
 
 def _refuse_unless(layer: Any, fits: bool, what: str) -> None:
@@ -212,36 +192,7 @@ _KINDS: dict[type, Callable[[str, Any, list[str], _Writer], str]] = {
     keras.layers.Dense: _dense,
 }
 _FUNCTIONS = set(
-    [
-        "add",
-        "affine",
-        "averagePooling",
-        "concatenate",
-        "conv2d",
-        "conv2dTranspose",
-        "cropping",
-        "dense",
-        "depthwiseConv2d",
-        "each",
-        "explain",
-        "globalAveragePooling",
-        "image",
-        "inEights",
-        "maxPooling",
-        "multiply",
-        "network",
-        "newMap",
-        "packed",
-        "pooling",
-        "relu",
-        "relu6",
-        "sigmoid",
-        "slide",
-        "store",
-        "subtract",
-        "tanh",
-        "together",
-        "upSampling",
-        "zeroPadding",
-    ]
+    """add affine averagePooling concatenate conv2d conv2dTranspose cropping dense depthwiseConv2d explain
+    globalAveragePooling image inEights maxPooling multiply network newMap packed pooling relu relu6 sigmoid slide store
+    subtract tanh together upSampling zeroPadding""".split()  # noqa: SIM905
 )

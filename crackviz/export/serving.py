@@ -73,7 +73,7 @@ def serve(
         server = ThreadingHTTPServer(("" if lan else "127.0.0.1", port), Handler)
     except OSError as error:
         raise CrackvizError(
-            f"Port {port} can't be used ({error.strerror or error}). Take another one, such as --port {port + 1}.",
+            f"Port {port} can't be used ({error.strerror or error}). Take another one, such as {port + 1}.",
             "port",
         ) from error
     tell(f"Open http://{_own_address() if lan else '127.0.0.1'}:{server.server_port}/ (Ctrl-C ends it)")

@@ -156,8 +156,8 @@ def _format(path: Path, format: str) -> str:
     ends = {end: kind for kind, end in FORMATS.items()}
     if not format and path.suffix not in ends:
         raise CrackvizError(
-            f"The end of {path.name} names no format: expected {', '.join(filter(None, ends))}, none for a SavedModel's "
-            f"folder, or format, one of {', '.join(FORMATS)}.",
+            f"The end of {path.name} names no format: expected {', '.join(filter(None, ends))}, none for a folder "
+            f"(SavedModel), or format, one of {', '.join(FORMATS)}.",
             "format",
         )
     format = format or ends[path.suffix]
