@@ -124,7 +124,7 @@ def _self_check(made: Explained, tolerance: float) -> dict[str, Any]:
 
 
 def _example(side: int) -> dict[str, Any]:
-    """Return a drawn photograph, a JPEG in base64, for trying the page out, and the square that its crack fills most."""
+    """Return a drawn photograph, a JPEG in base64, to try the page on, and the square that its crack fills most."""
     drawn = synthetic.photograph(4, size=(512, 384))
     size = min(side, 256)
     places = [(int(drawn.mask[y : y + size, x : x + size].sum()), x, y)
