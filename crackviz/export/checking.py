@@ -17,7 +17,7 @@ Run = Callable[[np.ndarray], Answers]
 CLEAR = 1 / 256
 """Probabilities nearer to 0 or 1 count as this near: beyond it float32 hardly tells logits apart, int8 not at all."""
 LOGIT_OFF = 1e-3
-"""A file whose logits are farther from Keras' than this is off; float32 alone makes 1e-4 of a mean over 50,000 cells."""
+"""Logits farther from Keras' than this are off; float32 alone makes 1e-4 where 50,000 cells are summed."""
 MAP_OFF = 1e-5
 """The same for the cells of its map, in logits."""
 PICTURES = 16

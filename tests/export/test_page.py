@@ -110,7 +110,8 @@ def test_keys_move_the_square_and_the_threshold_changes_the_call(page: Page) -> 
     page.until("crackviz.view.found !== null")
     for threshold, called in (("0.0000001", "so here: crack"), ("0.99999999", "so here: no crack")):
         page.ask("crackviz.view.found.logit = 3; const range = document.getElementById('threshold');"
-                 f"range.min = 0; range.max = 1; range.value = {threshold}; crackviz.view.show()".join("{}"))  # fmt: skip
+                 "range.min = 0; range.max = 1;"
+                 f" range.value = {threshold}; crackviz.view.show()".join("{}"))  # fmt: skip
         assert called in page.ask("document.getElementById('answer').textContent")
 
 
