@@ -29,6 +29,7 @@ _SUBMODULES = (
     "attribution",
     "features",
     "faithfulness",
+    "export",
     "plots",
     "claims",
     "series",

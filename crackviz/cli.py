@@ -245,6 +245,37 @@ def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...], rtol: floa
         _tell("Alike: outcomes, claims, numbers and figures.")
 
 
+@main.command("export", short_help="Write a network and its map for another program.")
+@click.argument("model")
+@click.option("--out", required=True, metavar="FILE", help="crack.html, .tflite, .onnx; any other name is a folder.")
+@click.option("--format", default="", metavar="NAME", help="html, litert, onnx, saved_model; default: FILE's end.")
+@click.option("--size", default="", metavar="PIXELS", help="Side of the pictures, or free; default: the network's.")
+@click.option("--no-map", is_flag=True, help="The probability alone.")
+@click.option("--quantize", default="", metavar="HOW", help="float16; for LiteRT dynamic and int8, too.")
+@click.option("--data", default="", metavar="FOLDER", help="Your pictures, to check the file on.")
+def export_(model: str, **asked: Any) -> None:
+    """Write MODEL (a file, a run folder, or a shipped one such as local_cnn) so that it runs without Python.
+
+    The file is run and held against Keras; the difference is printed, and what is off isn't written.
+    """
+    with _stopping():
+        from crackviz.export.asked import export_as_asked
+
+        export_as_asked(model, **asked)
+
+
+@main.command(short_help="Show a network's page in a browser.")
+@click.argument("model", default="local_cnn", metavar="[MODEL]")
+@click.option("--port", default=8000, show_default=True, metavar="N")
+@click.option("--lan", is_flag=True, help="For phones in the same network, too; anyone there can open it.")
+def serve(model: str, port: int, lan: bool) -> None:
+    """Serve MODEL's page, or a page that was exported, to this machine."""
+    with _stopping():
+        from crackviz.export.asked import serve_as_asked
+
+        serve_as_asked(model, port, lan, _tell)
+
+
 # --- what the commands share ----------------------------------------------------------------------------------------
 
 
