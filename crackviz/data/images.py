@@ -5,13 +5,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_number
@@ -33,6 +34,10 @@ Result = TypeVar("Result")
 def formats() -> list[str]:
     """Return Pillow's names of what is read: not PostScript, which it would hand to a program that executes it."""
     Image.init()
+    with suppress(ImportError):  # the extra "heic"
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     return [name for name in _FORMATS if name in Image.OPEN]  # which there are depends on how Pillow was built
 
 
@@ -61,22 +66,41 @@ def read_image(path: str | Path, size: int | None = None) -> npt.NDArray[np.uint
     """
     if size is not None:
         check_number("size", size, 1, MAX_SIDE, whole=True)
+    rgb = open_rgb(path)
+    if size is not None and rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(rgb)
+
+
+def open_rgb(path: str | Path, most: int = MAX_PIXELS) -> Image.Image:
+    """Return a picture of at most `most` pixels as Pillow's RGB image, upright; see :func:`read_image`."""
+    allowed = Image.MAX_IMAGE_PIXELS
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
             raise CrackvizError("it is no file")
+        if most > MAX_PIXELS:  # Pillow would refuse it; only for one picture at a time, as the setting is Pillow's
+            Image.MAX_IMAGE_PIXELS = most
         with Image.open(path, formats=formats()) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise CrackvizError(f"{picture.width} x {picture.height} pixels exceed {MAX_PIXELS:,}: tile it")
-            rgb = _to_rgb(ImageOps.exif_transpose(picture))
+            if picture.width * picture.height > most:
+                raise CrackvizError(f"{picture.width} x {picture.height} pixels exceed {most:,}: tile it")
+            return _to_rgb(ImageOps.exif_transpose(picture))
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
         gone = isinstance(error, FileNotFoundError)
         reason = "there is no such file" if gone else str(error).replace(repr(str(path)), "it") or type(error).__name__
+        if isinstance(error, UnidentifiedImageError) and _is_heic(path):
+            reason = 'it is HEIC, as telephones write it; reading that needs pip install "crackviz[heic]"'
         raise CrackvizError(f"{path} can't be read as a picture: {reason}. Replace or remove it.") from error
-    if size is not None and rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return np.array(rgb)
+    finally:
+        if most > MAX_PIXELS:
+            Image.MAX_IMAGE_PIXELS = allowed
+
+
+def _is_heic(path: str | Path) -> bool:
+    with Path(path).open("rb") as file:
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
