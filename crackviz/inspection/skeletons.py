@@ -151,7 +151,7 @@ def graph(pixels: np.ndarray, near: np.ndarray, width: int) -> Graph:
     junctions = np.flatnonzero(meets)
     count, of_junction = connected_components(links[junctions][:, junctions], directed=False)
     nodes = np.stack([np.bincount(of_junction, at[junctions, i], count) for i in (0, 1)], axis=1)
-    nodes /= np.maximum(np.bincount(of_junction, minlength=count), 1)[:, np.newaxis]
+    nodes = nodes / np.maximum(np.bincount(of_junction, minlength=count), 1)[:, np.newaxis]
     node_of = np.full(len(pixels), -1)
     node_of[junctions] = of_junction
     branches, used = [], meets.copy()
@@ -182,7 +182,7 @@ def _branch(
     elif not first and not last and len(way) > 2 and way[-1] in plain[way[0]]:  # a ring
         points, evidence = np.concatenate([points, points[:1]]), np.concatenate([evidence, evidence[:1]])
     if ends[0] >= 0:
-        points, evidence = np.concatenate([nodes[ends[:1]], points]), np.concatenate([evidence[:1], evidence])
+        points, evidence = np.concatenate([nodes[[ends[0]]], points]), np.concatenate([evidence[:1], evidence])
     if ends[1] >= 0:
-        points, evidence = np.concatenate([points, nodes[ends[1:]]]), np.concatenate([evidence, evidence[-1:]])
+        points, evidence = np.concatenate([points, nodes[[ends[1]]]]), np.concatenate([evidence, evidence[-1:]])
     return Branch(points, evidence, ends)
