@@ -29,6 +29,7 @@ _SUBMODULES = (
     "attribution",
     "features",
     "faithfulness",
+    "inspection",
     "plots",
     "claims",
     "series",

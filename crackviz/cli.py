@@ -58,6 +58,11 @@ Examples:
   crackviz report runs/a runs/b --rtol 0.05       made on two machines: trainings differ a little
   crackviz report runs/* --out runs/all --metric '03_evaluation.*'
 """
+_INSPECT = """\b
+Examples:
+  crackviz inspect wall.jpg --mm-per-px 0.4
+  crackviz inspect photos --ruler "812 px = 50 mm" --prevalence 0.05 --out report
+"""
 _AGAIN = {"done": "--force", "failed": "--retry-failed", "stale": "--stale"}
 
 
@@ -243,6 +248,28 @@ def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...], rtol: floa
         if found:
             raise _fail(f"{len(found)} differences; they are in {_near(second / 'comparison.json')}.", 1)
         _tell("Alike: outcomes, claims, numbers and figures.")
+
+
+@main.command(epilog=_INSPECT, short_help="Inspect photographs of walls.")
+@click.argument("photographs", nargs=-1, required=True, metavar="PHOTO|FOLDER...")
+@click.option("--mm-per-px", type=float, metavar="MM", help="Millimetres on the wall of a pixel.")
+@click.option("--ruler", default="", metavar="TEXT", help='The same from a ruler in the photograph: "812 px = 50 mm".')
+@click.option("--network", default="trace_cnn", show_default=True, metavar="NAME", help="A shipped network or a file.")
+@click.option("--threshold", type=float, metavar="SHARE", help="Evidence that a line must hold on average, 0 to 1.")
+@click.option("--prevalence", type=float, metavar="SHARE", help="Share of 128 px windows of such walls with a crack.")
+@click.option("--limit-mm", default=0.3, show_default=True, metavar="MM", help="The width that matters.")
+@click.option("--out", default="report", show_default=True, metavar="FOLDER", help="Where pages and tables go.")
+def inspect(photographs: tuple[str, ...], mm_per_px: float | None, ruler: str, out: str, **how: Any) -> None:
+    """Find cracks on photographs of walls, as lines with widths and error bars, and say what can't be judged.
+
+    Writes a page, tables, and drawings for QGIS and CAD of each photograph. Called again, it goes on where it was. The
+    exit code is 0 if every photograph was inspected, 1 if one wasn't, 2 if nothing could be done as asked.
+    """
+    with _stopping(out):
+        from crackviz.inspection.command import inspect_photographs
+
+        if not inspect_photographs(photographs, out, mm_per_px, ruler, tell=_tell, **how):
+            raise _fail("some photographs could not be inspected; the lines above say why.", 1)
 
 
 # --- what the commands share ----------------------------------------------------------------------------------------

@@ -150,8 +150,8 @@ def graph(pixels: np.ndarray, near: np.ndarray, width: int) -> Graph:
     at = np.stack([pixels % width, pixels // width], axis=1).astype(np.float64)
     junctions = np.flatnonzero(meets)
     count, of_junction = connected_components(links[junctions][:, junctions], directed=False)
-    nodes = np.stack([np.bincount(of_junction, at[junctions, i], count) for i in (0, 1)], axis=1)
-    nodes = nodes / np.maximum(np.bincount(of_junction, minlength=count), 1)[:, np.newaxis]
+    summed = np.stack([np.bincount(of_junction, at[junctions, i], count) for i in (0, 1)], axis=1)
+    nodes = summed / np.maximum(np.bincount(of_junction, minlength=count), 1)[:, np.newaxis]
     node_of = np.full(len(pixels), -1)
     node_of[junctions] = of_junction
     branches, used = [], meets.copy()

@@ -18,6 +18,8 @@ from crackviz.contracts import check_number
 from crackviz.inspection.photographs import Photograph
 from crackviz.models import resized
 
+WINDOW = 128
+"""Side of the windows that are answered and judged one by one [px]: what the shipped networks were taught on."""
 TILE = 1024
 """Side of a tile [px], less its surroundings."""
 
@@ -61,17 +63,17 @@ def surroundings(model: keras.Model) -> Surroundings:
     names = [name for name in map_layers(model) if feeds_the_end(model, name)]
     if not names:
         raise CrackvizError(
-            f"{model.name!r} averages no map into its logit, so a photograph has no exact map. Take a network that ends "
-            "in a global average and one Dense layer, such as trace_cnn or local_cnn."
+            f"{model.name!r} averages no map into its logit, so a photograph has no exact map. Take a network that "
+            "ends in a global average and one Dense layer, such as trace_cnn or local_cnn."
         )
     layer = names[-1]
     table = ladder(model)
     seen = table.loc[:layer]
     unknown = seen.index[seen["receptive_field"].isna()]
     if len(unknown):
-        kind = seen.loc[unknown[0], "kind"]
+        kind, unsure = str(seen.loc[unknown[0], "kind"]), str(unknown[0])
         raise CrackvizError(
-            f"What a cell sees through {kind} {unknown[0]!r} of {model.name!r} isn't known or has no bound, so tiles "
+            f"What a cell sees through {kind} {unsure!r} of {model.name!r} isn't known or has no bound, so tiles "
             "can't be shown to equal one pass. Take trace_cnn or local_cnn."
         )
     if seen.loc[layer, "stride"] != 1:
@@ -87,7 +89,9 @@ def surroundings(model: keras.Model) -> Surroundings:
         top, left, bottom, right = field_box(model, layer, (cell, cell), (side, side), clip=False)
         after = field_box(model, layer, (cell + period, cell + period), (side, side), clip=False)
         if after != (top + period, left + period, bottom + period, right + period):
-            raise CrackvizError(f"{model.name!r} treats places in the picture differently, so it can't be cut in tiles.")
+            raise CrackvizError(
+                f"{model.name!r} treats places in the picture differently, so it can't be cut in tiles."
+            )
         reach = max(reach, cell - top, bottom - 1 - cell, cell - left, right - 1 - cell)
     return Surroundings(layer, period, reach)
 
@@ -124,15 +128,19 @@ class Mapper:
         self._along = direction(self.model, "crack")
         self._map = compiled(self.model, _build_map, (self.surroundings.layer,))
 
-    def __call__(
-        self, photograph: Photograph, out: np.ndarray, tell: Callable[[int], Any] | None = None
-    ) -> np.ndarray:
+    def __call__(self, photograph: Photograph, out: np.ndarray, tell: Callable[[int], Any] | None = None) -> np.ndarray:
         """Write the map of a photograph into `out`, float32 (H, W), which may lie on the disk; return it.
 
         Each pixel holds what the logit of a window would be above the bias if all its pixels held as much: the mean of
         the map over a window, plus the bias, is the window's logit. Right and below, where the sides are no multiples
-        of the network's period, the photograph is mirrored; elsewhere its edge is an edge to the network. ``tell`` is
-        called with the number of pixels done since it was last called.
+        of the network's period, the photograph is mirrored; elsewhere its edge is an edge to the network.
+
+        Parameters
+        ----------
+        photograph : Photograph
+        out : float32 (H, W)
+        tell : callable, optional
+            Called with the number of pixels done since it was last called.
         """
         height, width = out.shape
         for top in range(0, height, self.tile):
@@ -169,7 +177,12 @@ def _build_map(network: Network) -> Any:
     return explain
 
 
-def window_logits(values: np.ndarray, bias: float, side: int, step: int | None = None) -> np.ndarray:
+def places(length: int, step: int, side: int = WINDOW) -> np.ndarray:
+    """Return where windows of `side` px begin along `length` px, `step` apart; the last is moved in to the edge."""
+    return np.unique(np.r_[np.arange(0, length - side + 1, step), length - side])
+
+
+def window_logits(values: np.ndarray, bias: float, side: int = WINDOW, step: int | None = None) -> np.ndarray:
     """Return the logit of every window of a map: the mean of the map over it, plus the bias.
 
     Parameters
@@ -180,14 +193,13 @@ def window_logits(values: np.ndarray, bias: float, side: int, step: int | None =
     side : int
         Of a window [px], at most that of the map.
     step : int, optional
-        Between windows [px]; by default `side`, so that none overlap. Rows and columns that no window reaches at the
-        right and at the lower edge are left out.
+        Between windows [px]; by default `side`, so that none overlap but the last, which are moved in to the edge.
 
     Returns
     -------
     float64 (rows, columns)
-        What the network would say of each window with its surroundings in view. Cut out and asked alone, a window's
-        edges are edges to it, and its logit a little another.
+        What the network says of each window with its surroundings in view. Cut out and asked alone, a window's edges
+        are edges to it, and its logit a little another. :func:`places` tells where they begin.
 
     Notes
     -----
@@ -196,9 +208,8 @@ def window_logits(values: np.ndarray, bias: float, side: int, step: int | None =
     check_number("side", side, 1, min(values.shape), whole=True)
     step = side if step is None else step
     check_number("step", step, 1, whole=True)
-    rows = []
-    for top in range(0, values.shape[0] - side + 1, step):  # a stripe at a time: an integral image is twice the map
+    rows, lefts = [], places(values.shape[1], step, side)
+    for top in places(values.shape[0], step, side):  # a stripe at a time: a whole integral image is twice the map
         across = np.concatenate([[0.0], np.cumsum(values[top : top + side].sum(axis=0, dtype=np.float64))])
-        lefts = np.arange(0, values.shape[1] - side + 1, step)
         rows.append((across[lefts + side] - across[lefts]) / side**2)
     return np.stack(rows) + bias

@@ -33,6 +33,9 @@ class Rules:
         Cracks that are shorter, all branches together, are left out.
     mean : float
         So are those on whose line the map is lower than that, on average.
+    straight : float
+        A crack whose longest line strays less from its chord, as a share of the chord, is called straight: joints,
+        cables and edges are. It is listed, and not counted.
     smooth : float
         Standard deviation of the Gaussian that smooths a line along its way.
     """
@@ -42,12 +45,13 @@ class Rules:
     spur: float = 12.0
     gap: float = 30.0
     turn: float = 40.0
-    shortest: float = 60.0
-    mean: float = 0.5
+    shortest: float = 150.0
+    mean: float = 0.82
+    straight: float = 0.02
     smooth: float = 3.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("weak", 0, 1), ("strong", 0, 1), ("mean", 0, 1), ("turn", 0, 90)):
+        for name, low, high in (("weak", 0, 1), ("strong", 0, 1), ("mean", 0, 1), ("straight", 0, 1), ("turn", 0, 90)):
             check_number(name, getattr(self, name), low, high)
         for name in ("spur", "gap", "shortest", "smooth"):
             check_number(name, getattr(self, name), 0, 10_000)
@@ -69,6 +73,15 @@ class Crack:
     def length(self) -> float:
         """Along the smoothed lines [px]."""
         return sum(length_of(line) for line in self.lines)
+
+    @property
+    def stray(self) -> float:
+        """How far the longest line strays from its chord, as a share of the chord's length."""
+        line = max(self.lines, key=length_of)
+        chord = line[-1] - line[0]
+        long = max(float(np.hypot(*chord)), 1e-9)
+        beside = (line - line[0]) @ np.array([-chord[1], chord[0]]) / long
+        return float(np.abs(beside).max()) / long
 
     @property
     def orientation(self) -> float:
@@ -237,7 +250,7 @@ def smoothed(points: np.ndarray, sigma: float) -> np.ndarray:
     return chord + ndimage.gaussian_filter1d(wide, sigma, axis=0)[reach : reach + len(beside)]
 
 
-def table(cracks: list[Crack], mm_per_px: float | None) -> pd.DataFrame:
+def table(cracks: list[Crack], straight: float) -> pd.DataFrame:
     """Return a table of cracks, one a row, numbered from 1: where they are, how long, and how they lie."""
     rows = []
     for crack in cracks:
@@ -246,14 +259,14 @@ def table(cracks: list[Crack], mm_per_px: float | None) -> pd.DataFrame:
         rows.append(
             {
                 "length_px": crack.length,
-                "length_mm": crack.length * mm_per_px if mm_per_px else np.nan,
                 "orientation_deg": crack.orientation,
                 "junctions": crack.junctions,
                 "bridged_px": crack.bridged,
                 "evidence": crack.evidence,
+                "straight": crack.stray < straight,
                 **{"left": left, "top": top, "right": right, "bottom": bottom},
             }
         )
-    columns = ["length_px", "length_mm", "orientation_deg", "junctions", "bridged_px", "evidence"]
+    columns = ["length_px", "orientation_deg", "junctions", "bridged_px", "evidence", "straight"]
     columns += ["left", "top", "right", "bottom"]
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="crack"), columns=columns)

@@ -1,4 +1,4 @@
-"""How wide cracks are, with error bars: half depth where they are wide, darkness over known depth where they are thin."""
+"""How wide cracks are, with error bars: half depth where wide, darkness over known depth where thin."""
 
 from __future__ import annotations
 
@@ -202,9 +202,7 @@ def _unblurred(half: np.ndarray, blur: float) -> np.ndarray:
     return np.interp(half / blur, np.r_[0, seen, seen[-1] + 1e4], np.r_[0, widths, widths[-1] + 1e4]) * blur
 
 
-def _known_depth(
-    found: pd.DataFrame, of_crack: np.ndarray, usual: float
-) -> tuple[dict[int, float], dict[int, bool]]:
+def _known_depth(found: pd.DataFrame, of_crack: np.ndarray, usual: float) -> tuple[dict[int, float], dict[int, bool]]:
     """Return how dark a px of each crack is, and whether that is seen where this very crack is wide; else `usual`."""
     wide = (found["width"] >= WIDE).to_numpy()
     each = found["darkness"] / found["width"].clip(lower=WIDE)
@@ -226,9 +224,7 @@ def _stretch(found: pd.DataFrame, depth: float, sure: bool, errors: Errors) -> d
     width = float(each.median())
     spread = 1.4826 * float((each - width).abs().median())
     several = max(1.0, found["half"].notna().sum() / 6)  # widths 6 px apart differ by themselves
-    fixed, share = (
-        (errors.measured, errors.measured_share) if wide else (errors.estimated, errors.estimated_share)
-    )
+    fixed, share = (errors.measured, errors.measured_share) if wide else (errors.estimated, errors.estimated_share)
     share *= 1 if wide or sure else 1.5
     off = np.sqrt(spread**2 / several + fixed**2 + (share * width) ** 2 + (errors.scale * width) ** 2)
     kind = "measured" if wide else "estimated"
