@@ -92,8 +92,8 @@ class Inspection:
     """Number of the crack, and x, y (n, 2) [px] of each of its smoothed lines."""
     cracks: pd.DataFrame
     """A crack a row, the longest first: ``length_px`` and ``length_mm``, ``width_px`` (median over its stretches),
-    ``widest_px`` with ``widest_low_px`` and ``widest_high_px`` (its widest stretch that was measured or estimated, and
-    95 %), the same in mm, ``class``, ``kind`` of the widest, ``orientation_deg``, ``junctions``, ``bridged_px``,
+    ``widest_px`` with ``widest_low_px`` and ``widest_high_px`` (the stretch that
+    is most surely wide: of the greatest lower end of its 95 %), the same in mm, ``class``, ``kind`` of the widest, ``orientation_deg``, ``junctions``, ``bridged_px``,
     ``evidence``, ``straight``, ``judged`` and the box ``left`` to ``bottom``. Straight ones and those that lie mostly
     where nothing is judged don't count in `summary`."""
     points: pd.DataFrame
@@ -261,7 +261,7 @@ def _measured(
     told = known.groupby("crack")["width_px"].median()
     surely = known[known["kind"].isin(("measured", "estimated"))]
     surely = surely if len(surely) else known
-    top = surely.loc[surely.groupby("crack")["width_px"].idxmax()].set_index("crack")
+    top = surely.loc[surely.groupby("crack")["low_px"].idxmax()].set_index("crack")
     cracks["width_px"] = told.reindex(cracks.index)
     for name, column in (("widest", "width_px"), ("widest_low", "low_px"), ("widest_high", "high_px")):
         cracks[f"{name}_px"] = top[column].astype(float).reindex(cracks.index)

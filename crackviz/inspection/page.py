@@ -24,6 +24,7 @@ WIDE = 1600
 CLOSE = 320
 """Side of a close-up [px of the photograph]."""
 CLOSE_UPS = 12
+UNKNOWN = "#8e44ad"
 SHOWN = 40
 """Cracks in the page's table; all are in cracks.csv."""
 
@@ -34,6 +35,7 @@ def write(found: Inspection, folder: Path) -> None:
     photograph = Photograph(found.path)
     counted = found.counted
     names = [*found.choices.names, "width not known"] if found.mm_per_px else ["cracks"]
+    colors = [color_of(i, max(len(names) - 1, 1)) for i in range(len(names) - 1)] + [UNKNOWN]
     step = max(1, found.width // 1500)
     lines = []
     for number, line in found.lines:
@@ -44,7 +46,7 @@ def write(found: Inspection, folder: Path) -> None:
         lines.append(
             {
                 "points": " ".join(f"{x:.0f},{y:.0f}" for x, y in thin + 0.5),
-                "color": color_of(kind, len(names)) if sure else "#666666",
+                "color": colors[kind] if sure else "#666666",
                 "dashed": not sure,
             }
         )
@@ -59,7 +61,7 @@ def write(found: Inspection, folder: Path) -> None:
         picture=_picture(photograph),
         lines=lines,
         stroke=max(2.0, found.width / 450),
-        legend=[(name, color_of(i, len(names))) for i, name in enumerate(names)],
+        legend=list(zip(names, colors, strict=True)),
         labels=_labels(found),
         silent=silent[["left", "top"]].to_numpy().tolist(),
         window=WINDOW,
