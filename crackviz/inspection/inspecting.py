@@ -91,11 +91,11 @@ class Inspection:
     lines: list[tuple[int, np.ndarray]]
     """Number of the crack, and x, y (n, 2) [px] of each of its smoothed lines."""
     cracks: pd.DataFrame
-    """A crack a row, the longest first: ``length_px`` and ``length_mm``, ``width_px`` (median over its stretches),
-    ``widest_px`` with ``widest_low_px`` and ``widest_high_px`` (the stretch that
-    is most surely wide: of the greatest lower end of its 95 %), the same in mm, ``class``, ``kind`` of the widest, ``orientation_deg``, ``junctions``, ``bridged_px``,
-    ``evidence``, ``straight``, ``judged`` and the box ``left`` to ``bottom``. Straight ones and those that lie mostly
-    where nothing is judged don't count in `summary`."""
+    """A crack a row, the longest first: ``length_px`` and ``length_mm``; ``width_px``, the median over its stretches;
+    ``widest_px`` with ``widest_low_px`` and ``widest_high_px``, the stretch that is most surely wide (of the greatest
+    lower end of its 95 %); the same in mm; ``class`` and ``kind`` of the widest; ``orientation_deg``, ``junctions``,
+    ``bridged_px``, ``evidence``, ``straight``, ``judged`` and the box ``left`` to ``bottom``. Straight ones and those
+    that lie mostly where nothing is judged don't count in `summary`."""
     points: pd.DataFrame
     """A stretch of some 32 px a row, as :func:`crackviz.inspection.measure` gives them, with mm and ``class``."""
     windows: pd.DataFrame

@@ -70,13 +70,13 @@ class Photograph:
         for number in range(top // high * across, (-(-bottom // high)) * across):
             page.parent.filehandle.seek(page.dataoffsets[number])
             data = page.parent.filehandle.read(page.databytecounts[number])
-            segment, place, shape = page.decode(data, number)
+            segment, place, _ = page.decode(data, number)
             if segment is None:
                 continue
-            y, x = place[2], place[3]
-            tile = segment.reshape(segment.shape[-3:])[: shape[1], : shape[2]].reshape(-1, shape[2], *page.shape[2:])
-            low, end = max(y, top), min(y + len(tile), bottom)
-            rows[low - top : end - top, x : x + shape[2]] = tile[low - y : end - y]
+            y, x = place[2], place[3]  # tiles at the right and lower edge are padded
+            part = segment.reshape(segment.shape[-3], -1, *page.shape[2:])[:, : page.imagewidth - x]
+            low, end = max(y, top), min(y + len(part), bottom)
+            rows[low - top : end - top, x : x + part.shape[1]] = part[low - y : end - y]
         return rows
 
 

@@ -364,7 +364,7 @@ def test_choices_that_are_none(wrong: dict[str, Any]) -> None:
         inspection.Choices(**wrong)
 
 
-# --- outputs, the command -----------------------------------------------------------------------------------------------
+# --- outputs, the command ---------------------------------------------------------------------------------------------
 
 
 def test_the_ruler() -> None:
