@@ -17,6 +17,7 @@ from crackviz.attribution.receptive_fields import field_box, ladder
 from crackviz.contracts import check_number
 from crackviz.inspection.photographs import Photograph
 from crackviz.models import resized
+from crackviz.models.graph import walk
 
 WINDOW = 128
 """Side of the windows that are answered and judged one by one [px]: what the shipped networks were taught on."""
@@ -71,14 +72,16 @@ def surroundings(model: keras.Model) -> Surroundings:
     seen = table.loc[:layer]
     unknown = seen.index[seen["receptive_field"].isna()]
     if len(unknown):
-        kind, unsure = str(seen.loc[unknown[0], "kind"]), str(unknown[0])
+        unsure = str(unknown[0])
+        kind = type(walk(model)[unsure].layer).__name__
         raise CrackvizError(
             f"What a cell sees through {kind} {unsure!r} of {model.name!r} isn't known or has no bound, so tiles "
             "can't be shown to equal one pass. Take trace_cnn or local_cnn."
         )
-    if seen.loc[layer, "stride"] != 1:
+    stride = float(seen["stride"].iloc[-1])
+    if stride != 1:
         raise CrackvizError(
-            f"The map {layer!r} of {model.name!r} has a cell for every {seen.loc[layer, 'stride']:.0f} px; lines are "
+            f"The map {layer!r} of {model.name!r} has a cell for every {stride:.0f} px; lines are "
             "drawn from a map with one for every pixel. Take trace_cnn or local_cnn."
         )
     period = lcm(*(int(stride) for stride in seen["stride"] if stride >= 1))
