@@ -29,6 +29,7 @@ _SUBMODULES = (
     "attribution",
     "features",
     "faithfulness",
+    "inspection",
     "export",
     "plots",
     "claims",

@@ -19,7 +19,9 @@ def watched() -> bool:
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
-def progress(items: Any, what: str, total: int, *, unit: str = "picture", hidden: bool = False) -> Any:
+def progress(
+    items: Any, what: str, total: int, *, unit: str = "picture", hidden: bool = False, scale: bool = False
+) -> Any:
     """Return `items` with a tqdm bar that is shown where somebody watches, and vanishes at the end.
 
     Parameters
@@ -34,6 +36,8 @@ def progress(items: Any, what: str, total: int, *, unit: str = "picture", hidden
         What is counted.
     hidden : bool
         Show nothing, because it takes no time.
+    scale : bool
+        Count in thousands, millions, ...
     """
     seen = watched() or "ipykernel" in sys.modules  # a notebook's stderr is no terminal
-    return tqdm(items, what, total, unit=f" {unit}", leave=False, disable=hidden or not seen)
+    return tqdm(items, what, total, unit=f" {unit}", leave=False, disable=hidden or not seen, unit_scale=scale)

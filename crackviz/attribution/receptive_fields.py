@@ -120,6 +120,9 @@ def _view(layer: Any, axis: int, side: int | None) -> tuple[int, int | Fraction,
         if layer.interpolation == "nearest":
             return 1, small, 0, 1 - small
         return 2, small, (1 - small) / 2, (3 - small) / 2  # between the middles of two cells
+    if isinstance(layer, keras.layers.Conv2DTranspose) and layer.kernel_size == layer.strides:  # no two cells overlap
+        small = Fraction(1, layer.strides[axis])
+        return 1, small, 0, 1 - small
     if not isinstance(layer, SLIDING):
         return None
     size = getattr(layer, "kernel_size", None) or layer.pool_size

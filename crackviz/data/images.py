@@ -6,14 +6,14 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_number
@@ -39,6 +39,10 @@ Result = TypeVar("Result")
 def formats() -> list[str]:
     """Return Pillow's names of what is read: not PostScript, which it would hand to a program that executes it."""
     Image.init()
+    with suppress(ImportError):  # the extra "heic"
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     return [name for name in _FORMATS if name in Image.OPEN]  # which there are depends on how Pillow was built
 
 
@@ -67,25 +71,32 @@ def read_image(path: str | Path, size: int | None = None) -> npt.NDArray[np.uint
     """
     if size is not None:
         check_number("size", size, 1, MAX_SIDE, whole=True)
-    with _opened(path, "a picture") as picture:
+    rgb = open_rgb(path)
+    if size is not None and rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(rgb)
+
+
+def open_rgb(path: str | Path, most: int = MAX_PIXELS) -> Image.Image:
+    """Return a picture of at most `most` pixels as Pillow's RGB image, upright; see :func:`read_image`."""
+    with _opened(path, "a picture", most) as picture:
         deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))  # undecoded yet, it tells
         ImageOps.exif_transpose(picture, in_place=True)
-        rgb = _to_rgb(picture, deep)
-        if size is not None and rgb.size != (size, size):
-            rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-        return np.array(rgb)
+        return _to_rgb(picture, deep)
 
 
 @contextmanager
-def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
+def _opened(path: str | Path, what: str, most: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Open a picture, undecoded yet; what goes wrong with it in the block is a CrackvizError that names it."""
-    large = False
+    large, allowed = False, Image.MAX_IMAGE_PIXELS
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
             raise CrackvizError("it is no file")
+        if most > MAX_PIXELS:  # Pillow would refuse it; only for one picture at a time, as the setting is Pillow's
+            Image.MAX_IMAGE_PIXELS = most
         with Image.open(path, formats=formats()) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise CrackvizError(_too_large(f"{picture.width} x {picture.height} pixels"))
+            if picture.width * picture.height > most:
+                raise CrackvizError(_too_large(f"{picture.width} x {picture.height} pixels", most))
             large = picture.width * picture.height > _LARGE and _decoding.acquire()
             yield picture
     except MemoryError:
@@ -94,15 +105,25 @@ def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
         gone = isinstance(error, FileNotFoundError)
         bomb = isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning)
         reason = str(error).replace(repr(str(path)), "it").removesuffix(".") or type(error).__name__
-        reason = "there is no such file" if gone else _too_large("its pixels") if bomb else reason
+        reason = "there is no such file" if gone else _too_large("its pixels", most) if bomb else reason
+        if isinstance(error, UnidentifiedImageError) and _is_heic(path):
+            reason = 'it is HEIC, as telephones write it; reading that needs pip install "crackviz[heic]"'
         raise CrackvizError(f"{path} can't be read as {what}: {reason}. Replace or remove it.") from error
     finally:
         if large:
             _decoding.release()
+        if most > MAX_PIXELS:
+            Image.MAX_IMAGE_PIXELS = allowed
 
 
-def _too_large(found: str) -> str:
-    return f"{found} exceed {MAX_PIXELS:,}, the most that is decoded: cut it into tiles"
+def _is_heic(path: str | Path) -> bool:
+    with Path(path).open("rb") as file:
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+
+
+def _too_large(found: str, most: int) -> str:
+    return f"{found} exceed {most:,}, the most that is decoded: cut it into tiles"
 
 
 def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:

@@ -1,0 +1,188 @@
+"""The page of an inspection: one file, printable, without anything to fetch."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from crackviz import ROOT
+from crackviz.files import read_json, replacing
+from crackviz.inspection.inspecting import Inspection
+from crackviz.inspection.outputs import color_of, record
+from crackviz.inspection.photographs import Photograph
+from crackviz.inspection.quality import REASONS
+from crackviz.inspection.tiles import WINDOW
+
+WIDE = 1600
+"""Width of the photograph in the page, at most [px]."""
+CLOSE = 320
+"""Side of a close-up [px of the photograph]."""
+CLOSE_UPS = 12
+UNKNOWN = "#8e44ad"
+SHOWN = 40
+"""Cracks in the page's table; all are in cracks.csv."""
+
+
+def write(found: Inspection, folder: Path) -> None:
+    """Write ``index.html`` into a folder, whole or not at all; a CrackvizError where that fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photograph = Photograph(found.path)
+    counted = found.counted
+    names = [*found.choices.names, "width not known"] if found.mm_per_px else ["cracks"]
+    colors = [color_of(i, max(len(names) - 1, 1)) for i in range(len(names) - 1)] + [UNKNOWN]
+    step = max(1, found.width // 1500)
+    lines = []
+    for number, line in found.lines:
+        crack = found.cracks.loc[number]
+        sure = number in counted.index
+        kind = names.index(str(crack["class"])) if crack["class"] in names else len(names) - 1
+        thin = line[np.unique(np.r_[np.arange(0, len(line), 3 * step), len(line) - 1])]
+        lines.append(
+            {
+                "points": " ".join(f"{x:.0f},{y:.0f}" for x, y in thin + 0.5),
+                "color": colors[kind] if sure else "#666666",
+                "dashed": not sure,
+            }
+        )
+    silent = found.windows[found.windows["reason"] != ""]
+    _render(
+        "inspection.html",
+        folder / "index.html",
+        title=f"crackviz: {found.path.name}",
+        found=found,
+        sentence=sentence(record(found)),
+        record=record(found),
+        picture=_picture(photograph),
+        lines=lines,
+        stroke=max(2.0, found.width / 450),
+        legend=list(zip(names, colors, strict=True)),
+        labels=_labels(found),
+        silent=silent[["left", "top"]].to_numpy().tolist(),
+        window=WINDOW,
+        reasons={REASONS[reason]: share for reason, share in found.summary["not_judged"].items()},
+        unit="mm" if found.mm_per_px else "px",
+        rows=counted.head(SHOWN),
+        more=max(0, len(counted) - SHOWN),
+        apart=found.cracks.drop(counted.index).head(SHOWN),
+        close_ups=_close_ups(found, photograph),
+    )
+
+
+def overview(out: Path, folders: Mapping[Path, Path], errors: Mapping[Path, str]) -> None:
+    """Write ``index.html`` of several photographs: a line and a link for each, or why it wasn't inspected."""
+    rows = []
+    for path, folder in folders.items():
+        held = {} if errors[path] else read_json(folder / "inspection.json")
+        rows.append({"name": path.name, "link": f"{folder.name}/index.html", "error": errors[path]})
+        rows[-1]["sentence"] = sentence(held) if held else ""
+    _render("inspections.html", out / "index.html", title="crackviz: inspected photographs", rows=rows)
+
+
+def sentence(held: Mapping[str, Any]) -> str:
+    """Return what was found, in a sentence, of what :func:`crackviz.inspection.outputs.record` returns."""
+    summary = held["summary"]
+    unit = "mm" if held["mm_per_px"] else "px"
+    long = summary[f"length_{unit}"]
+    length = f"{long / 1000:.2f} m" if unit == "mm" else f"{long:.0f} px"
+    count = summary["cracks"]
+    told = f"{count or 'no'} crack{'s' if count != 1 else ''}" + (f", {length} in all" if count else "")
+    if f"widest_{unit}" in summary:
+        low, high = summary[f"widest_low_{unit}"], summary[f"widest_high_{unit}"]
+        told += f", the widest {summary[f'widest_{unit}']:.2g} {unit} (95 %: {low:.2g} to {high:.2g})"
+    silent = sum(summary["not_judged"].values())
+    told += f"; {silent:.0%} of the photograph isn't judged" if silent >= 0.005 else ""
+    told += f"; {summary['straight']} straight line{'s' * (summary['straight'] != 1)} not counted" * bool(
+        summary["straight"]
+    )
+    return told + ("; without a scale" if unit == "px" else "")
+
+
+def brief(found: Inspection) -> str:
+    """Return an inspection as a notebook shows it: a sentence, and the photograph with its lines."""
+    drawn = "".join(
+        f'<polyline points="{" ".join(f"{x:.0f},{y:.0f}" for x, y in line[::4])}" fill="none" '
+        f'stroke="{"#d7191c" if number in found.counted.index else "#666666"}" stroke-width="{found.width / 400:.1f}"/>'
+        for number, line in found.lines
+    )
+    picture = _picture(Photograph(found.path), 900)
+    return (
+        f"<p>{found.path.name}: {sentence(record(found))}.</p>"
+        f'<svg viewBox="0 0 {found.width} {found.height}" style="max-width:900px" role="img">'
+        f'<image href="data:image/jpeg;base64,{picture}" width="{found.width}" height="{found.height}"/>{drawn}</svg>'
+    )
+
+
+def _labels(found: Inspection) -> list[dict[str, float | int]]:
+    """Return where the numbers of the longest cracks stand: at their widest stretch."""
+    size = max(18, found.width // 55)
+    counted = found.counted.head(SHOWN)
+    rows = counted[counted["widest_x"].notna()]
+    return [
+        {
+            "number": int(str(number)),
+            "x": min(float(row["widest_x"]) + size / 2, found.width - 2.0 * size),
+            "y": max(float(row["widest_y"]) - size / 3, 1.1 * size),
+            "size": size,
+        }
+        for number, row in rows.iterrows()
+    ]
+
+
+def _picture(photograph: Photograph, wide: int = WIDE) -> str:
+    """Return the photograph, reduced, as JPEG in base64; read a few rows at a time."""
+    share = min(1.0, wide / photograph.width)
+    size = max(1, round(photograph.width * share)), max(1, round(photograph.height * share))
+    small = Image.new("RGB", size)
+    for low in range(0, size[1], 128):
+        high = min(low + 128, size[1])
+        top, bottom = low / size[1] * photograph.height, high / size[1] * photograph.height
+        first, last = int(top), min(int(np.ceil(bottom)), photograph.height)
+        part = Image.fromarray(photograph.rows(first, last))
+        box = (0, top - first, photograph.width, bottom - first)
+        small.paste(part.resize((size[0], high - low), Image.Resampling.BOX, box), (0, low))
+    return _jpeg(small)
+
+
+def _jpeg(image: Image.Image, quality: int = 82) -> str:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _close_ups(found: Inspection, photograph: Photograph) -> list[dict[str, Any]]:
+    """Return pieces of the photograph around the widest stretches of the widest cracks."""
+    unit = "mm" if found.mm_per_px else "px"
+    counted = found.counted
+    shown = []
+    for number, crack in counted[counted["widest_x"].notna()].nlargest(CLOSE_UPS, f"widest_{unit}").iterrows():
+        left = int(np.clip(crack["widest_x"] - CLOSE / 2, 0, max(found.width - CLOSE, 0)))
+        top = int(np.clip(crack["widest_y"] - CLOSE / 2, 0, max(found.height - CLOSE, 0)))
+        rows = photograph.rows(top, min(top + CLOSE, found.height))[:, left : left + CLOSE]
+        shown.append(
+            {
+                "number": number,
+                "picture": _jpeg(Image.fromarray(np.ascontiguousarray(rows)), 88),
+                "width": crack[f"widest_{unit}"],
+                "low": crack[f"widest_low_{unit}"],
+                "high": crack[f"widest_high_{unit}"],
+                "kind": crack["kind"],
+                "bar": 10 / found.mm_per_px / CLOSE if found.mm_per_px and 10 / found.mm_per_px < CLOSE else 0,
+            }
+        )
+    return shown
+
+
+def _render(template: str, path: Path, **given: Any) -> None:
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(ROOT / "templates")
+    pages = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    text = pages.get_template(template).render(**given)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
