@@ -1,6 +1,6 @@
 """Whole photographs: one exact map by tiles, cracks as lines with widths and error bars, and what isn't judged.
 
-:func:`inspect` does it all; its parts can be called alone. ``THEORY.md`` T12 and T13.
+:func:`inspect` does it all; its parts can be called alone.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from crackviz import CrackvizError
 from crackviz.inspection.inspecting import Choices
@@ -40,15 +41,14 @@ def inspect_photographs(
     *,
     network: str,
     threshold: float | None,
-    prevalence: float | None,
-    limit_mm: float,
     tell: Callable[[str], object],
+    **choices: Any,
 ) -> bool:
     """Inspect photographs as the command is asked to; return whether all could be. Raises as `inspect_several`."""
     if ruler and mm_per_px is not None:
         raise CrackvizError("Both a scale and a ruler are given; expected one of them.", "ruler")
     scale = scale_of(ruler) if ruler else mm_per_px
     rules = Rules() if threshold is None else Rules(mean=threshold)
-    errors = inspect_several(named, out, scale, network, Choices(prevalence, limit_mm, rules=rules), tell=tell)
+    errors = inspect_several(named, out, scale, network, Choices(rules=rules, **choices), tell=tell)
     tell(f"Report: {Path(out) / 'index.html'}")
     return not any(errors.values())

@@ -18,6 +18,7 @@ from crackviz import CrackvizError
 from crackviz.contracts import check_number
 from crackviz.evaluation import correct_prior
 from crackviz.inspection import quality, traces, widths
+from crackviz.inspection.brief import brief, sentence
 from crackviz.inspection.photographs import Photograph
 from crackviz.inspection.tiles import WINDOW, Mapper, window_logits
 from crackviz.models import find
@@ -133,9 +134,9 @@ class Inspection:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
-        from crackviz.inspection.page import brief
-
-        return brief(self)
+        counts = set(self.counted.index)
+        text = f"{self.path.name}: {sentence({'summary': self.summary, 'mm_per_px': self.mm_per_px})}."
+        return brief(Photograph(self.path), text, [(number in counts, line) for number, line in self.lines])
 
 
 def inspect(
@@ -168,7 +169,7 @@ def inspect(
 
     Notes
     -----
-    Nothing here says whether a crack matters. ``THEORY.md`` T12 and T13.
+    Nothing here says whether a crack matters.
     """
     choices = choices or Choices()
     if mm_per_px is not None:

@@ -77,7 +77,7 @@ def distance(windows: np.ndarray, reference: Reference | None = None) -> np.ndar
     -----
     Lee, Lee, Lee, Shin: *A simple unified framework for detecting out-of-distribution samples*, NeurIPS 2018, with
     numbers of the picture in place of a network's; Ledoit, Wolf: *A well-conditioned estimator for large-dimensional
-    covariance matrices*, 2004. ``benchmarks/inspection.py reference`` makes the reference. ``THEORY.md`` T13.
+    covariance matrices*, 2004. ``benchmarks/inspection.py reference`` makes the reference.
     """
     reference = reference or usual()
     away = describe(windows) - reference.mean

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from PIL import Image
 
 from crackviz import ROOT
 from crackviz.files import read_json, replacing
+from crackviz.inspection.brief import jpeg, picture, sentence
 from crackviz.inspection.inspecting import Inspection
 from crackviz.inspection.outputs import color_of, record
 from crackviz.inspection.photographs import Photograph
@@ -58,7 +57,7 @@ def write(found: Inspection, folder: Path) -> None:
         found=found,
         sentence=sentence(record(found)),
         record=record(found),
-        picture=_picture(photograph),
+        picture=picture(photograph, WIDE),
         lines=lines,
         stroke=max(2.0, found.width / 450),
         legend=list(zip(names, colors, strict=True)),
@@ -84,40 +83,6 @@ def overview(out: Path, folders: Mapping[Path, Path], errors: Mapping[Path, str]
     _render("inspections.html", out / "index.html", title="crackviz: inspected photographs", rows=rows)
 
 
-def sentence(held: Mapping[str, Any]) -> str:
-    """Return what was found, in a sentence, of what :func:`crackviz.inspection.outputs.record` returns."""
-    summary = held["summary"]
-    unit = "mm" if held["mm_per_px"] else "px"
-    long = summary[f"length_{unit}"]
-    length = f"{long / 1000:.2f} m" if unit == "mm" else f"{long:.0f} px"
-    count = summary["cracks"]
-    told = f"{count or 'no'} crack{'s' if count != 1 else ''}" + (f", {length} in all" if count else "")
-    if f"widest_{unit}" in summary:
-        low, high = summary[f"widest_low_{unit}"], summary[f"widest_high_{unit}"]
-        told += f", the widest {summary[f'widest_{unit}']:.2g} {unit} (95 %: {low:.2g} to {high:.2g})"
-    silent = sum(summary["not_judged"].values())
-    told += f"; {silent:.0%} of the photograph isn't judged" if silent >= 0.005 else ""
-    told += f"; {summary['straight']} straight line{'s' * (summary['straight'] != 1)} not counted" * bool(
-        summary["straight"]
-    )
-    return told + ("; without a scale" if unit == "px" else "")
-
-
-def brief(found: Inspection) -> str:
-    """Return an inspection as a notebook shows it: a sentence, and the photograph with its lines."""
-    drawn = "".join(
-        f'<polyline points="{" ".join(f"{x:.0f},{y:.0f}" for x, y in line[::4])}" fill="none" '
-        f'stroke="{"#d7191c" if number in found.counted.index else "#666666"}" stroke-width="{found.width / 400:.1f}"/>'
-        for number, line in found.lines
-    )
-    picture = _picture(Photograph(found.path), 900)
-    return (
-        f"<p>{found.path.name}: {sentence(record(found))}.</p>"
-        f'<svg viewBox="0 0 {found.width} {found.height}" style="max-width:900px" role="img">'
-        f'<image href="data:image/jpeg;base64,{picture}" width="{found.width}" height="{found.height}"/>{drawn}</svg>'
-    )
-
-
 def _labels(found: Inspection) -> list[dict[str, float | int]]:
     """Return where the numbers of the longest cracks stand: at their widest stretch."""
     size = max(18, found.width // 55)
@@ -134,27 +99,6 @@ def _labels(found: Inspection) -> list[dict[str, float | int]]:
     ]
 
 
-def _picture(photograph: Photograph, wide: int = WIDE) -> str:
-    """Return the photograph, reduced, as JPEG in base64; read a few rows at a time."""
-    share = min(1.0, wide / photograph.width)
-    size = max(1, round(photograph.width * share)), max(1, round(photograph.height * share))
-    small = Image.new("RGB", size)
-    for low in range(0, size[1], 128):
-        high = min(low + 128, size[1])
-        top, bottom = low / size[1] * photograph.height, high / size[1] * photograph.height
-        first, last = int(top), min(int(np.ceil(bottom)), photograph.height)
-        part = Image.fromarray(photograph.rows(first, last))
-        box = (0, top - first, photograph.width, bottom - first)
-        small.paste(part.resize((size[0], high - low), Image.Resampling.BOX, box), (0, low))
-    return _jpeg(small)
-
-
-def _jpeg(image: Image.Image, quality: int = 82) -> str:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return base64.b64encode(file.getvalue()).decode("ascii")
-
-
 def _close_ups(found: Inspection, photograph: Photograph) -> list[dict[str, Any]]:
     """Return pieces of the photograph around the widest stretches of the widest cracks."""
     unit = "mm" if found.mm_per_px else "px"
@@ -167,7 +111,7 @@ def _close_ups(found: Inspection, photograph: Photograph) -> list[dict[str, Any]
         shown.append(
             {
                 "number": number,
-                "picture": _jpeg(Image.fromarray(np.ascontiguousarray(rows)), 88),
+                "picture": jpeg(Image.fromarray(np.ascontiguousarray(rows)), 88),
                 "width": crack[f"widest_{unit}"],
                 "low": crack[f"widest_low_{unit}"],
                 "high": crack[f"widest_high_{unit}"],

@@ -12,7 +12,7 @@ from typing import Any
 
 from crackviz import CrackvizError, __version__
 from crackviz.files import is_full, read_json, short_hash
-from crackviz.inspection import outputs, page
+from crackviz.inspection import brief, outputs, page
 from crackviz.inspection.inspecting import Choices, inspect
 
 SUFFIXES = ["jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp", "jp2", "avif", "heic", "heif"]
@@ -82,7 +82,7 @@ def inspect_several(
                     found = inspect(path, mm_per_px, network, choices)
                     page.write(found, folder)
                     outputs.write(found, folder, key)
-                    tell(f"{path.name}: {page.sentence(outputs.record(found))}")
+                    tell(f"{path.name}: {brief.sentence(outputs.record(found))}")
                 else:
                     tell(f"{path.name}: has been inspected, left as it is")
                 errors[path] = ""

@@ -74,7 +74,7 @@ def skeleton(values: np.ndarray, weak: float, strong: float) -> tuple[np.ndarray
     Notes
     -----
     Canny: *A computational approach to edge detection*, PAMI 1986; Zhang, Suen: *A fast parallel algorithm for thinning
-    digital patterns*, CACM 1984. ``THEORY.md`` T12.
+    digital patterns*, CACM 1984.
     """
     height, width = values.shape
     step = max(4 * OVERLAP, STRIPE // width)

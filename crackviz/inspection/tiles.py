@@ -206,7 +206,7 @@ def window_logits(values: np.ndarray, bias: float, side: int = WINDOW, step: int
 
     Notes
     -----
-    Crow: *Summed-area tables for texture mapping*, SIGGRAPH 1984. ``THEORY.md`` T12.
+    Crow: *Summed-area tables for texture mapping*, SIGGRAPH 1984.
     """
     check_number("side", side, 1, min(values.shape), whole=True)
     step = side if step is None else step

@@ -118,7 +118,7 @@ def trace(values: np.ndarray, full: float, rules: Rules) -> list[Crack]:
 
     Notes
     -----
-    Thresholds, spurs and gaps are chosen on synthetic walls by ``benchmarks/inspection.py choose``. ``THEORY.md`` T12.
+    Thresholds, spurs and gaps are chosen on synthetic walls by ``benchmarks/inspection.py choose``.
     """
     lines = graph(*skeleton(values, rules.weak * full, rules.strong * full), values.shape[1])
     lines = bridge(prune(lines, rules.spur), rules.gap, rules.turn)

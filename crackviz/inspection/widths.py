@@ -65,7 +65,7 @@ def measure(
     Notes
     -----
     Blur makes every thin line 2 px wide or more, yet takes nothing off the light that is missing: the darkness summed
-    across it, over the depth that the crack has where it is wide, is its width. ``THEORY.md`` T12.
+    across it, over the depth that the crack has where it is wide, is its width.
     """
     errors = errors or Errors()
     rows = []
