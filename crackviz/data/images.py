@@ -29,7 +29,8 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVI
 MAX_ARRAY_BYTES = 2 * 1024**3
 _LARGE = 2**24  # pixels from which pictures are decoded one at a time: each takes some 12 bytes a pixel on the way
 _decoding = threading.Lock()
-_TWELVE_BITS = 4095
+TWELVE_BITS = 4095
+"""The largest sample of cameras of 12 bits, which save them in 16."""
 _BITS_PER_SAMPLE = 258  # the tag of TIFF
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,18 +72,17 @@ def read_image(path: str | Path, size: int | None = None) -> npt.NDArray[np.uint
     """
     if size is not None:
         check_number("size", size, 1, MAX_SIDE, whole=True)
-    rgb = open_rgb(path)
-    if size is not None and rgb.size != (size, size):
-        rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
-    return np.array(rgb)
+    with _opened(path, "a picture") as picture:
+        rgb = _to_rgb(picture)
+        if size is not None and rgb.size != (size, size):
+            rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+        return np.array(rgb)
 
 
 def open_rgb(path: str | Path, most: int = MAX_PIXELS) -> Image.Image:
     """Return a picture of at most `most` pixels as Pillow's RGB image, upright; see :func:`read_image`."""
     with _opened(path, "a picture", most) as picture:
-        deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))  # undecoded yet, it tells
-        ImageOps.exif_transpose(picture, in_place=True)
-        return _to_rgb(picture, deep)
+        return _to_rgb(picture)
 
 
 @contextmanager
@@ -126,8 +126,10 @@ def _too_large(found: str, most: int) -> str:
     return f"{found} exceed {most:,}, the most that is decoded: cut it into tiles"
 
 
-def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:
-    """Return an opened picture as RGB, 8 bits a sample; `deep` ones had 16, of which Pillow keeps the upper half."""
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Return an opened picture, undecoded yet, as RGB, upright, 8 bits a sample."""
+    deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))  # of 16, Pillow keeps the upper half
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith("I") or picture.mode == "F":
         return Image.fromarray(_eight_bits(picture)).convert("RGB")
     if picture.has_transparency_data:
@@ -136,8 +138,8 @@ def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:
     else:
         picture.load()
         rgb = picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
-    if deep and 0 < max(high for _, high in rgb.getextrema()) <= _TWELVE_BITS // 257:  # type: ignore[misc]
-        raise CrackvizError(_nearly_black(_TWELVE_BITS))
+    if deep and 0 < max(high for _, high in rgb.getextrema()) <= TWELVE_BITS // 257:  # type: ignore[misc]
+        check_sixteen_bits(TWELVE_BITS)
     return rgb
 
 
@@ -147,17 +149,24 @@ def _eight_bits(picture: Image.Image) -> npt.NDArray[np.uint8]:
     samples = np.asarray(picture)
     if samples.min() < 0 or samples.max() > 65535 or picture.mode == "F":
         raise CrackvizError(f"{samples.dtype} samples of unknown range; save it with 8 or 16 bits")
-    top = _TWELVE_BITS if bits == 12 else 65535
-    if top == 65535 and 0 < samples.max() <= _TWELVE_BITS:
-        raise CrackvizError(_nearly_black(int(samples.max())))
+    if bits == 12:
+        return to_eight_bits(samples, TWELVE_BITS)
+    check_sixteen_bits(int(samples.max()))
+    return to_eight_bits(samples)
+
+
+def to_eight_bits(samples: np.ndarray, top: int = 65535) -> npt.NDArray[np.uint8]:
+    """Return samples from 0 to `top` as 0 to 255, rounded."""
     return ((samples.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
 
 
-def _nearly_black(highest: int) -> str:
-    return (
-        f"its 16-bit samples reach {highest:,} of 65,535 at most, as of cameras of 12 bits, and it would be read as "
-        "nearly black; save it with 8 bits, or multiply the samples by 16"
-    )
+def check_sixteen_bits(highest: int, before: str = "") -> None:
+    """Refuse 16 bits whose highest sample says that the camera had 12: they would be read as nearly black."""
+    if 0 < highest <= TWELVE_BITS:
+        raise CrackvizError(
+            f"{before}its 16-bit samples reach {highest:,} of 65,535 at most, as of cameras of 12 bits, and it would "
+            "be read as nearly black; save it with 8 bits, or multiply the samples by 16"
+        )
 
 
 def read_mask(path: str | Path, size: int | None = None) -> npt.NDArray[np.bool_]:

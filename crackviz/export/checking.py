@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from crackviz import CrackvizError, contracts, synthetic
 from crackviz.data.images import Image
@@ -96,17 +97,13 @@ def compare(made: Explained, run: Run, images: np.ndarray, labels: np.ndarray | 
 
 
 def _odds(probability: np.ndarray) -> np.ndarray:
-    near = np.clip(np.asarray(probability, np.float64), CLEAR, 1 - CLEAR)
-    return np.log(near / (1 - near))
+    return special.logit(np.clip(np.asarray(probability, np.float64), CLEAR, 1 - CLEAR))
 
 
 def _added_up(made: Explained, maps: np.ndarray) -> np.ndarray:
     """Return the probabilities that maps and bias add up to."""
     sums = np.asarray(maps, np.float64).sum(axis=(1, 2)).reshape(len(maps), -1) + made.bias
-    if sums.shape[1] == 1:
-        return 1 / (1 + np.exp(-np.clip(sums, -50, 50)))
-    odds = np.exp(sums - sums.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+    return special.expit(sums) if sums.shape[1] == 1 else special.softmax(sums, axis=1)
 
 
 def _called(made: Explained, probability: np.ndarray) -> np.ndarray:

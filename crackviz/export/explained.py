@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,12 +51,11 @@ class Explained:
     @property
     def has_map(self) -> bool:
         """Whether it has the output ``map``."""
-        return "map" in self.model.output_names or (isinstance(self.model.output, dict) and "map" in self.model.output)
+        return "map" in self.model.output
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Return what Keras answers, by output, for `images` float32 (N, H, W, 3) in [0, 1]."""
-        parts = [self.model(images[i : i + 16], training=False) for i in range(0, len(images), 16)]
-        return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+        return in_parts(lambda some: self.model(some, training=False), images)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return Keras' logits of `images`: float32 (N,), or (N, k)."""
@@ -65,6 +65,12 @@ class Explained:
     def text(self) -> str:
         """``about`` as JSON."""
         return json.dumps(self.about, ensure_ascii=False, indent=1)
+
+
+def in_parts(answer: Callable[[np.ndarray], dict[str, Any]], images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what `answer` says of images, by output, sixteen of them at a time."""
+    parts = [answer(images[i : i + 16]) for i in range(0, len(images), 16)]
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
 class _PerCell(keras.layers.Layer):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 import re
@@ -14,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader
 from PIL import Image
+from scipy.special import expit
 
 from crackviz import ROOT, CrackvizError, synthetic
 from crackviz.export.checking import PICTURES, Answers, Run, pictures
 from crackviz.export.explained import Explained, limits_in_words
 from crackviz.export.layers import to_javascript
+from crackviz.files import in_base64, render
+from crackviz.inspection.brief import jpeg
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 SCRIPTS = ("page_layers.js", "page_picture.js")
@@ -56,21 +57,21 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
         "drawn": drawn["square"],
         "selfCheck": _self_check(made, tolerance=0.5 if quantize else 1e-3),
     }
-    environment = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True)
-    page = environment.get_template("page.html").render(
+    render(
+        "page.html",
+        path,
         about=made.about,
         facts=_json(facts),
         metadata=_json(made.about),
         layers=scripts,
         network=code,
         view=view,
-        blob=base64.b64encode(blob.tobytes()).decode(),
+        blob=in_base64(blob.tobytes()),
         example=drawn["jpeg"],
         limits=limits_in_words(made.about),
         rows=_rows(made.about),
         reference=_REFERENCE,
     )
-    path.write_text(page, encoding="utf-8")
 
 
 def _places(weights: dict[str, np.ndarray]) -> dict[str, tuple[int, int]]:
@@ -130,9 +131,7 @@ def _example(side: int) -> dict[str, Any]:
     places = [(int(drawn.mask[y : y + size, x : x + size].sum()), x, y)
               for y in range(0, 385 - size, 16) for x in range(0, 513 - size, 16)]  # fmt: skip
     _, x, y = max(places)
-    buffer = io.BytesIO()
-    Image.fromarray(drawn.image).save(buffer, "JPEG", quality=80)
-    return {"jpeg": base64.b64encode(buffer.getvalue()).decode(), "square": {"x": x, "y": y, "size": size}}
+    return {"jpeg": jpeg(Image.fromarray(drawn.image), 80), "square": {"x": x, "y": y, "size": size}}
 
 
 def _rows(about: dict[str, Any]) -> list[tuple[str, str]]:
@@ -168,7 +167,7 @@ def runner(path: Path, made: Explained) -> Run | None:
     def run(images: np.ndarray) -> Answers:
         answers = [_ask(command, path, images[i : i + PICTURES]) for i in range(0, len(images), PICTURES)]
         logits = np.concatenate([np.asarray(one["logits"], np.float64) for one in answers])
-        found = {"probability": (1 / (1 + np.exp(-logits)))[:, np.newaxis]}
+        found = {"probability": expit(logits)[:, np.newaxis]}
         if made.has_map:
             maps = [np.frombuffer(base64.b64decode(text), "<f4") for one in answers for text in one["maps"]]
             found["map"] = np.stack(maps).reshape(len(images), *answers[0]["size"])
@@ -178,7 +177,7 @@ def runner(path: Path, made: Explained) -> Run | None:
 
 
 def _ask(command: str, path: Path, images: np.ndarray) -> dict[str, Any]:
-    asked = {"bytes": base64.b64encode(np.ascontiguousarray(images, "<f4").tobytes()).decode(), "count": len(images)}
+    asked = {"bytes": in_base64(np.ascontiguousarray(images, "<f4").tobytes()), "count": len(images)}
     with tempfile.TemporaryDirectory(prefix="crackviz-") as place:
         copy = Path(place) / "page.html"
         question = f'<script id="asked" type="application/json">{_json(asked)}</script>'

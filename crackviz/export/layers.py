@@ -35,6 +35,11 @@ class _Writer:
         self.weights[name] = np.asarray(value, np.float32)
         return f'weights["{name}"]'
 
+    def learnt(self, name: str, layer: Any) -> str:
+        """Return a layer's kernel and bias as two arguments."""
+        kernel = self.weight(name, "kernel", layer.kernel.numpy())
+        return f"{kernel}, {self.weight(name, 'bias', layer.bias.numpy() if layer.use_bias else None)}"
+
 
 def to_javascript(model: keras.Model, with_map: bool) -> tuple[str, Weights]:
     """Return the body of a function ``network(image, weights)`` that answers ``{logit, map}``, and the weights.
@@ -42,7 +47,7 @@ def to_javascript(model: keras.Model, with_map: bool) -> tuple[str, Weights]:
     The network has one logit and one size; a layer of a kind that the page doesn't know is refused by name.
     """
     steps, end, writer = walk(model), tail(model), _Writer()
-    names = {name: _identifier(name, number) for number, name in enumerate(steps)}
+    names = {name: _identifier(name) for name in steps}
     last = next(name for name, step in steps.items() if step.layer is end.layer)
     for name, step in steps.items():
         before = [names[one] for one in step.inputs]
@@ -64,7 +69,7 @@ def to_javascript(model: keras.Model, with_map: bool) -> tuple[str, Weights]:
     return "\n".join(["function network(image, weights) {", *writer.lines, "}"]), writer.weights
 
 
-def _identifier(name: str, number: int) -> str:
+def _identifier(name: str) -> str:
     word = re.sub(r"\W", "_", name)
     return f"{word}_" if word in _WORDS or word in _FUNCTIONS or word[:1].isdigit() or word == "weights" else word
 
@@ -102,25 +107,20 @@ def _slides(layer: Any, *, kernel: str = "kernel_size") -> str:
 def _conv(name: str, layer: Any, before: list[str], writer: _Writer) -> str:
     plain = tuple(layer.dilation_rate) == (1, 1) and layer.groups == 1
     _refuse_unless(layer, plain, "dilation or groups")
-    k = writer.weight(name, "kernel", layer.kernel.numpy())
-    b = writer.weight(name, "bias", layer.bias.numpy() if layer.use_bias else None)
-    return _activated(layer, f"conv2d({before[0]}, {k}, {b}, {layer.filters}, {_slides(layer)})")
+    return _activated(layer, f"conv2d({before[0]}, {writer.learnt(name, layer)}, {layer.filters}, {_slides(layer)})")
 
 
 def _depthwise(name: str, layer: Any, before: list[str], writer: _Writer) -> str:
     plain = tuple(layer.dilation_rate) == (1, 1) and layer.depth_multiplier == 1
     _refuse_unless(layer, plain, "dilation or a depth multiplier")
-    k = writer.weight(name, "kernel", layer.kernel.numpy())
-    b = writer.weight(name, "bias", layer.bias.numpy() if layer.use_bias else None)
-    return _activated(layer, f"depthwiseConv2d({before[0]}, {k}, {b}, {_slides(layer)})")
+    return _activated(layer, f"depthwiseConv2d({before[0]}, {writer.learnt(name, layer)}, {_slides(layer)})")
 
 
 def _transposed(name: str, layer: Any, before: list[str], writer: _Writer) -> str:
     plain = tuple(layer.kernel_size) == tuple(layer.strides) and layer.output_padding is None
     _refuse_unless(layer, plain, "a kernel that isn't as large as its stride")
-    k = writer.weight(name, "kernel", layer.kernel.numpy())
-    b = writer.weight(name, "bias", layer.bias.numpy() if layer.use_bias else None)
-    return _activated(layer, f"conv2dTranspose({before[0]}, {k}, {b}, {layer.filters}, {list(layer.kernel_size)})")
+    ends = f"{layer.filters}, {list(layer.kernel_size)}"
+    return _activated(layer, f"conv2dTranspose({before[0]}, {writer.learnt(name, layer)}, {ends})")
 
 
 def _normalised(name: str, layer: Any, before: list[str], writer: _Writer) -> str:
@@ -166,9 +166,7 @@ def _concatenated(name: str, layer: Any, before: list[str], writer: _Writer) -> 
 
 
 def _dense(name: str, layer: Any, before: list[str], writer: _Writer) -> str:
-    k = writer.weight(name, "kernel", layer.kernel.numpy())
-    b = writer.weight(name, "bias", layer.bias.numpy() if layer.use_bias else None)
-    return _activated(layer, f"dense({before[0]}, {k}, {b}, {layer.units})")
+    return _activated(layer, f"dense({before[0]}, {writer.learnt(name, layer)}, {layer.units})")
 
 
 _KINDS: dict[type, Callable[[str, Any, list[str], _Writer], str]] = {

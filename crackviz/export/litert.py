@@ -6,6 +6,7 @@ import contextlib
 import io
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz.export.checking import Answers, Run
-from crackviz.export.explained import Explained
+from crackviz.export.explained import Explained, in_parts
 
 NEEDS = ("ai_edge_litert",)
 ABOUT = "crackviz.json"
@@ -67,13 +68,9 @@ def runner(path: Path) -> Run:
     interpreter = Interpreter(model_path=str(path))
     number = interpreter.get_input_details()[0]["index"]
 
-    def run(images: np.ndarray) -> Answers:
-        parts = []
-        for start in range(0, len(images), 16):
-            some = images[start : start + 16]
-            interpreter.resize_tensor_input(number, some.shape)
-            interpreter.allocate_tensors()
-            parts.append(interpreter.get_signature_runner("serving_default")(image=some))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def answer(images: np.ndarray) -> Answers:
+        interpreter.resize_tensor_input(number, images.shape)
+        interpreter.allocate_tensors()
+        return dict(interpreter.get_signature_runner("serving_default")(image=images))
 
-    return run
+    return partial(in_parts, answer)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from crackviz.export.checking import Answers, Run
-from crackviz.export.explained import Explained
+from crackviz.export.explained import Explained, in_parts
 
 OPSET = 17
 NEEDS = ("tf2onnx", "onnx", "onnxruntime")
@@ -49,8 +50,7 @@ def runner(path: Path) -> Run:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
-    def run(images: np.ndarray) -> Answers:
-        parts = [session.run(names, {"image": images[i : i + 16]}) for i in range(0, len(images), 16)]
-        return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
+    def answer(images: np.ndarray) -> Answers:
+        return dict(zip(names, session.run(names, {"image": images}), strict=True))
 
-    return run
+    return partial(in_parts, answer)

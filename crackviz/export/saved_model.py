@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from crackviz.export.checking import Answers, Run
-from crackviz.export.explained import Explained
+from crackviz.export.explained import Explained, in_parts
 
 ABOUT = "crackviz.json"
 """The metadata, in the folder ``assets.extra``, which TensorFlow leaves to others."""
@@ -27,9 +28,8 @@ def runner(folder: Path) -> Run:
     loaded = tf.saved_model.load(str(folder))
     call = loaded.signatures["serving_default"]
 
-    def run(images: np.ndarray) -> Answers:
-        answers = [call(image=tf.constant(images[i : i + 16])) for i in range(0, len(images), 16)]
-        return {name: np.concatenate([part[name].numpy() for part in answers]) for name in answers[0]}
+    def answer(images: np.ndarray) -> Answers:
+        return call(image=tf.constant(images))
 
-    run.keeps = loaded  # type: ignore[attr-defined]  # its variables would go with it
-    return run
+    answer.keeps = loaded  # type: ignore[attr-defined]  # its variables would go with it
+    return partial(in_parts, answer)

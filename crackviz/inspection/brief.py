@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from crackviz.files import in_base64
 from crackviz.inspection.photographs import Photograph
 
 
@@ -68,4 +68,4 @@ def jpeg(image: Image.Image, quality: int = 82) -> str:
     """Return an image as JPEG in base64, as pages hold it."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return in_base64(file.getvalue())

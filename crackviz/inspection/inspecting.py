@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_number
@@ -189,7 +190,7 @@ def inspect(
         mapper(photograph, canvas, bar.update)
     windows["reason"] = quality.judge(windows, choices.limits)
     windows["logit"] = window_logits(canvas, mapper.bias).ravel()
-    chance = 1 / (1 + np.exp(-windows["logit"].to_numpy()))
+    chance = expit(windows["logit"].to_numpy())
     actual = choices.prevalence
     windows["probability"] = chance if actual is None else correct_prior(chance, 0.5, actual)
     found = traces.trace(canvas, full, choices.rules)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from typing import NamedTuple
@@ -10,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from crackviz import ROOT, CrackvizError
+from crackviz import ROOT
+from crackviz.files import check_published
 
 SIGMAS = (0.7, 1.4, 2.8, 5.6, 11.2)
 """Standard deviations of the Gaussians between which details are looked at [px]."""
@@ -88,11 +88,6 @@ def distance(windows: np.ndarray, reference: Reference | None = None) -> np.ndar
 def usual() -> Reference:
     """Return the reference that comes with crackviz; a CrackvizError if the file isn't the published one (SHA-256)."""
     published = json.loads(FILE.with_suffix(".json").read_text("utf-8"))
-    digest = hashlib.sha256(FILE.read_bytes()).hexdigest() if FILE.is_file() else "missing"
-    if digest != published["sha256"]:
-        raise CrackvizError(
-            f"{FILE} is not the published file (SHA-256 {digest[:12]}…, expected {published['sha256'][:12]}…). "
-            "Install crackviz again."
-        )
+    check_published(FILE, published["sha256"])
     with np.load(FILE, allow_pickle=False) as held:
         return Reference(held["mean"], held["precision"], float(held["limit"]))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from crackviz import ROOT
-from crackviz.files import read_json, replacing
+from crackviz.files import read_json, render
 from crackviz.inspection.brief import jpeg, picture, sentence
 from crackviz.inspection.inspecting import Inspection
 from crackviz.inspection.outputs import color_of, record
@@ -50,7 +49,7 @@ def write(found: Inspection, folder: Path) -> None:
             }
         )
     silent = found.windows[found.windows["reason"] != ""]
-    _render(
+    render(
         "inspection.html",
         folder / "index.html",
         title=f"crackviz: {found.path.name}",
@@ -80,7 +79,7 @@ def overview(out: Path, folders: Mapping[Path, Path], errors: Mapping[Path, str]
         held = {} if errors[path] else read_json(folder / "inspection.json")
         rows.append({"name": path.name, "link": f"{folder.name}/index.html", "error": errors[path]})
         rows[-1]["sentence"] = sentence(held) if held else ""
-    _render("inspections.html", out / "index.html", title="crackviz: inspected photographs", rows=rows)
+    render("inspections.html", out / "index.html", title="crackviz: inspected photographs", rows=rows)
 
 
 def _labels(found: Inspection) -> list[dict[str, float | int]]:
@@ -120,13 +119,3 @@ def _close_ups(found: Inspection, photograph: Photograph) -> list[dict[str, Any]
             }
         )
     return shown
-
-
-def _render(template: str, path: Path, **given: Any) -> None:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(ROOT / "templates")
-    pages = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    text = pages.get_template(template).render(**given)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")

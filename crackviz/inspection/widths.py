@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import ndimage, special
 
 from crackviz.inspection.photographs import Photograph
-from crackviz.inspection.profiles import ACROSS, STEP, normals, profiles
+from crackviz.inspection.profiles import ACROSS, STEP, Profiles, normals, profiles
 from crackviz.inspection.traces import Crack
 
 WIDE = 3.0
@@ -95,12 +95,12 @@ def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _depths(across: object, full: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _depths(across: Profiles, full: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return how much darker than the wall each profile is (n, 129), as a share, where it counts, and the map's width.
 
     The wall is a straight line between the medians of 8 px on either side, beyond where the map sees the crack.
     """
-    grey, evidence = across.grey, across.evidence  # type: ignore[attr-defined]
+    grey, evidence = across.grey, across.evidence
     grey = ndimage.uniform_filter1d(np.nan_to_num(grey, nan=-9.0), 3, axis=0, mode="nearest")
     wide = _width_at(evidence, full / 2, np.argmax(evidence * (np.abs(ACROSS) <= 4), axis=1))
     reach = np.clip(wide / 2 + 3.5, 5, 22)[:, np.newaxis]

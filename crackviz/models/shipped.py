@@ -15,6 +15,7 @@ import pandas as pd
 
 from crackviz import ROOT, CrackvizError
 from crackviz.contracts import check_choice
+from crackviz.files import check_published
 from crackviz.models.building import one_logit
 from crackviz.models.known import annotate, metadata
 from crackviz.models.saving import load, model_file, read_metadata
@@ -38,17 +39,6 @@ def _published() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _checked(path: Path, published: str) -> Path:
-    """Return the path of a shipped file, or raise a CrackvizError where it isn't the one that was published."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-    if digest != published:
-        raise CrackvizError(
-            f"{path} is not the published file (SHA-256 {digest[:12]}…, expected {published[:12]}…). Install crackviz "
-            "again."
-        )
-    return path
-
-
 def load_pretrained(name: str = PREFERRED) -> keras.Model:
     """Load a model that comes with crackviz; ``crackviz/pretrained/MODEL_CARD.md`` describes the one preferred.
 
@@ -56,7 +46,7 @@ def load_pretrained(name: str = PREFERRED) -> keras.Model:
     """
     published = _published()
     check_choice("The shipped network's name", name, published)
-    path = _checked(PRETRAINED / published[name]["file"], published[name]["sha256"])
+    path = check_published(PRETRAINED / published[name]["file"], published[name]["sha256"])
     model = load(path)
     if read_metadata(path) is None:
         known = ("class_names", "image_size", "preprocessing", "trained_on")
@@ -78,7 +68,7 @@ def seen_by_pretrained(table: pd.DataFrame, name: str = PREFERRED) -> np.ndarray
     """
     published = _published()
     check_choice("The shipped network's name", name, published)
-    path = _checked(PRETRAINED / f"{name}.seen.npy", published[name]["seen_sha256"])
+    path = check_published(PRETRAINED / f"{name}.seen.npy", published[name]["seen_sha256"])
     return np.isin(fingerprints(table), np.load(path))
 
 

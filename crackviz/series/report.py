@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import functools
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crackviz import ROOT, CrackvizError
+from crackviz import CrackvizError
 from crackviz.claims import EXCUSED, in_words
-from crackviz.files import replacing
+from crackviz.files import in_base64, render
 from crackviz.series.hashes import Hashes
 from crackviz.series.pages import page_of
 from crackviz.series.records import (
@@ -27,7 +25,7 @@ from crackviz.series.records import (
 from crackviz.series.table import HEADLINES, flattened
 
 if TYPE_CHECKING:
-    import jinja2
+    pass
 
 
 _SHOWN = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")  # of the packages
@@ -205,23 +203,3 @@ def describe_run(folder: str | Path) -> str:
         f"{hardware['memory_GiB']} GiB",
     }
     return "\n".join([*lines, "", *(f"{name:>10}  {value}" for name, value in facts.items())])
-
-
-@functools.cache  # it keeps the compiled templates: a run has a page for each notebook
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(ROOT / "templates")
-    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-
-
-def render(template: str, path: Path, **given: Any) -> None:
-    """Write a page from a template of ``crackviz/templates``, whole or not at all."""
-    text = _environment().get_template(template).render(**given)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def in_base64(data: bytes) -> str:
-    """Return bytes as a page holds them."""
-    return base64.b64encode(data).decode("ascii")
