@@ -30,8 +30,8 @@ Unpack it so that the folder looks like this
 {TREE}
 and name it: data.index("folder") in Python, data = "folder" in a notebook's parameters cell; the
 command and make take it by the same name."""
-_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
-_SUFFIXES |= {".avif", ".jp2"} & set(Image.registered_extensions())  # where Pillow was built with them
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
+SUFFIXES |= {".avif", ".jp2"} & set(Image.registered_extensions())  # where Pillow was built with them
 _NO_CRACK = {"negative", "neg", "uncracked", "nocrack", "nocracks", "noncrack", "noncracks", "noncracked", "notcracked"}
 _NO_CRACK |= {"uncrack", "withoutcrack", "withoutcracks"}
 _CRACK = {"positive", "pos", "cracked", "crack", "cracks", "withcrack", "withcracks"}
@@ -135,7 +135,7 @@ def _walk(root: Path) -> tuple[Folders, Skipped, Counter[str]]:
         for name in sorted(name for name in files if name[0] != "."):
             if not is_text(name):  # line breaks and undecodable bytes would spoil split.csv
                 others.append({"path": str(here / ascii(name)), "reason": "unprintable file name"})
-            elif PurePath(name).suffix.lower() in _SUFFIXES:
+            elif PurePath(name).suffix.lower() in SUFFIXES:
                 pictures.append(here / name)
             else:
                 others.append({"path": str(here / name), "reason": "not a picture"})

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crackviz import CrackvizError
-from crackviz.data.images import open_rgb
+from crackviz.data.images import TWELVE_BITS, check_sixteen_bits, open_rgb, to_eight_bits
 
 MOST_WHOLE = 210_000_000
 """Pixels up to which a photograph that can't be read in stripes is decoded whole: Pillow takes 4 bytes for each."""
 MOST = 4_000_000_000
 """Pixels up to which a striped TIFF is read."""
+_ROWS = 512
 _PLAIN = (1, 8, 32946)  # TIFF's numbers of compressions that need no further package: none, and deflate by two names
 
 
@@ -43,6 +44,18 @@ class Photograph:
             self.width, self.height = self._picture.size
         else:
             self.height, self.width = self._page.imagelength, self._page.imagewidth
+            self._check_depth()
+
+    def _check_depth(self) -> None:
+        """Refuse 16 bits that hold 12, as read_image does; what really has 16 shows it in its first rows, mostly."""
+        if self._page.dtype != np.uint16:
+            return
+        highest = 0
+        for top in range(0, self.height, _ROWS):
+            highest = max(highest, int(self._samples(top, min(top + _ROWS, self.height)).max()))
+            if highest > TWELVE_BITS:
+                return
+        check_sixteen_bits(highest, f"{self.path} can't be read as a picture: ")
 
     @property
     def in_stripes(self) -> bool:
@@ -53,8 +66,10 @@ class Photograph:
         """Return the rows from `top` to before `bottom`: uint8 (bottom - top, W, 3)."""
         if self._page is None:
             return np.asarray(self._picture.crop((0, top, self.width, bottom)))
-        found = self._mapped[top:bottom] if self._mapped is not None else self._decoded(top, bottom)
-        return _as_rgb(found)
+        return _as_rgb(self._samples(top, bottom))
+
+    def _samples(self, top: int, bottom: int) -> np.ndarray:
+        return self._mapped[top:bottom] if self._mapped is not None else self._decoded(top, bottom)
 
     @cached_property
     def _mapped(self) -> Any:
@@ -82,7 +97,7 @@ class Photograph:
 
 def _as_rgb(samples: np.ndarray) -> npt.NDArray[np.uint8]:
     if samples.dtype == np.uint16:  # as read_image: 65535 becomes 255
-        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        samples = to_eight_bits(samples)
     if samples.ndim == 2:
         samples = np.repeat(samples[..., np.newaxis], 3, axis=2)
     return np.ascontiguousarray(samples)
@@ -102,7 +117,8 @@ def _striped(path: Path) -> Any:
         page: Any = tifffile.TiffFile(path).pages[0]
         turned = page.tags.get("Orientation")
         fits = page.compression in _PLAIN and page.photometric in (1, 2) and page.planarconfig == 1
-        fits = fits and page.dtype in (np.uint8, np.uint16) and page.shape[2:] in ((), (3,)) and page.imagedepth == 1
+        fits = fits and page.bitspersample in (8, 16) and page.dtype in (np.uint8, np.uint16)  # 12 bits are Pillow's
+        fits = fits and page.shape[2:] in ((), (3,)) and page.imagedepth == 1
     except Exception:  # a damaged file raises nearly anything, and Pillow's reader says what is wrong
         return None
     if not fits or (turned is not None and turned.value != 1):

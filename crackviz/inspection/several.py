@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError, __version__
-from crackviz.files import is_full, read_json, short_hash
+from crackviz.data.layouts import SUFFIXES
+from crackviz.files import file_hash, is_full, read_json, short_hash
 from crackviz.inspection import brief, outputs, page
 from crackviz.inspection.inspecting import Choices, inspect
 
-SUFFIXES = ["jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp", "jp2", "avif", "heic", "heif"]
+_SUFFIXES = sorted(SUFFIXES | {".heic", ".heif"})  # where HEIC can't be read, that is said of the photograph
 
 
 def photographs(named: Sequence[str | Path]) -> list[Path]:
@@ -28,9 +28,9 @@ def photographs(named: Sequence[str | Path]) -> list[Path]:
         if not one.is_dir():
             found.append(one)
             continue
-        inside = sorted(path for path in one.iterdir() if path.suffix.lower().removeprefix(".") in SUFFIXES)
+        inside = sorted(path for path in one.iterdir() if path.suffix.lower() in _SUFFIXES)
         if not inside:
-            raise CrackvizError(f"{one} holds no photographs: expected files that end in {', '.join(SUFFIXES)}.")
+            raise CrackvizError(f"{one} holds no photographs: expected files that end in {', '.join(_SUFFIXES)}.")
         found += inside
     if not found:
         raise CrackvizError("No photograph is named: give files, or a folder that holds some.")
@@ -73,9 +73,10 @@ def inspect_several(
     """
     choices = choices or Choices()
     paths, out = photographs(named), Path(out)
+    folders = dict(zip(paths, _folders(paths, out), strict=True))
     errors: dict[Path, str] = {}
     with _alone(out):
-        for path, folder in zip(paths, _folders(paths, out), strict=True):
+        for path, folder in folders.items():
             try:
                 key = _key(path, mm_per_px, network, choices)
                 if read_json(folder / "inspection.json").get("key") != key or not (folder / "index.html").exists():
@@ -91,7 +92,7 @@ def inspect_several(
                     raise
                 errors[path] = str(error)
                 tell(f"{path.name}: {error}")
-            page.overview(out, {p: f for p, f in zip(paths, _folders(paths, out), strict=True) if p in errors}, errors)
+            page.overview(out, {path: folders[path] for path in errors}, errors)
     return errors
 
 
@@ -108,10 +109,9 @@ def _folders(paths: Sequence[Path], out: Path) -> list[Path]:
 def _key(path: Path, mm_per_px: float | None, network: str, choices: Choices) -> str:
     """Return what tells this inspection from others: of the file's content and of all that it is made with."""
     try:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        content = file_hash(path)
         model = Path(network)
-        weights = hashlib.sha256(model.read_bytes()).hexdigest() if model.is_file() else network
+        weights = file_hash(model) if model.is_file() else network
     except OSError as error:
         raise CrackvizError(f"{path} can't be read: {error.strerror or error}.") from error
     made = json.dumps(asdict(choices), sort_keys=True, default=str)

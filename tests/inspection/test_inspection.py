@@ -135,6 +135,24 @@ def test_tiff_in_stripes_is_read_as_read_image_reads_it(how: str, wall: syntheti
         assert np.array_equal(photograph.rows(top, bottom), expected[top:bottom])
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_camera_s_twelve_bits_in_sixteen_are_refused(
+    compression: str | None, wall: synthetic.Patch, tmp_path: Path
+) -> None:
+    import tifffile
+
+    file = tmp_path / "dark.tif"
+    picture = wall.image.astype(np.uint16) * 16
+    tifffile.imwrite(file, picture, photometric="rgb", compression=compression, rowsperstrip=37)
+    with pytest.raises(CrackvizError, match="12 bits, and it would be read as nearly black") as told:
+        inspection.Photograph(file)
+    assert str(file) in str(told.value)
+    picture[-1] *= 15  # one bright row, the last, and the others are just dark
+    tifffile.imwrite(file, picture, photometric="rgb", compression=compression, rowsperstrip=37)
+    expected = (picture.astype(np.uint32) + 128) // 257
+    assert np.array_equal(inspection.Photograph(file).rows(0, len(picture)), expected)
+
+
 def test_turned_cmyk_and_others_are_read_whole(wall: synthetic.Patch, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
