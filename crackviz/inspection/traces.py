@@ -118,7 +118,7 @@ def trace(values: np.ndarray, full: float, rules: Rules) -> list[Crack]:
 
     Notes
     -----
-    Thresholds, spurs and gaps are chosen on synthetic walls by ``benchmarks/inspection.py choose``.
+    The default rules were chosen on twelve synthetic walls; ``benchmarks/inspection.py choose`` scores others on these.
     """
     lines = graph(*skeleton(values, rules.weak * full, rules.strong * full), values.shape[1])
     lines = bridge(prune(lines, rules.spur), rules.gap, rules.turn)
