@@ -126,7 +126,8 @@ def run_folder(out: str | Path, chosen: Mapping[Path, Mapping[str, Any]]) -> Pat
     for place in (run, *run.parents):
         if place.exists():
             if not place.is_dir():
-                raise CrackvizError(f"Cannot use {run} as the run folder: {place} is a file. Choose another.", "out")
+                found = "it is a file" if place == run else f"{place} is a file"
+                raise CrackvizError(f"Cannot use {run} as the run folder: {found}. Choose another one.", "out")
             break
     if any(path.parent == run / "notebooks" for path in chosen):
         raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another one.", "out")
