@@ -88,7 +88,7 @@ def _left(folder: Path) -> Any:
     states = [record["status"] for config in configs for record in config["notebooks"].values()]
     history = [path.read_text() for path in sorted((folder / "out").rglob("history.csv"))]
     drawn = {path.name: path.read_bytes() for path in (folder / "out" / "cache").rglob("*.png")}
-    tables = {str(path.relative_to(folder)): path.read_bytes() for path in sorted((folder / "out").rglob("*s.csv"))}
+    tables = {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "out").rglob("cracks.csv")}
     return results, states, history, drawn, tables
 
 

@@ -21,7 +21,7 @@ epochs: int = 100  # at most so many passes over the training pictures
 patience: int = 3  # epochs without a lower validation loss before training stops
 batch_size: int = 16  # pictures per step
 learning_rate: float = 0.003  # of the deeper network at the start; the small one takes twice as much
-decay: float = 0.8  # factor of the learning rate per epoch of up to 1,500 pictures; it falls faster in longer ones
+decay: float = 0.8  # factor of the learning rate per epoch
 n_samples: int = 4  # validation pictures to be watched during the training, half of them cracked
 seed: int = 0  # fixes every random choice
 
@@ -87,19 +87,13 @@ claim(
 # One *[epoch](../THEORY.md#g-epoch)* shows each training picture once, each time changed a little (notebook 01). After each epoch the network
 # is tried on the validation pictures, unchanged. If the [loss](../THEORY.md#g-loss) there has found no new minimum for three epochs, training ends and
 # the best weights are put back. The steps get smaller with time: large ones get near the minimum fast, small ones come closer to it.
-# With many pictures an epoch has many steps. There the steps get smaller faster, by the square root of the number, and training ends after fewer epochs.
 #
 # If this cell is interrupted, run it again: it goes on after the last whole epoch and comes to the same end. When it has ended, it
 # isn't trained twice; delete the run folder, or name another one, to start anew.
 
 # %%
-longer = max(1, (table["split"] == "train").sum() / 1500)  # how much longer an epoch is than the usual one
 recipe = cv.training.Recipe(
-    epochs=epochs,
-    patience=patience,
-    batch_size=batch_size,
-    learning_rate=learning_rate,
-    decay=float(decay ** np.sqrt(longer)),
+    epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay
 )
 small_history = cv.training.train(
     small,
