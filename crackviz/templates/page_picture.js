@@ -1,4 +1,4 @@
-// Pictures: made smaller as the network's training did it, cut into windows, and looked at before they are believed.
+// Pictures: made smaller as the network's training did it, and cut into windows.
 "use strict";
 
 // Pillow's BILINEAR, to the bit: a triangle filter as wide as the reduction, in whole numbers, rows first.
@@ -48,32 +48,6 @@ function withoutAlpha(rgba) {
 
 // What the network gets: bytes from 0 to 255 become numbers from 0 to 1.
 const toImage = (pixels, side) => ({h: side, w: side, c: 3, data: Float32Array.from(pixels, (v) => v / 255)});
-
-// Four numbers that say what kind of picture this is: brightness, contrast, sharpness, colour, each from 0 to 1.
-function look(image) {
-  const {h, w, data} = image, grey = new Float64Array(h * w);
-  let sum = 0, squares = 0, colour = 0, steps = 0;
-  for (let n = 0; n < grey.length; n++) {
-    const r = data[3 * n], g = data[3 * n + 1], b = data[3 * n + 2];
-    grey[n] = (r + g + b) / 3;
-    sum += grey[n];
-    squares += grey[n] * grey[n];
-    colour += Math.max(r, g, b) - Math.min(r, g, b);
-  }
-  for (let i = 0; i < h; i++)
-    for (let j = 1; j < w; j++) steps += Math.abs(grey[i * w + j] - grey[i * w + j - 1]);
-  const mean = sum / grey.length, spread = Math.sqrt(Math.max(0, squares / grey.length - mean * mean));
-  return {brightness: mean, contrast: spread, sharpness: steps / (h * (w - 1)), colour: colour / grey.length};
-}
-
-// In which of these numbers the picture lies outside of what the reference pictures have.
-function strangeness(image, limits) {
-  const numbers = look(image);
-  const words = {brightness: ["darker", "brighter"], contrast: ["flatter", "richer in contrast"],
-    sharpness: ["more blurred", "noisier or rougher"], colour: ["greyer", "more colourful"]};
-  return Object.keys(limits).flatMap((name) =>
-    numbers[name] < limits[name][0] ? [words[name][0]] : numbers[name] > limits[name][1] ? [words[name][1]] : []);
-}
 
 // The windows that cover a photograph; the last of a row and of a column end at the border, and overlap.
 function windowsOf(width, height, side) {
