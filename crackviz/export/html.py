@@ -31,8 +31,9 @@ SCRIPTS = ("page_layers.js", "page_picture.js", "page_unlike.js")
 """What workers need, too."""
 VIEW = ("page_paint.js", "page_view.js", "page_start.js")
 UNCHECKED = "not run here, as there is no Chromium; the page checks itself whenever it is opened"
-BITS = {"": 18, "float16": 11}
-"""Binary digits of a weight that a page keeps. With fewer than 18, logits go off by 1e-4 (benchmarks/export.py)."""
+BITS = {"": 20, "float16": 11}
+"""Binary digits of a weight that a page keeps, the first of which isn't 0; float32 has 24. With 18, cells of maps go off
+by 1e-6 and logits by 2e-4 (``benchmarks/export.py digits``)."""
 _CHECKED = 3
 """Pictures of a formula that the page asks itself about when it is opened."""
 
@@ -84,10 +85,12 @@ def rounded(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def pack(values: np.ndarray) -> bytes:
-    """Deflate float32 numbers: all first bytes (exponents, as signs go to the end), then all second ones, and so on."""
+    """Deflate float32 numbers: all exponents, then signs with the first seven digits, and so on, byte by byte."""
     bits = values.astype("<f4").view("<u4")
-    turned = (bits << 1) | (bits >> 31)
-    return zlib.compress(turned.astype(">u4").view(np.uint8).reshape(-1, 4).T.tobytes(), 9)
+    exponents, signs, digits = (bits << 1) & 0xFF000000, (bits >> 31) << 23, bits & 0x7FFFFF
+    planes = (exponents | signs | digits).astype(">u4").view(np.uint8).reshape(-1, 4).T.tobytes()
+    packer = zlib.compressobj(9, strategy=zlib.Z_RLE)  # other repeats than of zeros are chance, and cost more
+    return packer.compress(planes) + packer.flush()
 
 
 def base85(content: bytes) -> str:

@@ -16,8 +16,8 @@ function fromBase85(text) {
   return new Uint8Array(words.buffer);
 }
 
-// The weights are one block of float32: all first bytes, then all second ones and so on, deflated, which makes much of
-// the first ones and of digits that were rounded away. The sign was moved to the end, so that the first are exponents.
+// The weights are one block of float32, deflated: all exponents, then all signs with the first seven digits, and so on,
+// so that what is alike stands together, and digits that were rounded away are zeros in a row.
 async function unpack(text, count, bytes) {
   const inflated = new DecompressionStream("deflate"), writer = inflated.writable.getWriter();
   writer.write(fromBase85(text).subarray(0, bytes));
@@ -25,8 +25,8 @@ async function unpack(text, count, bytes) {
   const planes = new Uint8Array(await new Response(inflated.readable).arrayBuffer()), bits = new Uint32Array(count);
   if (planes.length !== 4 * count) throw new Error("another number of weights");
   for (let n = 0; n < count; n++) {
-    const turned = (planes[n] << 24) | (planes[n + count] << 16) | (planes[n + 2 * count] << 8) | planes[n + 3 * count];
-    bits[n] = (turned >>> 1) | (turned << 31);
+    const sign = planes[n + count] & 128, first = planes[n + count] & 127;
+    bits[n] = (sign << 24) | (planes[n] << 23) | (first << 16) | (planes[n + 2 * count] << 8) | planes[n + 3 * count];
   }
   return new Float32Array(bits.buffer);
 }
