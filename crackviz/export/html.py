@@ -32,8 +32,8 @@ SCRIPTS = ("page_layers.js", "page_picture.js", "page_unlike.js")
 VIEW = ("page_paint.js", "page_view.js", "page_start.js")
 UNCHECKED = "not run here, as there is no Chromium; the page checks itself whenever it is opened"
 BITS = {"": 20, "float16": 11}
-"""Binary digits of a weight that a page keeps, the first of which isn't 0; float32 has 24. With 18, cells of maps go off
-by 1e-6 and logits by 2e-4 (``benchmarks/export.py digits``)."""
+"""Binary digits of a weight that a page keeps, the first of which isn't 0; float32 has 24. With 18, cells of maps go
+off by 1e-6 and logits by 2e-4 (``benchmarks/export.py digits``)."""
 _CHECKED = 3
 """Pictures of a formula that the page asks itself about when it is opened."""
 
@@ -144,12 +144,13 @@ def _self_check(made: Explained, tolerance: float) -> dict[str, Any]:
 
 def _example(side: int) -> dict[str, Any]:
     """Return a drawn photograph, a JPEG in base64, to try the page on, and the square that its crack fills most."""
-    drawn = synthetic.photograph(4, size=(512, 384))
+    wide, tall = 416, 312  # small, as a page of 700 kB or less is easily sent
+    drawn = synthetic.photograph(4, size=(wide, tall))
     size = min(side, 256)
     places = [(int(drawn.mask[y : y + size, x : x + size].sum()), x, y)
-              for y in range(0, 385 - size, 16) for x in range(0, 513 - size, 16)]  # fmt: skip
+              for y in range(0, tall + 1 - size, 8) for x in range(0, wide + 1 - size, 8)]  # fmt: skip
     _, x, y = max(places)
-    return {"jpeg": jpeg(Image.fromarray(drawn.image), 80), "square": {"x": x, "y": y, "size": size}}
+    return {"jpeg": jpeg(Image.fromarray(drawn.image), 70), "square": {"x": x, "y": y, "size": size}}
 
 
 def _rows(about: dict[str, Any]) -> list[tuple[str, str]]:

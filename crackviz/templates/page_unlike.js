@@ -90,9 +90,11 @@ function distance(numbers, {mean: middle, root}) {
 }
 
 // In what a square differs most, in words: those of the numbers that have a plain name.
-const WORDS = {0: ["more blurred", "rougher or noisier"], 20: ["darker", "brighter"], 23: ["greyer", "more colourful"],
-  24: ["more even", "more uneven"]};
+const WORDS = {0: ["more blurred", "rougher or noisier"], 20: ["darker", "brighter"],
+  21: ["of another colour", "of another colour"], 22: ["of another colour", "of another colour"],
+  23: ["greyer", "more colourful"], 24: ["more even", "more uneven"]};
 function differences(numbers, {mean: middle, spread}) {
   const away = numbers.map((number, n) => (number - middle[n]) / spread[n]);
-  return Object.keys(WORDS).filter((n) => Math.abs(away[n]) > 2.5).map((n) => WORDS[n][away[n] > 0 ? 1 : 0]);
+  const words = Object.keys(WORDS).filter((n) => Math.abs(away[n]) > 2.5).map((n) => WORDS[n][away[n] > 0 ? 1 : 0]);
+  return [...new Set(words)];
 }
