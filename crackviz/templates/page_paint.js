@@ -12,9 +12,9 @@ function inWords(probability) {
   return found ? found[1] : "almost surely a crack";
 }
 function inPercent(probability) {
-  if (probability > 0.999) return "over 99.9 %";
-  if (probability < 0.001) return "under 0.1 %";
-  return `${(100 * probability).toFixed(probability > 0.99 || probability < 0.01 ? 1 : 0)} %`;
+  if (probability > 0.999) return "over 99.9\u00a0%";
+  if (probability < 0.001) return "under 0.1\u00a0%";
+  return `${(100 * probability).toFixed(probability > 0.99 || probability < 0.01 ? 1 : 0)}\u00a0%`;
 }
 
 function outline(context, box, colour, line) {

@@ -266,7 +266,7 @@ class View {
     }
     if (this.found && this.found.square.size < facts.side) warnings.push(`The square has ${this.found.square.size} pixels ` +
       `a side and was enlarged to ${facts.side}: fine cracks may be missing.`);
-    if (odd) warnings.push(`${odd} of ${this.windows.length} windows are unlike anything seen: they are crossed out.`);
+    if (odd) warnings.push(`Crossed out: ${odd} of ${this.windows.length} windows, unlike anything seen.`);
     $("warning").textContent = warnings.join(" ");
     $("warning").hidden = !warnings.length;
     this.tellScale();

@@ -211,7 +211,7 @@ def test_a_picture_unlike_anything_is_warned_of(page: Page) -> None:
         warning.startswith("Unlike anything seen: this square lies ") and "more blurred, of another colour" in warning
     )
     assert page.ask("crackviz.view.askWhole().then((all) => all.every((one) => one.unlike))")
-    assert "4 of 4 windows are unlike anything seen" in page.ask("document.getElementById('warning').textContent")
+    assert "Crossed out: 4 of 4 windows, unlike" in page.ask("document.getElementById('warning').textContent")
 
 
 def test_the_page_holds_the_weights_to_the_digit(page: Page, made: Any) -> None:
