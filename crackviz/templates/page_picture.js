@@ -17,13 +17,19 @@ function resizeRows(pixels, width, height, side) {
     const shares = [];
     for (let n = first; n < end; n++) shares.push(Math.max(0, 1 - Math.abs((n - centre + 0.5) / reach)));
     const sum = shares.reduce((a, b) => a + b);
-    const whole = shares.map((share) => Math.trunc((share / sum) * 2 ** bits + 0.5));
-    for (let i = 0; i < height; i++)
-      for (let q = 0; q < 3; q++) {
-        let value = 2 ** (bits - 1);
-        for (let n = 0; n < whole.length; n++) value += pixels[(i * width + first + n) * 3 + q] * whole[n];
-        out[(i * side + j) * 3 + q] = value >> bits;
+    const whole = Int32Array.from(shares, (share) => Math.trunc((share / sum) * 2 ** bits + 0.5));
+    for (let i = 0; i < height; i++) {
+      let r = 2 ** (bits - 1), g = r, b = r;
+      for (let n = 0, from = (i * width + first) * 3; n < whole.length; n++, from += 3) {
+        r += pixels[from] * whole[n];
+        g += pixels[from + 1] * whole[n];
+        b += pixels[from + 2] * whole[n];
       }
+      const at = (i * side + j) * 3;
+      out[at] = r >> bits;
+      out[at + 1] = g >> bits;
+      out[at + 2] = b >> bits;
+    }
   }
   return out;
 }
@@ -47,7 +53,11 @@ function withoutAlpha(rgba) {
 }
 
 // What the network gets: bytes from 0 to 255 become numbers from 0 to 1.
-const toImage = (pixels, side) => ({h: side, w: side, c: 3, data: Float32Array.from(pixels, (v) => v / 255)});
+function toImage(pixels, side) {
+  const data = new Float32Array(pixels.length);
+  for (let n = 0; n < data.length; n++) data[n] = pixels[n] / 255;
+  return {h: side, w: side, c: 3, data};
+}
 
 // The windows that cover a photograph; the last of a row and of a column end at the border, and overlap.
 function windowsOf(width, height, side) {

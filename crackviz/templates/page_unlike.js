@@ -4,13 +4,24 @@
 
 const SIGMAS = [0.7, 1.4, 2.8, 5.6, 11.2];  // of the Gaussians between which details are looked at, in pixels
 
-const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
-function deviation(values) {
-  const middle = mean(values);
-  return Math.sqrt(values.reduce((sum, v) => sum + (v - middle) ** 2, 0) / values.length);
+// Mean, standard deviation, mean size, and mean third power.
+function moments(values) {
+  let sum = 0, squares = 0, sizes = 0, cubes = 0;
+  for (let n = 0; n < values.length; n++) sum += values[n];
+  const mean = sum / values.length;
+  for (let n = 0; n < values.length; n++) {
+    const v = values[n], away = v - mean;
+    squares += away * away;
+    sizes += Math.abs(v);
+    cubes += v * v * v;
+  }
+  const deviation = Math.sqrt(squares / values.length);
+  return {mean, deviation, size: sizes / values.length, cube: cubes / values.length};
 }
-function median(values) {
-  const sorted = values.slice().sort(), half = sorted.length >> 1;  // numbers of a Float32Array, not their texts
+function medianSize(values) {
+  const sorted = values.slice(), half = sorted.length >> 1;
+  for (let n = 0; n < sorted.length; n++) sorted[n] = Math.abs(sorted[n]);
+  sorted.sort();  // numbers of a Float32Array, not their texts
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
@@ -70,16 +81,17 @@ function describe(pixels, side) {
   }
   let finer = grey, edges = grey;
   for (const sigma of SIGMAS) {
-    const coarser = blur(grey, side, sigma), details = finer.map((v, n) => v - coarser[n]), sizes = details.map(Math.abs);
-    const strength = deviation(details) + 1e-3, lopsided = mean(Float64Array.from(details, (v) => (v / strength) ** 3));
-    found.push(Math.log(strength), Math.log(mean(sizes) / strength + 1e-3));
-    found.push(Math.min(Math.max(lopsided, -3), 3), Math.log(median(sizes) + 1e-3));
+    const coarser = blur(grey, side, sigma), details = new Float32Array(grey.length);
+    for (let n = 0; n < details.length; n++) details[n] = finer[n] - coarser[n];
+    const {deviation, size, cube} = moments(details), strength = deviation + 1e-3, lopsided = cube / strength ** 3;
+    found.push(Math.log(strength), Math.log(size / strength + 1e-3));
+    found.push(Math.min(Math.max(lopsided, -3), 3), Math.log(medianSize(details) + 1e-3));
     if (sigma === SIGMAS[1]) edges = coarser;
     finer = coarser;
   }
   const [red, green, blue] = sums.map((sum) => sum / grey.length);
-  found.push(mean(grey), red - green, green - blue, Math.log(deviation(colour) + 0.01));
-  found.push(Math.log(deviation(finer) + 0.005), oneDirection(edges, side));
+  found.push(moments(grey).mean, red - green, green - blue, Math.log(moments(colour).deviation + 0.01));
+  found.push(Math.log(moments(finer).deviation + 0.005), oneDirection(edges, side));
   return found;
 }
 
