@@ -102,7 +102,7 @@ def opened(tab: Page, path: Path) -> None:
 
 
 def spent() -> float:
-    """Seconds that processors have worked for the browser, which other programs don't lengthen as they do the clock's."""
+    """Seconds that processors have worked for the browser; other programs lengthen them less than the clock's."""
     return sum(sum(one.cpu_times()[:2]) for one in psutil.Process().children(recursive=True))
 
 

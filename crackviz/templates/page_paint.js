@@ -52,6 +52,20 @@ function paintScale(context, zoom, mm, tall) {
   context.fillText(`${length} mm`, 16, y - 6);
 }
 
+// Of each window at most 32 x 32 cells are kept to be drawn, each the strongest of its block.
+function fewerCells({map, rows, columns}) {
+  if (!map) return {};
+  const block = Math.ceil(Math.max(rows, columns) / 32), h = Math.ceil(rows / block), w = Math.ceil(columns / block);
+  const cells = new Float32Array(h * w);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) {
+      const at = ((i / block) | 0) * w + ((j / block) | 0), value = map[i * columns + j];
+      if (Math.abs(value) > Math.abs(cells[at])) cells[at] = value;
+    }
+  const span = cells.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return {cells, h, w, span};
+}
+
 // A map as a picture: red speaks for a crack, blue against it, opaque in proportion.
 function coloured(cells, h, w, span, opacity) {
   const canvas = document.createElement("canvas"), image = new ImageData(w, h);

@@ -18,7 +18,7 @@ class View {
     $("example").addEventListener("click", () => this.choose(this.example()));
     $("size").addEventListener("input", () => this.resize(+$("size").value));
     $("whole").addEventListener("click", () => this.askWhole());
-    $("stop").addEventListener("click", () => this.stop());
+    $("stop").addEventListener("click", () => { this.stop(); this.show(); });
     $("save").addEventListener("click", () => savePicture(this));
     $("rule").addEventListener("change", () => this.draw());
     for (const id of ["opacity", "threshold", "length"]) $(id).addEventListener("input", () => this.show());
@@ -189,7 +189,7 @@ class View {
     this.stop();
     const {width, height} = this.picture, {size} = this.square, all = windowsOf(width, height, size);
     const run = this.run = {stopped: false};
-    this.windows = [];
+    Object.assign(this, {windows: [], total: all.length});
     $("stop").hidden = $("progress").hidden = false;
     $("whole").disabled = true;
     $("progress").max = all.length;
@@ -199,9 +199,9 @@ class View {
         const {left, top} = all[next++];
         const found = await this.pool.ask({pixels: this.pixels({x: left, y: top, size}), size});
         if (run.stopped) return;
-        this.windows.push({left, top, size, logit: found.logit, unlike: found.unlike, ...this.fewer(found, keep)});
+        this.windows.push({left, top, size, logit: found.logit, unlike: found.unlike, ...fewerCells(found), map: keep ? found.map : null});
         $("progress").value = this.windows.length;
-        if (performance.now() - last > 400) { last = performance.now(); this.show(); }
+        if (performance.now() - last > 1000) { last = performance.now(); this.draw(); }
       }
     };
     try {
@@ -219,19 +219,6 @@ class View {
     if (this.run) this.run.stopped = true;
     $("stop").hidden = $("progress").hidden = true;
     $("whole").disabled = false;
-  }
-
-  // Of each window at most 32 x 32 cells are kept to be drawn, each the strongest of its block.
-  fewer({map, rows, columns}, keep) {
-    if (!map) return {};
-    const block = Math.ceil(Math.max(rows, columns) / 32), h = Math.ceil(rows / block), w = Math.ceil(columns / block);
-    const cells = new Float32Array(h * w);
-    for (let i = 0; i < rows; i++)
-      for (let j = 0; j < columns; j++) {
-        const at = ((i / block) | 0) * w + ((j / block) | 0), value = map[i * columns + j];
-        if (Math.abs(value) > Math.abs(cells[at])) cells[at] = value;
-      }
-    return keep ? {cells, h, w, map} : {cells, h, w};
   }
 
   // --- showing -----------------------------------------------------------------------------------------------------
@@ -254,7 +241,8 @@ class View {
     if (this.windows.length) {
       const cracked = this.windows.filter((one) => probabilityOf(one.logit) >= threshold);
       const surest = this.windows.reduce((a, b) => (b.logit > a.logit ? b : a));
-      said.push(`The photograph: ${cracked.length} of ${this.windows.length} windows are called cracks. The surest ` +
+      const part = this.windows.length < this.total ? `, asked about in part (${this.total} windows)` : "";
+      said.push(`The photograph${part}: ${cracked.length} of ${this.windows.length} windows are called cracks. The surest ` +
         `begins ${surest.left} pixels from the left and ${surest.top} from the top: ${inPercent(probabilityOf(surest.logit))}.`);
     }
     $("answer").textContent = said.join(" ");
@@ -300,14 +288,29 @@ class View {
     this.tellScale();
   }
 
+  // The picture as large as it is shown, kept: drawing a photograph of 12 megapixels at every step takes too long.
+  reduced(wide, tall) {
+    wide = Math.round(wide);
+    if (this.small && this.small.of === this.picture && this.small.width === wide) return this.small;
+    const canvas = this.small = document.createElement("canvas");
+    canvas.of = this.picture;
+    canvas.width = wide;
+    canvas.height = Math.round(tall);
+    canvas.getContext("2d").drawImage(this.picture, 0, 0, canvas.width, canvas.height);
+    return canvas;
+  }
+
   // The picture with the maps of windows, the square, the ruler and the scale.
   paint(context, zoom) {
     const {width, height} = this.picture, threshold = +$("threshold").value, opacity = +$("opacity").value;
-    context.drawImage(this.picture, 0, 0, width * zoom, height * zoom);
-    const span = this.windows.reduce((most, one) => Math.max(most, ...(one.cells || []).map(Math.abs)), 0);
+    context.drawImage(this.reduced(width * zoom, height * zoom), 0, 0, width * zoom, height * zoom);
+    const span = this.windows.reduce((most, one) => Math.max(most, one.span || 0), 0);
     for (const one of this.windows) {
       const box = [one.left * zoom, one.top * zoom, one.size * zoom, one.size * zoom];
-      if (one.cells && span) context.drawImage(coloured(one.cells, one.h, one.w, span, opacity), ...box);
+      const colours = `${span} ${opacity}`;  // made anew when these change
+      if (one.cells && span && one.colours !== colours)
+        Object.assign(one, {colours, drawn: coloured(one.cells, one.h, one.w, span, opacity)});
+      if (one.drawn) context.drawImage(one.drawn, ...box);
       if (one.unlike) crossOut(context, box);
       if (probabilityOf(one.logit) >= threshold) outline(context, box, "#ffd54a", 2);
     }
