@@ -163,6 +163,12 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     assert done.exit_code == 2 and "'big' is no size" in done.stderr and "(--size)" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "quantize", "most"), [("local_cnn", "", 400_000), ("trace_cnn", "float16", 700_000)])
+def test_a_page_is_easily_sent(name: str, quantize: str, most: int, tmp_path: Path) -> None:
+    html.write(export.explained(models.load_pretrained(name), 128), tmp_path / "a.html", quantize)
+    assert (tmp_path / "a.html").stat().st_size < most
+
+
 PAGE = '<p>page <script id="engine"></script>'
 
 

@@ -103,6 +103,21 @@ def test_a_photograph_is_answered_as_by_keras_window_by_window(page: Page, made:
     assert f"{int((1 / (1 + np.exp(-logits)) >= threshold).sum())} of {count} windows are called cracks" in said
 
 
+def test_a_photograph_can_be_stopped_and_what_was_asked_is_told(page: Page) -> None:
+    give(page, synthetic.photograph(3, size=(700, 500)).image)
+    page.ask("crackviz.view.resize(64)")
+    page.ask("window.ended = crackviz.view.askWhole(); 0")
+    page.until("crackviz.view.windows.length > 2")
+    page.ask("document.getElementById('stop').click()")
+    assert page.ask("ended") is None and page.ask("document.getElementById('progress').hidden")
+    done = page.ask("crackviz.view.windows.length")
+    assert 2 < done < 88  # of 11 x 8
+    said = page.ask("document.getElementById('answer').textContent")
+    assert (
+        "The photograph, asked about in part (88 windows): " in said and f" of {done} windows are called cracks" in said
+    )
+
+
 def test_keys_move_the_square_and_the_threshold_changes_the_call(page: Page) -> None:
     give(page, synthetic.photograph(3, size=(700, 500)).image)
     before = page.ask("crackviz.view.square.x")
