@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,24 @@ from PIL import Image
 from scipy.special import expit
 
 from crackviz import ROOT, CrackvizError, synthetic
-from crackviz.export.checking import PICTURES, Answers, Run, pictures
+from crackviz.export.checking import PICTURES, Answers, Run
 from crackviz.export.explained import Explained, limits_in_words
 from crackviz.export.layers import to_javascript
 from crackviz.files import in_base64, render
+from crackviz.inspection import novelty
 from crackviz.inspection.brief import jpeg
+from crackviz.inspection.tiles import WINDOW
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-SCRIPTS = ("page_layers.js", "page_picture.js")
+SCRIPTS = ("page_layers.js", "page_picture.js", "page_unlike.js")
+"""What workers need, too."""
+VIEW = ("page_paint.js", "page_view.js", "page_start.js")
 UNCHECKED = "not run here, as there is no Chromium; the page checks itself whenever it is opened"
+BITS = {"": 20, "float16": 11}
+"""Binary digits of a weight that a page keeps, the first of which isn't 0; float32 has 24. With 18, cells of maps go
+off by 1e-6 and logits by 2e-4 (``benchmarks/export.py digits``)."""
 _CHECKED = 3
 """Pictures of a formula that the page asks itself about when it is opened."""
-_REFERENCE = 200
-"""Drawn patches that say which pictures are usual."""
 
 
 def write(made: Explained, path: Path, quantize: str = "") -> None:
@@ -39,21 +45,20 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
     if made.image_size is None:
         raise CrackvizError("A page has windows of one size: give image_size, such as 128.", "size")
     code, weights = to_javascript(made.source, made.has_map)
-    kind = np.dtype("<f2" if quantize == "float16" else "<f4")
-    blob = np.concatenate([values.ravel() for values in weights.values()]).astype(kind)
-    if not np.isfinite(blob).all():
-        raise CrackvizError("A weight is too large for float16: export the page without quantize.", "quantize")
+    kept = {name: rounded(values, BITS[quantize]) for name, values in weights.items()}
+    packed = pack(np.concatenate([values.ravel() for values in kept.values()]))
     scripts = "\n".join((ROOT / "templates" / name).read_text("utf-8") for name in SCRIPTS)
-    view = "\n".join((ROOT / "templates" / name).read_text("utf-8") for name in ("page_view.js", "page_start.js"))
+    view = "\n".join((ROOT / "templates" / name).read_text("utf-8") for name in VIEW)
     drawn = _example(made.image_size)
     facts = {
         "side": made.image_size,
         "threshold": made.about["threshold"],
         "hasMap": made.has_map,
         "network": made.about["network"],
-        "half": quantize == "float16",
+        "count": sum(values.size for values in weights.values()),
+        "bytes": len(packed),
         "weights": {name: list(place) for name, place in _places(weights).items()},
-        "usual": _usual(made.image_size),
+        "usual": _usual(),
         "drawn": drawn["square"],
         "selfCheck": _self_check(made, tolerance=0.5 if quantize else 1e-3),
     }
@@ -66,12 +71,31 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
         layers=scripts,
         network=code,
         view=view,
-        blob=in_base64(blob.tobytes()),
+        blob=base85(packed),
         example=drawn["jpeg"],
         limits=limits_in_words(made.about),
         rows=_rows(made.about),
-        reference=_REFERENCE,
     )
+
+
+def rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Round float32 numbers to so many binary digits, the first of which isn't 0; float32 itself has 24, float16 11."""
+    parts, exponents = np.frexp(np.asarray(values, np.float32))
+    return np.ldexp(np.rint(np.ldexp(parts, bits)), exponents - bits).astype(np.float32)
+
+
+def pack(values: np.ndarray) -> bytes:
+    """Deflate float32 numbers: all exponents, then signs with the first seven digits, and so on, byte by byte."""
+    bits = values.astype("<f4").view("<u4")
+    exponents, signs, digits = (bits << 1) & 0xFF000000, (bits >> 31) << 23, bits & 0x7FFFFF
+    planes = (exponents | signs | digits).astype(">u4").view(np.uint8).reshape(-1, 4).T.tobytes()
+    packer = zlib.compressobj(9, strategy=zlib.Z_RLE)  # other repeats than of zeros are chance, and cost more
+    return packer.compress(planes) + packer.flush()
+
+
+def base85(content: bytes) -> str:
+    """Return bytes as text that can stand in a script: base 85 with a full stop for "<", filled up to whole words."""
+    return base64.b85encode(content, pad=True).decode("ascii").replace("<", ".")
 
 
 def _places(weights: dict[str, np.ndarray]) -> dict[str, tuple[int, int]]:
@@ -87,27 +111,21 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
-def _usual(side: int) -> dict[str, tuple[float, float]]:
-    """Return from where to where four numbers of usual pictures go: those of drawn patches, and half as much again."""
-    numbers = np.array([list(look(image).values()) for image in pictures(side, _REFERENCE)])
-    low, high = np.quantile(numbers, 0.005, axis=0), np.quantile(numbers, 0.995, axis=0)
-    names = look(np.zeros((2, 2, 3), np.float32))
+def _usual() -> dict[str, Any]:
+    """Return what is usual, as :func:`crackviz.inspection.novelty.distance` has it, for the page to measure from."""
+    usual = novelty.usual()
+    root = np.linalg.cholesky(usual.precision)
     return {
-        name: (float(round(a / 1.5, 5)), float(round(min(b * 1.5, 1), 5)))
-        for name, a, b in zip(names, low, high, strict=True)
+        "side": WINDOW,
+        "limit": usual.limit,
+        "mean": _short(usual.mean),
+        "spread": _short(np.sqrt(np.diag(np.linalg.inv(usual.precision)))),
+        "root": [_short(row[: number + 1]) for number, row in enumerate(root)],
     }
 
 
-def look(image: np.ndarray) -> dict[str, float]:
-    """Return brightness, contrast, sharpness and colour of a picture (H, W, 3) in [0, 1], as the page counts them."""
-    image = np.asarray(image, np.float64)
-    grey = image.mean(axis=-1)
-    return {
-        "brightness": float(grey.mean()),
-        "contrast": float(grey.std()),
-        "sharpness": float(np.abs(np.diff(grey, axis=1)).mean()),
-        "colour": float((image.max(axis=-1) - image.min(axis=-1)).mean()),
-    }
+def _short(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.8g}") for value in values]
 
 
 def formula_picture(number: int, side: int) -> np.ndarray:
@@ -126,12 +144,13 @@ def _self_check(made: Explained, tolerance: float) -> dict[str, Any]:
 
 def _example(side: int) -> dict[str, Any]:
     """Return a drawn photograph, a JPEG in base64, to try the page on, and the square that its crack fills most."""
-    drawn = synthetic.photograph(4, size=(512, 384))
+    wide, tall = 416, 312  # small, as a page of 700 kB or less is easily sent
+    drawn = synthetic.photograph(4, size=(wide, tall))
     size = min(side, 256)
     places = [(int(drawn.mask[y : y + size, x : x + size].sum()), x, y)
-              for y in range(0, 385 - size, 16) for x in range(0, 513 - size, 16)]  # fmt: skip
+              for y in range(0, tall + 1 - size, 8) for x in range(0, wide + 1 - size, 8)]  # fmt: skip
     _, x, y = max(places)
-    return {"jpeg": jpeg(Image.fromarray(drawn.image), 80), "square": {"x": x, "y": y, "size": size}}
+    return {"jpeg": jpeg(Image.fromarray(drawn.image), 70), "square": {"x": x, "y": y, "size": size}}
 
 
 def _rows(about: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from crackviz import CrackvizError, contracts
 
@@ -14,6 +16,16 @@ WARNING = (
     "Everyone in this network can open the page while this runs. It can only be read; pictures stay on the device that "
     "opens them."
 )
+
+_MARK = b'<script id="engine">'
+
+
+class _Server(ThreadingHTTPServer):
+    """A device that goes away in the middle is no error of this program."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def serve(
@@ -39,7 +51,7 @@ def serve(
     Raises
     ------
     CrackvizError
-        Where there is no such page, or the port is taken.
+        Where there is no such page, the file is no page of crackviz, or the port is taken.
     """
     contracts.check_number("port", port, 0, 65_535, whole=True)
     try:
@@ -47,10 +59,15 @@ def serve(
     except OSError as error:
         raise CrackvizError(f"{page} can't be read ({error.strerror or error}). Export it: crackviz export.") from error
 
+    if _MARK not in content:
+        raise CrackvizError(
+            f"{page} is no page that crackviz exported, so it isn't shown. Export one: crackviz export."
+        )
+
     class Handler(BaseHTTPRequestHandler):
         """Answers GET and HEAD of / with the page, and everything else with an error."""
 
-        server_version, sys_version = "crackviz", ""
+        server_version, sys_version, timeout = "crackviz", "", 30.0
 
         def do_GET(self) -> None:
             if self.path.split("?")[0] != "/":
@@ -70,11 +87,11 @@ def serve(
         def log_message(self, *_: object) -> None: ...
 
     try:
-        server = ThreadingHTTPServer(("" if lan else "127.0.0.1", port), Handler)
+        server = _Server(("" if lan else "127.0.0.1", port), Handler)
     except OSError as error:
+        other = port + 1 if 1024 <= port < 65_535 else 8001
         raise CrackvizError(
-            f"Port {port} can't be used ({error.strerror or error}). Take another one, such as {port + 1}.",
-            "port",
+            f"Port {port} can't be used ({error.strerror or error}). Take another one, such as {other}.", "port"
         ) from error
     tell(f"Open http://{_own_address() if lan else '127.0.0.1'}:{server.server_port}/ (Ctrl-C ends it)")
     if lan:

@@ -24,7 +24,8 @@ from crackviz.models.graph import images_of
 FORMATS = {"html": ".html", "litert": ".tflite", "onnx": ".onnx", "saved_model": ""}
 """The formats, and the ends of their files' names; a SavedModel is a folder."""
 QUANTIZED = {"litert": ("float16", "dynamic", "int8"), "html": ("float16",)}
-"""How weights can be stored in fewer bits: as float16; as int8, with activations "dynamic"; or both int8."""
+"""How weights can be stored in fewer bits: as float16, in a page with its 11 digits and the exponents of float32; as
+int8, with activations "dynamic"; or both int8."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ def export(
     with_map : bool
         False leaves the map out; networks without an exact map are refused otherwise.
     quantize : str
-        "" stores the weights as they are. "float16", and for LiteRT "dynamic" and "int8", store fewer bits; what that
-        costs is said, and nothing is refused for it.
+        "" stores the weights as they are, in a page with 20 of their 24 binary digits, which moves logits less than
+        float32 sums do. "float16", and for LiteRT "dynamic" and "int8", store fewer bits; what that costs is said, and
+        nothing is refused for it.
     images : float32 (N, H, W, 3) in [0, 1], optional
         Pictures of yours for the check, and for the activations' ranges of "int8"; by default drawn patches.
     labels : int (N,), optional

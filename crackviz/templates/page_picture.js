@@ -1,4 +1,4 @@
-// Pictures: made smaller as the network's training did it, cut into windows, and looked at before they are believed.
+// Pictures: made smaller as the network's training did it, and cut into windows.
 "use strict";
 
 // Pillow's BILINEAR, to the bit: a triangle filter as wide as the reduction, in whole numbers, rows first.
@@ -17,13 +17,19 @@ function resizeRows(pixels, width, height, side) {
     const shares = [];
     for (let n = first; n < end; n++) shares.push(Math.max(0, 1 - Math.abs((n - centre + 0.5) / reach)));
     const sum = shares.reduce((a, b) => a + b);
-    const whole = shares.map((share) => Math.trunc((share / sum) * 2 ** bits + 0.5));
-    for (let i = 0; i < height; i++)
-      for (let q = 0; q < 3; q++) {
-        let value = 2 ** (bits - 1);
-        for (let n = 0; n < whole.length; n++) value += pixels[(i * width + first + n) * 3 + q] * whole[n];
-        out[(i * side + j) * 3 + q] = value >> bits;
+    const whole = Int32Array.from(shares, (share) => Math.trunc((share / sum) * 2 ** bits + 0.5));
+    for (let i = 0; i < height; i++) {
+      let r = 2 ** (bits - 1), g = r, b = r;
+      for (let n = 0, from = (i * width + first) * 3; n < whole.length; n++, from += 3) {
+        r += pixels[from] * whole[n];
+        g += pixels[from + 1] * whole[n];
+        b += pixels[from + 2] * whole[n];
       }
+      const at = (i * side + j) * 3;
+      out[at] = r >> bits;
+      out[at + 1] = g >> bits;
+      out[at + 2] = b >> bits;
+    }
   }
   return out;
 }
@@ -47,32 +53,10 @@ function withoutAlpha(rgba) {
 }
 
 // What the network gets: bytes from 0 to 255 become numbers from 0 to 1.
-const toImage = (pixels, side) => ({h: side, w: side, c: 3, data: Float32Array.from(pixels, (v) => v / 255)});
-
-// Four numbers that say what kind of picture this is: brightness, contrast, sharpness, colour, each from 0 to 1.
-function look(image) {
-  const {h, w, data} = image, grey = new Float64Array(h * w);
-  let sum = 0, squares = 0, colour = 0, steps = 0;
-  for (let n = 0; n < grey.length; n++) {
-    const r = data[3 * n], g = data[3 * n + 1], b = data[3 * n + 2];
-    grey[n] = (r + g + b) / 3;
-    sum += grey[n];
-    squares += grey[n] * grey[n];
-    colour += Math.max(r, g, b) - Math.min(r, g, b);
-  }
-  for (let i = 0; i < h; i++)
-    for (let j = 1; j < w; j++) steps += Math.abs(grey[i * w + j] - grey[i * w + j - 1]);
-  const mean = sum / grey.length, spread = Math.sqrt(Math.max(0, squares / grey.length - mean * mean));
-  return {brightness: mean, contrast: spread, sharpness: steps / (h * (w - 1)), colour: colour / grey.length};
-}
-
-// In which of these numbers the picture lies outside of what the reference pictures have.
-function strangeness(image, limits) {
-  const numbers = look(image);
-  const words = {brightness: ["darker", "brighter"], contrast: ["flatter", "richer in contrast"],
-    sharpness: ["more blurred", "noisier or rougher"], colour: ["greyer", "more colourful"]};
-  return Object.keys(limits).flatMap((name) =>
-    numbers[name] < limits[name][0] ? [words[name][0]] : numbers[name] > limits[name][1] ? [words[name][1]] : []);
+function toImage(pixels, side) {
+  const data = new Float32Array(pixels.length);
+  for (let n = 0; n < data.length; n++) data[n] = pixels[n] / 255;
+  return {h: side, w: side, c: 3, data};
 }
 
 // The windows that cover a photograph; the last of a row and of a column end at the border, and overlap.

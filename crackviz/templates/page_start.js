@@ -3,19 +3,36 @@
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 
-// The weights are one block of numbers in base64: float32, or float16 made float32 again.
-function unpack(text) {
-  const bytes = Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
-  if (!facts.half) return new Float32Array(bytes.buffer);
-  return Float32Array.from(new Uint16Array(bytes.buffer), (bits) => {
-    const sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, part = bits & 1023;
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + part / 1024) : 2 ** -14 * (part / 1024));
-  });
+// Base 85, as Python writes it but for "<", which could begin a tag and is "." here: five letters are four bytes.
+function fromBase85(text) {
+  const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;.=>?@^_`{|}~";
+  const digits = new Uint8Array(128), count = text.length / 5, words = new DataView(new ArrayBuffer(4 * count));
+  for (let n = 0; n < letters.length; n++) digits[letters.charCodeAt(n)] = n;
+  for (let n = 0; n < count; n++) {
+    let word = 0;
+    for (let k = 0; k < 5; k++) word = word * 85 + digits[text.charCodeAt(5 * n + k)];
+    words.setUint32(4 * n, word);
+  }
+  return new Uint8Array(words.buffer);
 }
-const block = unpack(document.getElementById("block").textContent);
+
+// The weights are one block of float32, deflated: all exponents, then all signs with the first seven digits, and so on,
+// so that what is alike stands together, and digits that were rounded away are zeros in a row.
+async function unpack(text, count, bytes) {
+  const inflated = new DecompressionStream("deflate"), writer = inflated.writable.getWriter();
+  writer.write(fromBase85(text).subarray(0, bytes));
+  writer.close();
+  const planes = new Uint8Array(await new Response(inflated.readable).arrayBuffer()), bits = new Uint32Array(count);
+  if (planes.length !== 4 * count) throw new Error("another number of weights");
+  for (let n = 0; n < count; n++) {
+    const sign = planes[n + count] & 128, first = planes[n + count] & 127;
+    bits[n] = (sign << 24) | (planes[n] << 23) | (first << 16) | (planes[n + 2 * count] << 8) | planes[n + 3 * count];
+  }
+  return new Float32Array(bits.buffer);
+}
 const named = (all, places) =>
   Object.fromEntries(Object.entries(places).map(([name, [start, size]]) => [name, all.subarray(start, start + size)]));
-const weights = named(block, facts.weights);
+let block, weights;  // known when they are unpacked
 
 // A picture that Python can make as well: noise, and a dark line but for every third.
 function formulaPicture(number, side) {
@@ -36,12 +53,12 @@ function selfCheck() {
   return {off: Math.max(...off), fine: off.every((one) => one <= tolerance)};
 }
 
-// One question: the pixels of a square of the picture. Made small, looked at, asked about.
-function answer({pixels, size}, side, limits, all) {
-  const image = toImage(resize(pixels, size, size, side), side);
-  const {logit, map} = network(image, all);
+// One question: the pixels of a square of the picture. Made small, asked about, and held against what is usual.
+function answer({pixels, size}, side, usual, all) {
+  const {logit, map} = network(toImage(resize(pixels, size, size, side), side), all);
+  const numbers = describe(resize(pixels, size, size, usual.side), usual.side), away = distance(numbers, usual);
   return {logit, map: map ? map.data : null, rows: map ? map.h : 0, columns: map ? map.w : 0,
-    strange: strangeness(image, limits)};
+    away, unlike: away > usual.limit, differs: differences(numbers, usual)};
 }
 
 // Workers do the computing, so that the page stays alive. From file:// they can be made of a Blob alone.
@@ -58,20 +75,20 @@ class Pool {
   }
 
   started() {
-    const work = `${answer}\nlet side, limits, all;
+    const work = `${answer}\nlet side, usual, all;
       onmessage = ({data}) => {
         if (data.block) {
-          ({side, limits} = data);
+          ({side, usual} = data);
           all = Object.fromEntries(Object.entries(data.places).map(([k, [s, n]]) => [k, data.block.subarray(s, s + n)]));
           return;
         }
-        try { postMessage({id: data.id, ...answer(data, side, limits, all)}); }
+        try { postMessage({id: data.id, ...answer(data, side, usual, all)}); }
         catch (error) { postMessage({id: data.id, failed: String(error)}); }
       };`;
     const source = document.getElementById("engine").textContent;
     const address = URL.createObjectURL(new Blob([source, work], {type: "text/javascript"}));
     const worker = new Worker(address);
-    worker.postMessage({block, places: facts.weights, side: facts.side, limits: facts.usual});
+    worker.postMessage({block, places: facts.weights, side: facts.side, usual: facts.usual});
     worker.onmessage = ({data}) => this.settle(data);
     worker.onerror = () => {  // out of memory, or forbidden: what waits is done here, more slowly
       this.workers = [];
@@ -129,7 +146,10 @@ function answerWhatWasAsked() {
   return true;
 }
 
-if (!answerWhatWasAsked()) {
+async function start() {
+  block = await unpack(document.getElementById("block").textContent.trim(), facts.count, facts.bytes);
+  weights = named(block, facts.weights);
+  if (answerWhatWasAsked()) return;
   const cores = navigator.hardwareConcurrency || 2;
   const view = new View(new Pool(typeof Worker === "undefined" ? 0 : Math.min(4, cores)));
   window.crackviz = {view, network: (data) => network({h: facts.side, w: facts.side, c: 3, data}, weights), selfCheck};
@@ -138,7 +158,11 @@ if (!answerWhatWasAsked()) {
     document.getElementById("checked").textContent = check.fine
       ? `On this device the page computes what Keras does: three test pictures agree within ${check.off.toExponential(0)}.`
       : "This browser computes otherwise than Keras.";
-    if (!check.fine) view.refuse("This browser computes otherwise than it should. Take another browser.");
+    if (!check.fine) refuse("This browser computes otherwise than it should. Take another browser.");
     document.body.dataset.ready = "yes";
   }, 50);
 }
+if (typeof DecompressionStream === "undefined")
+  refuse("This browser is too old for this page. Update it: Chrome 80, Firefox 113, Safari 16.4 or newer can open it.");
+else
+  start().catch(() => refuse("This page is damaged: its network can't be read. Get the file anew, whole."));

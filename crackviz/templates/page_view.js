@@ -2,22 +2,11 @@
 "use strict";
 
 const LARGEST = 64e6;  // pixels; phones end somewhere here
-const HUES = {for: [215, 25, 28], against: [44, 123, 182]};
 const DRAWN = "drawn-wall.jpg";
 const $ = (id) => document.getElementById(id);
-const probabilityOf = (logit) => 1 / (1 + Math.exp(-logit));
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
-function inWords(probability) {
-  const steps = [[0.01, "almost surely no crack"], [0.1, "very likely no crack"], [0.35, "rather no crack"],
-    [0.65, "as likely a crack as not"], [0.9, "rather a crack"], [0.99, "very likely a crack"]];
-  const found = steps.find(([limit]) => probability < limit);
-  return found ? found[1] : "almost surely a crack";
-}
-function inPercent(probability) {
-  if (probability > 0.999) return "over 99.9 %";
-  if (probability < 0.001) return "under 0.1 %";
-  return `${(100 * probability).toFixed(probability > 0.99 || probability < 0.01 ? 1 : 0)} %`;
+function refuse(text) {
+  $("message").textContent = text;
+  for (const id of ["camera", "file", "example", "whole"]) $(id).disabled = true;
 }
 
 class View {
@@ -29,8 +18,8 @@ class View {
     $("example").addEventListener("click", () => this.choose(this.example()));
     $("size").addEventListener("input", () => this.resize(+$("size").value));
     $("whole").addEventListener("click", () => this.askWhole());
-    $("stop").addEventListener("click", () => this.stop());
-    $("save").addEventListener("click", () => this.save());
+    $("stop").addEventListener("click", () => { this.stop(); this.show(); });
+    $("save").addEventListener("click", () => savePicture(this));
     $("rule").addEventListener("change", () => this.draw());
     for (const id of ["opacity", "threshold", "length"]) $(id).addEventListener("input", () => this.show());
     window.addEventListener("resize", () => this.draw());
@@ -71,9 +60,17 @@ class View {
     if (moves[event.key]) {
       this.moveTo([x + size / 2 + moves[event.key][0], y + size / 2 + moves[event.key][1]]);
       this.askSoon();
-    } else if ("+-".includes(event.key)) this.resize(size * (event.key === "+" ? 1.25 : 0.8));
+    } else if (event.key === "Enter" && $("rule").checked) this.ruleHere([x + size / 2, y + size / 2]);
+    else if ("+-".includes(event.key)) this.resize(size * (event.key === "+" ? 1.25 : 0.8));
     else return;
     event.preventDefault();
+  }
+
+  // The ruler by keys: Enter where the square is begins the line, a second time it ends it.
+  ruleHere(place) {
+    const begun = this.ruler && this.ruler.open;
+    this.ruler = begun ? {from: this.ruler.from, to: place} : {from: place, to: place, open: true};
+    this.show();
   }
 
   place(event) {
@@ -95,16 +92,13 @@ class View {
   }
 
   say(text) { $("message").textContent = text; }
-  refuse(text) {
-    this.say(text);
-    for (const id of ["camera", "file", "example", "whole"]) $(id).disabled = true;
-  }
 
   async choose(file) {
     if (!file) return;
     this.stop();
     this.say("");
-    const address = URL.createObjectURL(file);
+    const address = URL.createObjectURL(file), number = this.chosen = (this.chosen || 0) + 1;
+    let millions = 0;
     try {
       const size = await new Promise((resolve, reject) => {  // known before it is decoded whole
         const image = new Image();
@@ -112,16 +106,19 @@ class View {
         image.onerror = reject;
         image.src = address;
       });
-      if (size[0] * size[1] > LARGEST) {
-        const millions = Math.round((size[0] * size[1]) / 1e6);
+      millions = Math.ceil((size[0] * size[1]) / 1e6);
+      if (size[0] * size[1] > LARGEST)
         return this.say(`This picture has ${millions} megapixels; up to ${LARGEST / 1e6} fit here. Cut it, or take it with fewer.`);
-      }
       if (Math.min(...size) < 32)
         return this.say(`This picture is ${size[0]} × ${size[1]} pixels; take one of at least 32 × 32.`);
+      const picture = await createImageBitmap(file, {imageOrientation: "from-image", colorSpaceConversion: "none"});
+      if (number !== this.chosen) return picture.close();  // another one was chosen since
       if (this.picture) this.picture.close();
-      this.picture = await createImageBitmap(file, {imageOrientation: "from-image", colorSpaceConversion: "none"});
+      this.picture = picture;
     } catch (error) {
-      return this.say("This file can't be read as a picture here. Take a JPEG or PNG file, or photograph anew.");
+      return this.say(millions
+        ? `This device can't hold a picture of ${millions} megapixels. Take one with fewer.`
+        : "This file can't be read as a picture here. Take a JPEG or PNG file, or photograph anew.");
     } finally {
       URL.revokeObjectURL(address);
     }
@@ -192,7 +189,7 @@ class View {
     this.stop();
     const {width, height} = this.picture, {size} = this.square, all = windowsOf(width, height, size);
     const run = this.run = {stopped: false};
-    this.windows = [];
+    Object.assign(this, {windows: [], total: all.length});
     $("stop").hidden = $("progress").hidden = false;
     $("whole").disabled = true;
     $("progress").max = all.length;
@@ -202,9 +199,9 @@ class View {
         const {left, top} = all[next++];
         const found = await this.pool.ask({pixels: this.pixels({x: left, y: top, size}), size});
         if (run.stopped) return;
-        this.windows.push({left, top, size, logit: found.logit, strange: found.strange, ...this.fewer(found, keep)});
+        this.windows.push({left, top, size, logit: found.logit, unlike: found.unlike, ...fewerCells(found), map: keep ? found.map : null});
         $("progress").value = this.windows.length;
-        if (performance.now() - last > 400) { last = performance.now(); this.show(); }
+        if (performance.now() - last > 1000) { last = performance.now(); this.draw(); }
       }
     };
     try {
@@ -222,19 +219,6 @@ class View {
     if (this.run) this.run.stopped = true;
     $("stop").hidden = $("progress").hidden = true;
     $("whole").disabled = false;
-  }
-
-  // Of each window at most 32 x 32 cells are kept to be drawn, each the strongest of its block.
-  fewer({map, rows, columns}, keep) {
-    if (!map) return {};
-    const block = Math.ceil(Math.max(rows, columns) / 32), h = Math.ceil(rows / block), w = Math.ceil(columns / block);
-    const cells = new Float32Array(h * w);
-    for (let i = 0; i < rows; i++)
-      for (let j = 0; j < columns; j++) {
-        const at = ((i / block) | 0) * w + ((j / block) | 0), value = map[i * columns + j];
-        if (Math.abs(value) > Math.abs(cells[at])) cells[at] = value;
-      }
-    return keep ? {cells, h, w, map} : {cells, h, w};
   }
 
   // --- showing -----------------------------------------------------------------------------------------------------
@@ -257,18 +241,20 @@ class View {
     if (this.windows.length) {
       const cracked = this.windows.filter((one) => probabilityOf(one.logit) >= threshold);
       const surest = this.windows.reduce((a, b) => (b.logit > a.logit ? b : a));
-      said.push(`The photograph: ${cracked.length} of ${this.windows.length} windows are called cracks. The surest ` +
+      const part = this.windows.length < this.total ? `, asked about in part (${this.total} windows)` : "";
+      said.push(`The photograph${part}: ${cracked.length} of ${this.windows.length} windows are called cracks. The surest ` +
         `begins ${surest.left} pixels from the left and ${surest.top} from the top: ${inPercent(probabilityOf(surest.logit))}.`);
     }
     $("answer").textContent = said.join(" ");
-    const strange = this.found ? this.found.strange : [];
-    const odd = this.windows.filter((one) => one.strange.length).length;
-    const warnings = [];
-    if (strange.length) warnings.push(`Unlike anything seen: this square is ${strange.join(" and ")} than the pictures ` +
-      "it was compared with. Don't trust the answer.");
+    const odd = this.windows.filter((one) => one.unlike).length, warnings = [];
+    if (this.found && this.found.unlike) {
+      const times = (this.found.away / facts.usual.limit).toPrecision(2), {differs} = this.found;
+      warnings.push(`Unlike anything seen: this square lies ${times} times as far from usual concrete as is let pass` +
+        `${differs.length ? `; it is ${differs.join(", ")}` : ""}. Don't trust the answer.`);
+    }
     if (this.found && this.found.square.size < facts.side) warnings.push(`The square has ${this.found.square.size} pixels ` +
       `a side and was enlarged to ${facts.side}: fine cracks may be missing.`);
-    if (odd) warnings.push(`${odd} windows are unlike anything seen.`);
+    if (odd) warnings.push(`Crossed out: ${odd} of ${this.windows.length} windows, unlike anything seen.`);
     $("warning").textContent = warnings.join(" ");
     $("warning").hidden = !warnings.length;
     this.tellScale();
@@ -284,7 +270,7 @@ class View {
     const mm = this.mmPerPixel, square = this.square ? this.square.size : 0;
     $("scale").textContent = mm
       ? `One pixel is ${mm.toPrecision(2)} mm wide; the square is ${(mm * square).toPrecision(3)} mm wide.`
-      : $("rule").checked ? "Draw a line along the ruler in the picture, and say how long it is." : "";
+      : $("rule").checked ? "Draw a line along the ruler in the picture, and say how long it is. By keys: move the square to one end, press Enter, then to the other." : "";
   }
 
   draw() {
@@ -302,18 +288,34 @@ class View {
     this.tellScale();
   }
 
+  // The picture as large as it is shown, kept: drawing a photograph of 12 megapixels at every step takes too long.
+  reduced(wide, tall) {
+    wide = Math.round(wide);
+    if (this.small && this.small.of === this.picture && this.small.width === wide) return this.small;
+    const canvas = this.small = document.createElement("canvas");
+    canvas.of = this.picture;
+    canvas.width = wide;
+    canvas.height = Math.round(tall);
+    canvas.getContext("2d").drawImage(this.picture, 0, 0, canvas.width, canvas.height);
+    return canvas;
+  }
+
   // The picture with the maps of windows, the square, the ruler and the scale.
   paint(context, zoom) {
-    const {width, height} = this.picture, threshold = +$("threshold").value;
-    context.drawImage(this.picture, 0, 0, width * zoom, height * zoom);
-    const span = this.windows.reduce((most, one) => Math.max(most, ...(one.cells || []).map(Math.abs)), 0);
+    const {width, height} = this.picture, threshold = +$("threshold").value, opacity = +$("opacity").value;
+    context.drawImage(this.reduced(width * zoom, height * zoom), 0, 0, width * zoom, height * zoom);
+    const span = this.windows.reduce((most, one) => Math.max(most, one.span || 0), 0);
     for (const one of this.windows) {
       const box = [one.left * zoom, one.top * zoom, one.size * zoom, one.size * zoom];
-      if (one.cells && span) context.drawImage(this.coloured(one.cells, one.h, one.w, span), ...box);
-      if (probabilityOf(one.logit) >= threshold) this.outline(context, box, "#ffd54a", 2);
+      const colours = `${span} ${opacity}`;  // made anew when these change
+      if (one.cells && span && one.colours !== colours)
+        Object.assign(one, {colours, drawn: coloured(one.cells, one.h, one.w, span, opacity)});
+      if (one.drawn) context.drawImage(one.drawn, ...box);
+      if (one.unlike) crossOut(context, box);
+      if (probabilityOf(one.logit) >= threshold) outline(context, box, "#ffd54a", 2);
     }
     const {x, y, size} = this.square;
-    this.outline(context, [x * zoom, y * zoom, size * zoom, size * zoom], "#ffffff", 3);
+    outline(context, [x * zoom, y * zoom, size * zoom, size * zoom], "#ffffff", 3);
     if (this.ruler) {
       context.lineWidth = 3;
       context.strokeStyle = "#00e5ff";
@@ -322,43 +324,7 @@ class View {
       context.lineTo(...this.ruler.to.map((v) => v * zoom));
       context.stroke();
     }
-    this.paintScale(context, zoom);
-  }
-
-  outline(context, box, colour, line) {
-    context.lineWidth = line + 2;
-    context.strokeStyle = "rgba(0, 0, 0, 0.75)";
-    context.strokeRect(...box);
-    context.lineWidth = line;
-    context.strokeStyle = colour;
-    context.strokeRect(...box);
-  }
-
-  paintScale(context, zoom) {
-    const mm = this.mmPerPixel;
-    if (!mm) return;
-    const across = context.canvas.width, wish = (0.25 * across * mm) / zoom, power = 10 ** Math.floor(Math.log10(wish));
-    const length = [5, 2, 1].map((n) => n * power).find((n) => n <= wish), wide = (length / mm) * zoom;
-    const y = this.picture.height * zoom - 14;
-    context.fillStyle = "rgba(0, 0, 0, 0.75)";
-    context.fillRect(8, y - 22, wide + 16, 34);
-    context.fillStyle = "#ffffff";
-    context.fillRect(16, y, wide, 4);
-    context.font = "14px sans-serif";
-    context.fillText(`${length} mm`, 16, y - 6);
-  }
-
-  // A map as a picture: red speaks for a crack, blue against it, opaque in proportion.
-  coloured(cells, h, w, span) {
-    const canvas = document.createElement("canvas"), image = new ImageData(w, h), opacity = +$("opacity").value;
-    cells.forEach((value, n) => {
-      image.data.set(value > 0 ? HUES.for : HUES.against, 4 * n);
-      image.data[4 * n + 3] = 255 * opacity * Math.min(1, Math.abs(value) / span);
-    });
-    canvas.width = w;
-    canvas.height = h;
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    return canvas;
+    paintScale(context, zoom, this.mmPerPixel, height * zoom);
   }
 
   drawPatch() {
@@ -370,56 +336,12 @@ class View {
     context.drawImage(this.picture, x, y, size, size, 0, 0, 512, 512);
     if (!found.map) return;
     const span = found.map.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    if (span) context.drawImage(this.coloured(found.map, found.rows, found.columns, span), 0, 0, 512, 512);
+    if (span) context.drawImage(coloured(found.map, found.rows, found.columns, span, +$("opacity").value), 0, 0, 512, 512);
     const sums = found.map.reduce(([plus, minus], v) => (v > 0 ? [plus + v, minus] : [plus, minus + v]), [0, 0]);
     const text = `Full colour is ${span.toPrecision(2)} logits in a cell. For a crack the cells add up to ` +
       `${sums[0].toFixed(2)}, against it to ${sums[1].toFixed(2)}; with the bias of ${(found.logit - sums[0] - sums[1]).toFixed(2)} ` +
       `that is the logit, ${found.logit.toFixed(2)}.`;
     $("sum").textContent = text;
     canvas.setAttribute("aria-label", `The square with its map. ${text}`);
-  }
-
-  // --- saving ------------------------------------------------------------------------------------------------------
-
-  save() {
-    if (!this.picture) return;
-    const zoom = Math.min(1, 2000 / this.picture.width), wide = Math.max(480, Math.round(this.picture.width * zoom));
-    const canvas = document.createElement("canvas"), context = canvas.getContext("2d"), tall = this.picture.height * zoom;
-    const texts = [$("answer").textContent, $("warning").textContent, $("scale").textContent,
-      `${facts.network}, ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC. No tool for deciding whether a structure is safe.`];
-    context.font = "16px sans-serif";
-    const lines = texts.filter(Boolean).flatMap((text) => this.wrapped(context, text, wide - 24));
-    canvas.width = wide;
-    canvas.height = Math.round(tall) + 22 * lines.length + 24;
-    context.fillStyle = "#ffffff";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    this.paint(context, zoom);
-    const {x, y, size} = this.square, found = this.found;
-    if (found && found.map && !this.windows.length) {
-      const span = found.map.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      if (span) context.drawImage(this.coloured(found.map, found.rows, found.columns, span), x * zoom, y * zoom, size * zoom, size * zoom);
-    }
-    context.fillStyle = "#1b1f24";
-    context.font = "16px sans-serif";
-    lines.forEach((line, n) => context.fillText(line, 12, Math.round(tall) + 26 + 22 * n));
-    canvas.toBlob((blob) => {
-      if (!blob) return this.say("The picture could not be saved: too little memory. Take a smaller photograph.");
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `${this.name.replace(/\.\w+$/, "")}-crackviz.png`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-      this.saved = blob.size;
-    }, "image/png");
-  }
-
-  wrapped(context, text, wide) {
-    const lines = [""];
-    for (const word of text.split(" ")) {
-      const longer = `${lines[lines.length - 1]} ${word}`.trim();
-      if (context.measureText(longer).width > wide) lines.push(word);
-      else lines[lines.length - 1] = longer;
-    }
-    return lines;
   }
 }

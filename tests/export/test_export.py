@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +163,90 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     assert done.exit_code == 2 and "'big' is no size" in done.stderr and "(--size)" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "quantize", "most"), [("local_cnn", "", 400_000), ("trace_cnn", "float16", 700_000)])
+def test_a_page_is_easily_sent(name: str, quantize: str, most: int, tmp_path: Path) -> None:
+    html.write(export.explained(models.load_pretrained(name), 128), tmp_path / "a.html", quantize)
+    assert (tmp_path / "a.html").stat().st_size < most
+
+
+PAGE = '<p>page <script id="engine"></script>'
+
+
+def asked(address: tuple[str, int], text: str) -> bytes:
+    """Send bytes as they are: clients of Python would tidy the path."""
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(text.encode())
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+@pytest.mark.parametrize("lan", [False, True])
+def test_nothing_but_the_page_can_be_read_and_nothing_written(
+    tmp_path: Path, lan: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.html").write_text(PAGE)
+    (tmp_path / "secret.txt").write_text("secret")
+    server = export.serve(tmp_path / "a.html", port=0, lan=lan, tell=lambda _: None)
+    address = ("127.0.0.1", server.server_port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for path in ("/secret.txt", "/../secret.txt", "//secret.txt", "/%2e%2e/secret.txt", "/./", "/..", "secret.txt"):
+            answer = asked(address, f"GET {path} HTTP/1.0\r\n\r\n")
+            assert b" 404 " in answer.splitlines()[0] and b"secret\n" not in answer, path
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            answer = asked(address, f"{method} / HTTP/1.0\r\nContent-Length: 1\r\n\r\nx")
+            assert b" 501 " in answer.splitlines()[0], method
+        head, _, body = asked(address, "HEAD /?a=1 HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+        assert b" 200 " in head and f"Content-Length: {len(PAGE)}".encode() in head and body == b""
+        asked(address, "\0\xff nonsense\r\n\r\n")
+        connection = socket.create_connection(address)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(b"GET / HT")
+        connection.close()  # reset in the middle
+        assert asked(address, "GET / HTTP/1.0\r\n\r\n").endswith(PAGE.encode())
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_is_no_page_is_not_served(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<p>my diary")
+    for path, said in (
+        ("a.html", "is no page that crackviz exported"),
+        ("b.html", "can't be read"),
+        (".", "can't be read"),
+    ):
+        with pytest.raises(CrackvizError, match=said):
+            export.serve(tmp_path / path, port=0)
+    for port in (-1, 70_000, 1.5):
+        with pytest.raises(CrackvizError, match="port is"):
+            export.serve(tmp_path / "a.html", port=port)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bits", [11, 18, 24])
+def test_weights_are_rounded_and_packed_so_that_they_come_back(bits: int) -> None:
+    scales = 10.0 ** np.arange(-20, 5)[:, np.newaxis]
+    values = (np.random.default_rng(0).normal(size=500) * scales).astype(np.float32)
+    kept = html.rounded(np.append(values.ravel(), [0, -0.0, 1, -3]).astype(np.float32), bits)
+    assert np.abs(kept[:-4] / values.ravel() - 1).max() <= (2.0**-bits if bits < 24 else 0)
+    assert (kept.view(np.uint32) & ((1 << (24 - bits)) - 1) == 0).all()
+    text = html.base85(html.pack(kept))
+    assert "<" not in text and "/" not in text
+    planes = np.frombuffer(zlib.decompressobj().decompress(base64.b85decode(text.replace(".", "<"))), np.uint8)
+    exponents, seven, *others = planes.reshape(4, -1).astype(np.uint32)
+    bits = (seven >> 7 << 31) | (exponents << 23) | ((seven & 127) << 16) | (others[0] << 8) | others[1]
+    assert (bits.astype(np.uint32).view(np.float32) == kept).all()
+
+
 def test_the_page_is_served_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "a.html").write_text("<p>page")
+    (tmp_path / "a.html").write_text(PAGE)
     told: list[str] = []
     server = export.serve(tmp_path / "a.html", port=0, tell=told.append)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         address = f"http://127.0.0.1:{server.server_port}"
-        assert urllib.request.urlopen(f"{address}/").read() == b"<p>page" and address in told[0] and len(told) == 1
+        assert urllib.request.urlopen(f"{address}/").read() == PAGE.encode() and address in told[0] and len(told) == 1
         for url, data in ((f"{address}/a.html", None), (f"{address}/../etc/passwd", None), (f"{address}/", b"x")):
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(url, data)

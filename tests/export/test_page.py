@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 from chromium import CHROMIUM, MISSING, Page, open_page
 from PIL import Image
 
 from crackviz import data, export, models, synthetic
 from crackviz.export import html
 from crackviz.export.checking import pictures
+from crackviz.export.layers import to_javascript
+from crackviz.inspection import novelty
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=MISSING)]
 READY = "document.body && document.body.dataset.ready === 'yes'"
@@ -100,6 +103,21 @@ def test_a_photograph_is_answered_as_by_keras_window_by_window(page: Page, made:
     assert f"{int((1 / (1 + np.exp(-logits)) >= threshold).sum())} of {count} windows are called cracks" in said
 
 
+def test_a_photograph_can_be_stopped_and_what_was_asked_is_told(page: Page) -> None:
+    give(page, synthetic.photograph(3, size=(700, 500)).image)
+    page.ask("crackviz.view.resize(64)")
+    page.ask("window.ended = crackviz.view.askWhole(); 0")
+    page.until("crackviz.view.windows.length > 2")
+    page.ask("document.getElementById('stop').click()")
+    assert page.ask("ended") is None and page.ask("document.getElementById('progress').hidden")
+    done = page.ask("crackviz.view.windows.length")
+    assert 2 < done < 88  # of 11 x 8
+    said = page.ask("document.getElementById('answer').textContent")
+    assert (
+        "The photograph, asked about in part (88 windows): " in said and f" of {done} windows are called cracks" in said
+    )
+
+
 def test_keys_move_the_square_and_the_threshold_changes_the_call(page: Page) -> None:
     give(page, synthetic.photograph(3, size=(700, 500)).image)
     before = page.ask("crackviz.view.square.x")
@@ -120,8 +138,44 @@ def test_the_ruler_measures_and_a_picture_is_saved(page: Page) -> None:
     page.ask("document.getElementById('rule').checked = true; document.getElementById('length').value = 50;"
              "crackviz.view.ruler = {from: [100, 100], to: [300, 100]}; crackviz.view.show()")  # fmt: skip
     assert "One pixel is 0.25 mm wide" in page.ask("document.getElementById('scale').textContent")
-    page.ask("crackviz.view.save()")
+    page.ask("savePicture(crackviz.view)")
     assert page.until("crackviz.view.saved") > 10_000
+
+
+def test_a_picture_of_100_megapixels_is_refused(page: Page) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(buffer, "PNG")
+    text = base64.b64encode(buffer.getvalue()).decode()
+    page.ask(f"window.given = Uint8Array.from(atob('{text}'), (letter) => letter.charCodeAt(0)); 0")
+    page.ask("crackviz.view.choose(new File([given], 'a.png')).then(() => 0)")
+    said = page.ask("document.getElementById('message').textContent")
+    assert said == "This picture has 100 megapixels; up to 64 fit here. Cut it, or take it with fewer."
+
+
+def press(page: Page, key: str, code: int = 0) -> None:
+    for kind in ("rawKeyDown", "keyUp"):
+        page.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+
+def test_every_control_is_reached_and_the_ruler_drawn_by_keys(page: Page) -> None:
+    give(page, synthetic.photograph(3, size=(700, 500)).image)
+    page.ask("document.getElementById('ruler').open = true; document.activeElement.blur(); 0")
+    reached = []
+    for _ in range(20):
+        press(page, "Tab", 9)
+        reached.append(page.ask("document.activeElement.id || document.activeElement.textContent"))
+    wanted = ["camera", "file", "example", "picture", "size", "whole", "rule", "length"]
+    wanted += ["opacity", "threshold", "save", "h-limits"]
+    assert [name for name in reached if name in wanted][: len(wanted)] == wanted
+    assert any("About this network" in name for name in reached)
+    page.ask("document.getElementById('rule').checked = true; document.getElementById('length').value = 50;"
+             "document.getElementById('picture').focus()")  # fmt: skip
+    for key in ("Enter", "ArrowRight", "ArrowRight", "Enter"):
+        press(page, key)
+    size = page.ask("crackviz.view.square.size")
+    moved = page.ask("crackviz.view.ruler.to[0] - crackviz.view.ruler.from[0]")
+    assert moved == pytest.approx(size / 2, abs=2)
+    assert f"One pixel is {50 / moved:#.2g} mm wide" in page.ask("document.getElementById('scale').textContent")
 
 
 @pytest.mark.parametrize(
@@ -138,16 +192,83 @@ def test_a_bad_picture_is_told_in_a_sentence(page: Page, content: bytes | None, 
     assert said in page.ask("document.getElementById('message').textContent")
 
 
+def some_squares() -> list[np.ndarray]:
+    """Squares of 128 px of many kinds: drawn ones, noise, letters, flat ones, colours, stripes, a real photograph."""
+    rng = np.random.default_rng(3)
+    drawn = [np.rint(image * 255).astype(np.uint8) for image in pictures(128, 3)]
+    stripes = np.broadcast_to((np.arange(128) % 16 < 8)[:, np.newaxis, np.newaxis] * np.uint8(255), (128, 128, 3))
+    astronaut = skimage.data.astronaut()[40:168, 170:298]
+    noise = rng.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
+    return [*drawn, *noise, stripes, astronaut, np.full((128, 128, 3), (255, 0, 200), np.uint8)]
+
+
+def test_how_far_a_square_is_from_usual_is_counted_as_in_python(page: Page) -> None:
+    usual, warned = novelty.usual(), []
+    for square in some_squares():
+        text = base64.b64encode(np.ascontiguousarray(square).tobytes()).decode()
+        page.ask(f"window.given = Uint8Array.from(atob('{text}'), (letter) => letter.charCodeAt(0)); 0")
+        numbers = page.ask("describe(given, 128)")
+        wanted = novelty.describe(square[np.newaxis])[0]
+        np.testing.assert_allclose(numbers, wanted, atol=1e-4)  # float32 sums there
+        away = page.ask("distance(describe(given, 128), facts.usual)")
+        assert away == pytest.approx(novelty.distance(square[np.newaxis])[0], rel=1e-3)
+        warned.append(away > usual.limit)
+    assert warned[:3] == [False] * 3 and all(warned[3:])
+    assert page.ask("facts.usual.limit") == usual.limit  # the file's, never a copy of the number
+
+
 def test_a_picture_unlike_anything_is_warned_of(page: Page) -> None:
-    usual = np.rint(pictures(128, 1)[0] * 255).astype(np.uint8)
-    give(page, usual)
+    give(page, np.rint(pictures(128, 1)[0] * 255).astype(np.uint8))
     assert page.ask("document.getElementById('warning').hidden")
     give(page, np.full((256, 256, 3), (255, 0, 200), np.uint8))
-    assert "flatter" in page.until("document.getElementById('warning').textContent")
+    warning = page.until("document.getElementById('warning').textContent")
+    assert (
+        warning.startswith("Unlike anything seen: this square lies ") and "more blurred, of another colour" in warning
+    )
+    assert page.ask("crackviz.view.askWhole().then((all) => all.every((one) => one.unlike))")
+    assert "Crossed out: 4 of 4 windows, unlike" in page.ask("document.getElementById('warning').textContent")
 
 
-def test_without_workers_it_computes_all_the_same(page: Page, made: Any) -> None:
+def test_the_page_holds_the_weights_to_the_digit(page: Page, made: Any) -> None:
+    weights = to_javascript(made.source, True)[1].values()
+    wanted = np.concatenate([html.rounded(one, html.BITS[""]).ravel() for one in weights])
+    np.testing.assert_array_equal(numbers(page.ask(f"{AS_TEXT}(block)")), wanted)
+    kept, given = wanted, np.concatenate([one.ravel() for one in weights])
+    assert (kept != given).any() and np.abs(kept - given).max() <= 2.0 ** -html.BITS[""] * np.abs(given).max()
+
+
+def test_an_older_browser_and_a_damaged_page_are_told_in_a_sentence(file: Path, tmp_path: Path) -> None:
+    text = file.read_text("utf-8")
+    damaged = re.sub(r'(<script id="block"[^>]*>\s*)\S{9}', r"\g<1>123456789", text, count=1)
+    (tmp_path / "damaged.html").write_text(damaged, encoding="utf-8")
+    for path, script, said in (
+        (file, "delete window.DecompressionStream", "This browser is too old"),
+        (tmp_path / "damaged.html", "", "This page is damaged"),
+    ):
+        with open_page(tmp_path / f"profile {path.stem}", (390, 844)) as opened:
+            opened.send("Page.addScriptToEvaluateOnNewDocument", source=script)
+            opened.go(path.as_uri())
+            assert said in opened.until("document.getElementById('message')?.textContent")
+            assert opened.ask("document.getElementById('file').disabled")
+
+
+def test_without_workers_it_computes_all_the_same(file: Path, made: Any, tmp_path: Path) -> None:
+    with open_page(tmp_path / "profile", (390, 844)) as page:
+        page.send("Page.addScriptToEvaluateOnNewDocument", source="delete window.Worker")
+        page.go(file.as_uri())
+        page.until(READY)
+        assert page.ask("typeof Worker") == "undefined" and not page.ask("crackviz.view.pool.workers.length")
+        answers_as_keras_does(page, made)
+        assert page.ask("crackviz.view.askWhole().then((all) => all.length)") == 1
+        assert not page.complained
+
+
+def test_workers_that_fail_are_done_without(page: Page, made: Any) -> None:
     page.ask("crackviz.view.pool.workers = []; 0")
+    answers_as_keras_does(page, made)
+
+
+def answers_as_keras_does(page: Page, made: Any) -> None:
     image = np.rint(pictures(128, 1)[0] * 255).astype(np.uint8)
     give(page, image)
     page.ask("crackviz.view.resize(128)")
