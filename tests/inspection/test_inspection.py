@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -181,6 +180,19 @@ def test_too_large_and_unreadable_photographs(tmp_path: Path, monkeypatch: pytes
         assert 'pip install "crackviz[heic]"' in str(told.value)
 
 
+def test_a_telephone_s_heic_is_inspected_with_the_extra(wall: synthetic.Patch, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif isn't installed")
+    pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
+    file = tmp_path / "IMG_0001.HEIC"
+    heif.from_pillow(Image.fromarray(wall.image)).save(file, quality=95)
+    photograph = inspection.Photograph(file)
+    assert (photograph.height, photograph.width) == wall.image.shape[:2] and not photograph.in_stripes
+    assert np.abs(photograph.rows(0, 430).astype(int) - wall.image).mean() < 3
+    assert np.array_equal(photograph.rows(7, 90), data.read_image(file)[7:90])
+    errors = inspection.inspect_several([tmp_path], tmp_path / "out", 0.5, tell=lambda _: None)
+    assert errors == {file: ""} and (tmp_path / "out" / "IMG_0001" / "index.html").exists()
+
+
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +349,29 @@ def test_dark_bright_blurred_and_strange_windows(photo: Path, wall: synthetic.Pa
     assert set(reasons) - {""} <= set(inspection.REASONS)
 
 
+def test_the_border_is_as_wide_as_the_network_looks(photo: Path) -> None:
+    windows = inspection.look(inspection.Photograph(photo))  # 520 x 430
+    plain = windows.set_index(["left", "top"])["edge"]
+    assert plain[128, 128] == 128 and plain[256, 128] == 128 and plain[0, 128] == 0 and plain[384, 128] == 8
+    assert plain[392, 256] == 0 and plain[256, 256] == 46 and plain[256, 302] == 0
+    free = inspection.Limits(0, 1, 0, 1e9)
+    assert (inspection.judge(windows, free) == "").all()  # by itself it doesn't know the network
+    for border in (8, 46, 128, 129):
+        reasons = inspection.judge(windows, inspection.Limits(0, 1, 0, 1e9, border))
+        assert ((reasons == "border") == (windows["edge"] < border)).all()
+    dark = inspection.judge(windows, inspection.Limits(dark=2, border=300))
+    assert set(dark) == {"dark"}  # the first reason counts
+    choices = inspection.Choices(rules=inspection.Rules(shortest=60), limits=free)
+    for network, reach in (("trace_cnn", 100), ("local_cnn", 26)):
+        found = inspection.inspect(photo, 0.5, network, choices)
+        assert found.choices.limits.border == reach
+        assert set(found.windows.loc[found.windows["reason"] == "border", "edge"]) == {
+            edge for edge in windows["edge"] if edge < reach
+        }
+        assert found.summary["not_judged"]["border"] == pytest.approx((windows["edge"] < reach).mean())
+        assert found.cracks["judged"].all()  # a line there counts all the same
+
+
 # --- an inspection ----------------------------------------------------------------------------------------------------
 
 
@@ -467,19 +502,33 @@ def test_the_command_refuses_what_it_cannot_do(photo: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_killed_half_way_what_is_done_is_kept(photo: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_half_way_what_is_done_is_kept(how: signal.Signals, photo: Path, tmp_path: Path) -> None:
     pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
-    folder = tmp_path / "photos"
+    folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
-    for i in range(6):
+    for i in range(4):
         (folder / f"{i}.png").write_bytes(photo.read_bytes())
-    command = [sys.executable, "-u", "-m", "crackviz.cli", "inspect", str(folder), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [sys.executable, "-u", "-m", "crackviz.cli", "inspect", str(folder), "--out", str(out)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where tests run in the background it is off
+    )
     assert process.stdout is not None and process.stdout.readline().startswith("0.png")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    done = sorted((tmp_path / "out").glob("*/inspection.json"))
-    assert 1 <= len(done) < 6 and all(json.loads(path.read_text())["key"] for path in done)
-    again = run(folder, "--out", tmp_path / "out")
+    process.send_signal(how)
+    told, complained = process.communicate()
+    done = sorted(out.glob("*/inspection.json"))
+    assert 1 <= len(done) < 4 and all(json.loads(path.read_text())["key"] for path in done)
+    if how != signal.SIGKILL:
+        assert process.returncode == 130 and "Called again, it goes on where it was" in complained
+        assert "Traceback" not in complained and "index.html" in told
+        assert "0/index.html" in (out / "index.html").read_text("utf-8")
+        assert not [path for path in out.rglob("*") if ".part-" in path.name]
+    before = {path: path.read_bytes() for path in done}
+    again = run(folder, "--out", out)
     assert again.returncode == 0 and again.stdout.count("left as it is") == len(done)
-    assert len(list((tmp_path / "out").glob("*/index.html"))) == 6
+    assert len(list(out.glob("*/index.html"))) == 4
+    assert all(path.read_bytes() == content for path, content in before.items())
