@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,14 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from crackviz import inspection, models, synthetic
+from crackviz.synthetic import patches
 
 SIDE = 2048
 NEAR = 4.0
 """How far a line may lie from the truth [px]."""
+MM_PER_PX = 0.5
+EDGE = 100
+"""The strip along the photograph's edge where trace_cnn has no full surroundings [px]."""
 
 
 class Wall(NamedTuple):
@@ -29,7 +34,19 @@ class Wall(NamedTuple):
     away: np.ndarray
     """How far each pixel is from a crack [px]; everywhere the same, and far, on a sound wall."""
     truth: np.ndarray
-    """x, y, width (n, 3) of the cracks' middle, where it shows."""
+    """x, y, width (n, 3) of the cracks' middle, where it shows; width as it was meant, 0.7 px apart."""
+    opening: np.ndarray
+    """x, y, width (n, 3), as drawn: the edges of a drawn crack are broken, so that it isn't as wide as it was meant."""
+
+
+def openings(number: int, settings: synthetic.Settings) -> np.ndarray:
+    """Return x, y and the distance between the two edges of the drawn outlines, four times between two corners."""
+    wall = patches._wall(number, settings, (SIDE, SIDE))
+    quads = np.concatenate([layer.polygons for layer in wall.cracks])
+    share = np.array([0, 0.25, 0.5, 0.75])[:, np.newaxis]
+    left, right = (quads[:, np.newaxis, a] * (1 - share) + quads[:, np.newaxis, b] * share for a, b in ((0, 1), (3, 2)))
+    wide = np.hypot(*np.moveaxis(left - right, -1, 0))
+    return np.concatenate([((left + right) / 2).reshape(-1, 2) - 0.5, wide.reshape(-1, 1)], axis=1)
 
 
 def walls(count: int, first: int, mapper: inspection.Mapper, folder: Path) -> Iterator[Wall]:
@@ -39,15 +56,21 @@ def walls(count: int, first: int, mapper: inspection.Mapper, folder: Path) -> It
         chosen = synthetic.Settings(seed=first + i, distractor_rate=0.2, crack_width=widths)
         sound = i % 2 == 1
         made = synthetic.photograph(i, chosen, size=(SIDE, SIDE), without="crack" if sound else "")
-        Image.fromarray(made.image).save(folder / "wall.png")
+        Image.fromarray(made.image).save(folder / "wall.png", compress_level=1)
         photograph = inspection.Photograph(folder / "wall.png")
-        truth = np.empty((0, 3)) if sound else synthetic.centre_lines(i, chosen, size=(SIDE, SIDE))
-        if len(truth):
+        truth = opening = np.empty((0, 3))
+        if not sound:
+            truth = synthetic.centre_lines(i, chosen, size=(SIDE, SIDE)) - [0.5, 0.5, 0]  # to where pixels' middles are
             shows = ndimage.distance_transform_edt(~made.centreline)
             x, y = np.rint(truth[:, :2].T).astype(int).clip(0, SIDE - 1)
-            truth = truth[shows[y, x] <= 1.5]
+            truth, opening = truth[shows[y, x] <= 1.5], openings(i, chosen)
         away = np.full((SIDE, SIDE), np.inf) if sound else ndimage.distance_transform_edt(~made.mask)
-        yield Wall(photograph, mapper(photograph, np.empty((SIDE, SIDE), np.float32)), away, truth)
+        yield Wall(photograph, mapper(photograph, np.empty((SIDE, SIDE), np.float32)), away, truth, opening)
+
+
+def at_the_edge(points: np.ndarray) -> np.ndarray:
+    """Say which points lie in the strip along the photograph's edge."""
+    return (np.minimum(points[:, :2], SIDE - 1 - points[:, :2]) < EDGE).any(axis=1)
 
 
 def lengths(wall: Wall, found: list[inspection.Crack]) -> dict[str, Any]:
@@ -60,40 +83,60 @@ def lengths(wall: Wall, found: list[inspection.Crack]) -> dict[str, Any]:
     reached = np.zeros(len(wall.truth), bool)
     if len(points) and len(wall.truth):
         reached = cKDTree(points).query(wall.truth[:, :2])[0] <= NEAR
+    wrong, beside = steps * (wall.away[y, x] > NEAR), at_the_edge(points)
     return {
-        "false": float(steps[wall.away[y, x] > NEAR].sum()),
-        "true": 0.7 * len(wall.truth),  # its points are 0.7 px apart
+        "false": float(wrong.sum()),
+        "false, edge": float(wrong[beside].sum()),
+        "true": 0.7 * len(wall.truth),
         "width": wall.truth[:, 2],
         "reached": reached,
+        "edge": at_the_edge(wall.truth),
     }
 
 
 def widths_of(wall: Wall, found: list[inspection.Crack], full: float) -> pd.DataFrame:
-    """Return the stretches whose true width is known, with it."""
+    """Return the stretches whose true width is known, with it: as it was meant, and the mean as drawn.
+
+    Hairlines under a pixel are drawn a pixel wide and paler; of them only what was meant is true.
+    """
     table = inspection.measure(wall.photograph, wall.map, full, found)
-    tree, true = cKDTree(wall.truth[:, :2]), []
+    meant, drawn = cKDTree(wall.truth[:, :2]), cKDTree(wall.opening[:, :2])
+    told = []
     for crack in found:
         for line in crack.lines:
             for some in np.array_split(np.arange(len(line)), max(1, round(len(line) / 32))):
-                apart, nearest = tree.query(line[some])
+                apart, nearest = meant.query(line[some])
                 near = apart <= 3
-                true.append(float(np.median(wall.truth[nearest[near], 2])) if near.mean() > 0.7 else np.nan)
-    table["true"] = true
+                there = wall.truth[nearest[near]]
+                if near.mean() <= 0.7:
+                    told.append((np.nan, np.nan))
+                    continue
+                opening = wall.opening[drawn.query(there[:, :2])[1], 2]
+                told.append((np.median(there[:, 2]), np.where(there[:, 2] < 1, there[:, 2], opening).mean()))
+    table["meant"], table["true"] = np.array(told).reshape(-1, 2).T
     return table[table["true"].notna() & (table["kind"] != "unknown")]
 
 
 def score(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Put the lengths of all walls together."""
-    width, reached = (np.concatenate([row[name] for row in rows]) for name in ("width", "reached"))
+    width, reached, edge = (np.concatenate([row[name] for row in rows]) for name in ("width", "reached", "edge"))
     cracked, sound = ([row for row in rows if (row["true"] > 0) == has] for has in (True, False))
-    area = len(sound) * (SIDE * 0.5e-3) ** 2
+    area = len(sound) * (SIDE * MM_PER_PX / 1000) ** 2
+    strip = 1 - (1 - 2 * EDGE / SIDE) ** 2
+
+    def per_area(name: str) -> float:
+        return float(sum(row[name] for row in sound)) * MM_PER_PX / 1000 / area
+
     return {
         "walls": len(rows),
         "recall from 2 px": float(reached[width >= 2].mean()),
+        "recall from 2 px, at the edge": float(reached[(width >= 2) & edge].mean()),
         "recall 1 to 2 px": float(reached[(width >= 1) & (width < 2)].mean()),
         "recall under 1 px": float(reached[width < 1].mean()) if (width < 1).any() else None,
         "false over true length": sum(row["false"] for row in cracked) / sum(row["true"] for row in cracked),
-        "false m per m2 of sound wall, 0.5 mm a px": sum(row["false"] for row in sound) * 0.5e-3 / area,
+        "false m per m2 of sound wall, 0.5 mm a px": per_area("false"),
+        "false m per m2 of its edge": per_area("false, edge") / strip,
+        "sound walls without a false line": sum(row["false"] == 0 for row in sound) / max(len(sound), 1),
     }
 
 
@@ -102,33 +145,42 @@ def counted(found: list[inspection.Crack], rules: inspection.Rules) -> list[insp
 
 
 def measure_walls(count: int, first: int, network: str) -> dict[str, Any]:
+    """Lines and widths on walls that nothing was chosen on."""
     mapper = inspection.Mapper(models.load_pretrained(network))
     full, rules = inspection.largest(mapper), inspection.Rules()
-    rows, stretches = [], []
+    rows, stretches, began = [], [], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for wall in walls(count, first, mapper, Path(folder)):
             found = counted(inspection.trace(wall.map, full, rules), rules)
             rows.append(lengths(wall, found))
             if len(wall.truth) and found:
                 stretches.append(widths_of(wall, found, full))
-            print(len(rows), {name: rows[-1][name] for name in ("false", "true")}, flush=True)
-    table = pd.concat(stretches)
-    told = {}
-    for name, low, high in (("1 to 3 px", 1, 3), ("from 3 px", 3, np.inf)):
+            spent = f"{(time.perf_counter() - began) / len(rows):.1f} s a wall"
+            print(len(rows), {name: rows[-1][name] for name in ("false", "true")}, spent, flush=True)
+    return score(rows) | {"widths": judged(pd.concat(stretches)) if stretches else None}
+
+
+def judged(table: pd.DataFrame) -> dict[str, Any]:
+    """Hold measured widths against the true ones, by their true width."""
+    told: dict[str, Any] = {}
+    for name, low, high in (("under 1 px", 0, 1), ("1 to 3 px", 1, 3), ("from 3 px", 3, np.inf)):
         some = table[(table["true"] >= low) & (table["true"] < high)]
         off = some["width_px"] - some["true"]
         inside = (some["low_px"] <= some["true"]) & (some["true"] <= some["high_px"])
         told[name] = {
             "stretches": len(some),
             "median error": float(off.abs().median()),
+            "median error as a share": float((off.abs() / some["true"]).median()),
             "median bias": float(off.median()),
             "95 % intervals that hold the truth": float(inside.mean()),
+            "median width of the intervals": float((some["high_px"] - some["low_px"]).median()),
+            "median of |as drawn - as meant|": float((some["true"] - some["meant"]).abs().median()),
         }
-    return score(rows) | {"widths": told}
+    return told
 
 
 def choose(count: int) -> dict[str, Any]:
-    """Try mean, shortest and straight on walls that `walls` doesn't use."""
+    """Try rules on walls that `walls` doesn't use."""
     mapper = inspection.Mapper(models.load_pretrained("trace_cnn"))
     full, tried = inspection.largest(mapper), {}
     loose = inspection.Rules(shortest=60, mean=0.5)
@@ -141,6 +193,6 @@ def choose(count: int) -> dict[str, Any]:
         rows = []
         for away, truth, found in all_of:
             kept = [c for c in found if c.evidence >= mean and c.length >= shortest and c.stray >= straight]
-            rows.append(lengths(Wall(None, None, away, truth), kept))  # type: ignore[arg-type]
+            rows.append(lengths(Wall(None, None, away, truth, truth), kept))  # type: ignore[arg-type]
         tried[f"mean {mean}, shortest {shortest}, straight {straight}"] = score(rows)
     return tried

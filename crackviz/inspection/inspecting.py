@@ -27,6 +27,11 @@ from crackviz.progress import progress
 
 ON_DISK = 64_000_000
 """Pixels from which on a map is kept on the disk while it is worked on (4 bytes each)."""
+MEASURED_WITH = "trace_cnn"
+_NOTE = (
+    "The rules for lines and the errors of widths were found with trace_cnn. With {} they find other lines; hold them "
+    "against some cracks that you know."
+)
 _BOUNDS = {"trace_cnn": 1.0, "local_cnn": 64.0}
 """The largest value that a channel of these networks' last map can hold."""
 
@@ -105,6 +110,8 @@ class Inspection:
     ``reason`` why it isn't judged, or ""; at the border, lines that are found count nevertheless."""
     too_far: bool | None
     """Whether a crack of the width that matters would be under a pixel; None without a scale."""
+    note: str = ""
+    """What is to be known of another network than the one that the rules and the errors were found with."""
 
     @property
     def counted(self) -> pd.DataFrame:
@@ -213,6 +220,7 @@ def inspect(
         points=_in_mm(points, mm_per_px, choices),
         windows=windows,
         too_far=None if mm_per_px is None else choices.limit_mm < mm_per_px,
+        note="" if network == MEASURED_WITH else _NOTE.format(mapper.model.name),
     )
 
 

@@ -20,6 +20,8 @@ THIN = 1.0
 """Width below which only "thinner than" is said [px]."""
 STRETCH = 32
 """Length over which one width is told [px]."""
+TOGETHER = 20_000
+"""Profiles that are read together."""
 KINDS = ("measured", "estimated", "thinner than", "unknown")
 
 
@@ -73,8 +75,7 @@ def measure(
     if not lines:
         return _table([])
     points = np.concatenate([line for _, line in lines])
-    across = np.concatenate([normals(line) for _, line in lines])
-    found = _read(*_depths(profiles(photograph, values, points, across), full))
+    found = _read_lines(photograph, values, full, [line for _, line in lines])
     of_crack = np.concatenate([np.full(len(line), number) for number, line in lines])
     blur, usual = _camera(found)
     found["width"] = _unblurred(found["half"].to_numpy(), blur)
@@ -95,13 +96,30 @@ def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _read_lines(photograph: Photograph, values: np.ndarray, full: float, lines: list[np.ndarray]) -> pd.DataFrame:
+    """Read the profiles of lines, some lines at a time from above to below, so that memory doesn't grow with them."""
+    order = sorted(range(len(lines)), key=lambda i: float(lines[i][:, 1].min()))
+    parts: list[pd.DataFrame] = [pd.DataFrame()] * len(lines)
+    while order:
+        count = int(np.searchsorted(np.cumsum([len(lines[i]) for i in order]), TOGETHER)) + 1
+        some, order = order[:count], order[count:]
+        points = np.concatenate([lines[i] for i in some])
+        across = profiles(photograph, values, points, np.concatenate([normals(lines[i]) for i in some]))
+        ends = np.cumsum([len(lines[i]) for i in some])
+        for grey in np.split(across.grey, ends[:-1]):
+            grey[:] = ndimage.uniform_filter1d(np.nan_to_num(grey, nan=-9.0), 3, axis=0, mode="nearest")
+        found = _read(*_depths(across, full))
+        for i, low, high in zip(some, np.r_[0, ends[:-1]], ends, strict=True):
+            parts[i] = found.iloc[low:high]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _depths(across: Profiles, full: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return how much darker than the wall each profile is (n, 129), as a share, where it counts, and the map's width.
 
     The wall is a straight line between the medians of 8 px on either side, beyond where the map sees the crack.
     """
     grey, evidence = across.grey, across.evidence
-    grey = ndimage.uniform_filter1d(np.nan_to_num(grey, nan=-9.0), 3, axis=0, mode="nearest")
     wide = _width_at(evidence, full / 2, np.argmax(evidence * (np.abs(ACROSS) <= 4), axis=1))
     reach = np.clip(wide / 2 + 3.5, 5, 22)[:, np.newaxis]
     sides = []

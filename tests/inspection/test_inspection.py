@@ -13,13 +13,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from chromium import CHROMIUM, MISSING, open_page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
 from crackviz import CrackvizError, attribution, data, inspection, models, synthetic
-from crackviz.inspection import command, several, skeletons, traces, widths
+from crackviz.inspection import command, photographs, several, skeletons, traces, widths
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,35 @@ def test_tiff_in_stripes_is_read_as_read_image_reads_it(how: str, wall: syntheti
         assert np.array_equal(expected, data.read_image(tmp_path / "a.tif"))
     for top, bottom in ((0, picture.shape[0]), (30, 90), (400, 430)):
         assert np.array_equal(photograph.rows(top, bottom), expected[top:bottom])
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_tiff_that_was_cut_off_is_named(compression: str | None, wall: synthetic.Patch, tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", wall.image, photometric="rgb", compression=compression, rowsperstrip=37)
+    held = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(held[: len(held) * 3 // 4])
+    with pytest.raises(CrackvizError, match=r"cut\.tif can't be read as a picture"):
+        inspection.Photograph(tmp_path / "cut.tif")
+
+
+def test_big_endian_sixteen_bits_are_read_as_little_endian_ones(wall: synthetic.Patch, tmp_path: Path) -> None:
+    import tifffile
+
+    picture = wall.image.astype(np.uint16) * 257
+    for order in "<>":
+        tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", byteorder=order)  # type: ignore[arg-type]
+        photograph = inspection.Photograph(tmp_path / "a.tif")
+        assert photograph.in_stripes and np.array_equal(photograph.rows(11, 77), wall.image[11:77])
+
+
+def test_a_map_on_the_disk_keeps_its_values_when_it_is_let_go(tmp_path: Path) -> None:
+    held = np.memmap(tmp_path / "map", np.float32, "w+", shape=(300, 40))
+    held[:] = np.arange(12_000, dtype=np.float32).reshape(300, 40)
+    for part in (held, held[20:50], np.asarray(held)):
+        photographs.let_go(part)
+        assert np.array_equal(held.ravel(), np.arange(12_000, dtype=np.float32))
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -465,6 +495,20 @@ def test_several_photographs_leave_whole_files_and_go_on(photo: Path, tmp_path: 
     assert json.loads((folder / "inspection.json").read_text())["mm_per_px"] == 0.4
 
 
+def test_another_network_is_noted_once(photo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
+    (tmp_path / "b.png").write_bytes(photo.read_bytes())
+    for network, count in (("local_cnn", 1), ("trace_cnn", 0)):
+        told: list[str] = []
+        inspection.inspect_several([photo, tmp_path / "b.png"], tmp_path / "out", 0.5, network, tell=told.append)
+        assert sum("were found with trace_cnn. With local_cnn they" in line for line in told) == count
+        for name in ("wall", "b"):
+            held = json.loads((tmp_path / "out" / name / "inspection.json").read_text())
+            assert bool(held["note"]) == bool(count)
+            page = (tmp_path / "out" / name / "index.html").read_text("utf-8")
+            assert ("were found with trace_cnn" in page) == bool(count)
+
+
 def test_folders_names_and_an_output_in_use(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CrackvizError, match="holds no photographs"):
@@ -532,3 +576,21 @@ def test_stopped_half_way_what_is_done_is_kept(how: signal.Signals, photo: Path,
     assert again.returncode == 0 and again.stdout.count("left as it is") == len(done)
     assert len(list(out.glob("*/index.html"))) == 4
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+def test_the_page_fits_a_telephone_and_asks_for_nothing(photo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
+    choices = inspection.Choices(rules=inspection.Rules(shortest=60))
+    inspection.inspect_several([photo], tmp_path / "out", 0.5, choices=choices, tell=lambda _: None)
+    with open_page(tmp_path / "profile", (390, 844)) as page:
+        for name in ("index.html", "wall/index.html"):
+            file = tmp_path / "out" / name
+            page.go(file.as_uri())
+            page.until(f"document.readyState === 'complete' && location.href === '{file.as_uri()}'")
+            assert page.ask("document.documentElement.scrollWidth") <= 390, name
+        assert page.ask("document.querySelectorAll('svg polyline').length") > 0
+        assert page.ask("[...document.images].every((image) => image.naturalWidth > 0)")
+        assert not page.complained
+        assert all(url.startswith(("file:", "data:")) for url in page.asked)
