@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -199,18 +200,22 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="holds metu/, sdnet2018_walls/ and deepcrack/")
     parser.add_argument("--walls", type=int, default=12)
     parser.add_argument("--network", default="trace_cnn")
+    parser.add_argument("--keep", type=Path, help="keeps drawn walls and their maps, or takes them from there")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    if given.part == "reference":
-        reference(given.folder, given.write)
-    elif given.part == "choose":
-        keep("choose", choose(given.walls))
-    elif given.part == "walls":
-        keep(f"walls, {given.network}", measure_walls(given.walls, 2000, given.network))
-    elif given.part == "cost":
-        keep("cost", cost())
-    else:
-        keep("real", real(given.folder))
+    with tempfile.TemporaryDirectory() as empty:
+        kept = given.keep or Path(empty)
+        kept.mkdir(parents=True, exist_ok=True)
+        if given.part == "reference":
+            reference(given.folder, given.write)
+        elif given.part == "choose":
+            keep("choose", choose(given.walls, kept))
+        elif given.part == "walls":
+            keep(f"walls, {given.network}", measure_walls(given.walls, 2000, given.network, kept))
+        elif given.part == "cost":
+            keep("cost", cost())
+        else:
+            keep("real", real(given.folder))
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def drawn(*lines: tuple[tuple[float, float], tuple[float, float]], shape: tuple[
     return found
 
 
-PLAIN = inspection.Rules(shortest=20, mean=0.5)
+PLAIN = inspection.Rules(shortest=20, mean=0.5, branch=0)
 
 
 @pytest.mark.parametrize(("end", "degrees"), [((250, 100), 0), ((140, 20), 45), ((60, 190), 90), ((140, 180), 135)])
@@ -282,6 +282,17 @@ def test_hysteresis_length_and_mean_leave_lines_out() -> None:
     assert not inspection.trace(np.zeros_like(line), 1.0, PLAIN)
 
 
+def test_a_weak_branch_goes_and_the_crack_stays() -> None:
+    faint = 0.5 * drawn(((150, 100), (260, 160)))
+    fork = np.maximum(drawn(((20, 100), (150, 100)), ((150, 100), (260, 40))), faint)
+    (whole,) = inspection.trace(fork, 1.0, PLAIN)
+    assert len(whole.lines) == 3
+    (crack,) = inspection.trace(fork, 1.0, inspection.Rules(shortest=20, mean=0.5, branch=0.7))
+    assert len(crack.lines) == 2 and whole.length - crack.length == pytest.approx(np.hypot(110, 60), abs=6)
+    assert not inspection.trace(fork, 1.0, inspection.Rules(shortest=300, mean=0.5, branch=0.7))
+    assert inspection.trace(fork, 1.0, inspection.Rules(shortest=300, mean=0.5, branch=0))
+
+
 def test_stripes_give_the_lines_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     values = (ndimage.gaussian_filter(rng.normal(size=(1200, 300)), 5) > 0.05).astype(np.float32)
@@ -323,7 +334,7 @@ def lines_of(widths_px: list[float], blur: float, path: Path) -> tuple[np.ndarra
     values = np.zeros((height, width), np.float32)
     cracks = []
     for centre, wide in zip(centres, widths_px, strict=True):
-        values[:, np.abs(np.arange(width) + 0.5 - centre) <= max(wide, 2) / 2 + 0.5] = 1
+        values[:, np.abs(np.arange(width) + 0.5 - centre) <= max(wide, 2) / 2] = 1
         line = np.stack([np.full(height, centre - 0.5), np.arange(height)], axis=1).astype(float)
         cracks.append(traces.Crack([line], 1.0, 0, 0.0))
     return values, cracks
