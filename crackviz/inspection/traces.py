@@ -48,7 +48,7 @@ class Rules:
     gap: float = 30.0
     turn: float = 40.0
     shortest: float = 150.0
-    mean: float = 0.86
+    mean: float = 0.9
     branch: float = 0.65
     straight: float = 0.02
     smooth: float = 3.0
@@ -159,6 +159,8 @@ def prune(lines: Graph, spur: float) -> Graph:
             del branches[number]
             at[held[0]].discard(number)
     for node in [node for node, around in at.items() if node >= 0 and len(around) == 2]:
+        if len(at[node]) != 2:  # two branches led from one node to the other, and are joined to a ring by now
+            continue
         one, other = sorted(at[node])
         joined = _joined(branches.pop(one), branches.pop(other), node)
         branches[one] = joined

@@ -14,7 +14,7 @@ from crackviz.inspection.traces import Crack
 
 WIDE = 3.0
 """Width from which half depth is read; thinner lines are as wide as the camera's blur makes them [px]."""
-SEEN = 0.65
+SEEN = 0.72
 """Share of the map's largest value at which a thin line is as wide on the map as it is on the wall, or nearly."""
 USUAL = 0.62
 """Darkness of a px of crack where no crack is wide enough to tell: the middle of drawn ones, as a share of the wall."""
@@ -256,7 +256,7 @@ def _stretch(found: pd.DataFrame, depth: float, sure: bool, errors: Errors) -> d
     if thin:
         each = light
     elif wide:  # what lies beside a crack may be dark as well, and the network knows it from cracks
-        each = np.minimum(light, found["wide"])
+        each = light.clip(upper=found["wide"])
     else:  # two witnesses that err each for itself
         each = (light + found["map"]) / 2
     width = float(each.median())

@@ -282,6 +282,29 @@ def test_hysteresis_length_and_mean_leave_lines_out() -> None:
     assert not inspection.trace(np.zeros_like(line), 1.0, PLAIN)
 
 
+def test_two_ways_between_two_nodes_become_a_ring() -> None:
+    """Two branches from one node to another, each node with a spur: without the spurs nothing else ends there."""
+    way = np.array([[50.0, 50], [70, 30], [90, 50]])
+    back = np.array([[50.0, 50], [70, 70], [90, 50]])
+    spurs = [np.array([[50.0, 50], [45, 50]]), np.array([[90.0, 50], [95, 50]])]
+    branches = [
+        skeletons.Branch(points, np.ones(len(points)), ends)
+        for points, ends in ((way, (0, 1)), (back, (0, 1)), (spurs[0], (0, -1)), (spurs[1], (1, -1)))
+    ]
+    left = traces.prune(skeletons.Graph(branches, np.array([[50.0, 50], [90, 50]])), 12)
+    (ring,) = left.branches
+    assert ring.ends[0] == ring.ends[1] and ring.length == pytest.approx(4 * np.hypot(20, 20))
+
+
+def test_any_map_becomes_lines() -> None:
+    for seed in range(12):
+        values = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(300, 300)), 2.5)
+        values = (values / values.max()).astype(np.float32)
+        for rules in (inspection.Rules(0.1, 0.3, shortest=10, mean=0, branch=0), inspection.Rules(0.2, 0.2, spur=40)):
+            for crack in inspection.trace(values, 1.0, rules):
+                assert crack.length >= rules.shortest and crack.evidence >= rules.mean
+
+
 def test_a_weak_branch_goes_and_the_crack_stays() -> None:
     faint = 0.5 * drawn(((150, 100), (260, 160)))
     fork = np.maximum(drawn(((20, 100), (150, 100)), ((150, 100), (260, 40))), faint)
