@@ -10,6 +10,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_lengths, check_number
@@ -47,7 +48,7 @@ class LinesDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         height, width = np.shape(self.image)[:2]
-        (axis,) = panels(ax, 1, (9, 9 * height / width + 0.4))
+        (axis,) = panels(ax, 1, (7.5 * min(1, width / height), 7.5 * min(1, height / width) + 0.4))
         axis.imshow(self.image)
         labelled = set[int]()
         for number, line in self.lines:
@@ -99,7 +100,7 @@ class WidthsDisplay(Display):
     Parameters
     ----------
     true, told, low, high : float (N,)
-        The truth, what was said, and its interval.
+        The truth, what was said, both above 0, and its interval. The axes are logarithmic.
     unit : str
     """
 
@@ -116,20 +117,24 @@ class WidthsDisplay(Display):
         """Draw on `ax`, or on a new figure."""
         true, told, low, high = (np.asarray(one, float) for one in (self.true, self.told, self.low, self.high))
         check_lengths(true=true, told=told, low=low, high=high)
-        if not len(true):
-            raise CrackvizError("There is no width to draw.")
+        if not len(true) or not (np.minimum(true, told) > 0).all():
+            raise CrackvizError("There is no width to draw, or one that isn't above 0.")
         (axis,) = panels(ax, 1, (8, 5.6))
-        top = 1.05 * float(np.max([true.max(), told.max()]))
-        axis.plot([0, top], [0, top], color="black", linewidth=1.5, label="told = true")
+        ends = 0.8 * min(true.min(), told.min()), 1.25 * max(true.max(), told.max())
+        axis.plot(ends, ends, color="black", linewidth=1.5, label="told = true")
         held = (low <= true) & (true <= high)
         for some, color, marker, label in (
             (held, COLORS[0], "o", "holds the truth"),
-            (~held, COLORS[1], "x", "misses it"),
+            (~held, COLORS[1], "X", "misses it"),
         ):
             spans = np.maximum([told[some] - low[some], high[some] - told[some]], 0)
-            look = {"color": color, "fmt": marker, "markersize": 6, "elinewidth": 1, "alpha": 0.75}
+            look = {"color": color, "fmt": marker, "markersize": 6, "elinewidth": 1.2, "alpha": 0.8}
             axis.errorbar(true[some], told[some], spans, **look, label=f"95 % interval {label}")
-        axis.set(xlim=(0, top), ylim=(0, top))
+        axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(LogLocator(10, (1, 2, 5)))
+            side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            side.set_minor_formatter(NullFormatter())
         axis.set_xlabel(f"true width [{self.unit}]", fontsize=BIG)
         axis.set_ylabel(f"told width [{self.unit}]", fontsize=BIG)
         axis.set_title(f"{held.sum()} of {len(held)} intervals hold the truth ({held.mean():.0%})", fontsize=BIG)
