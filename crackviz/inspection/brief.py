@@ -25,7 +25,7 @@ def sentence(held: Mapping[str, Any]) -> str:
     if f"widest_{unit}" in summary:
         low, high = summary[f"widest_low_{unit}"], summary[f"widest_high_{unit}"]
         told += f", the widest {summary[f'widest_{unit}']:.2g} {unit} (95 %: {low:.2g} to {high:.2g})"
-    silent = sum(summary["not_judged"].values())
+    silent = sum(share for reason, share in summary["not_judged"].items() if reason != "border")
     told += f"; {silent:.0%} of the photograph isn't judged" if silent >= 0.005 else ""
     told += f"; {summary['straight']} straight line{'s' * (summary['straight'] != 1)} not counted" * bool(
         summary["straight"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,11 @@ from crackviz.progress import progress
 
 ON_DISK = 64_000_000
 """Pixels from which on a map is kept on the disk while it is worked on (4 bytes each)."""
+MEASURED_WITH = "trace_cnn"
+_NOTE = (
+    "The rules for lines and the errors of widths were found with trace_cnn. With {} they find other lines; hold them "
+    "against some cracks that you know."
+)
 _BOUNDS = {"trace_cnn": 1.0, "local_cnn": 64.0}
 """The largest value that a channel of these networks' last map can hold."""
 
@@ -102,9 +107,11 @@ class Inspection:
     """A stretch of some 32 px a row, as :func:`crackviz.inspection.measure` gives them, with mm and ``class``."""
     windows: pd.DataFrame
     """A window of 128 px a row: what can be seen of it, its ``logit``, its ``probability`` for the prevalence, and the
-    ``reason`` why it isn't judged, or ""."""
+    ``reason`` why it isn't judged, or ""; at the border, lines that are found count nevertheless."""
     too_far: bool | None
     """Whether a crack of the width that matters would be under a pixel; None without a scale."""
+    note: str = ""
+    """What is to be known of another network than the one that the rules and the errors were found with."""
 
     @property
     def counted(self) -> pd.DataFrame:
@@ -182,6 +189,8 @@ def inspect(
             "the network sees at once. Take the photograph itself, not a part of it."
         )
     mapper = _mapper(network) if isinstance(network, str) else Mapper(network)
+    if choices.limits.border is None:
+        choices = replace(choices, limits=replace(choices.limits, border=mapper.surroundings.reach))
     full = largest(mapper)
     pixels = photograph.width * photograph.height
     with progress(None, f"{photograph.path.name}", 2 * pixels, unit="px", scale=True) as bar:
@@ -211,6 +220,7 @@ def inspect(
         points=_in_mm(points, mm_per_px, choices),
         windows=windows,
         too_far=None if mm_per_px is None else choices.limit_mm < mm_per_px,
+        note="" if network == MEASURED_WITH else _NOTE.format(mapper.model.name),
     )
 
 
@@ -272,7 +282,7 @@ def _measured(
     for name in ("length", "width", "widest", "widest_low", "widest_high"):
         cracks[f"{name}_mm"] = cracks[f"{name}_px"] * (mm_per_px or np.nan)
     cracks["class"] = _classes(cracks["widest_mm"], choices)
-    silent = windows[windows["reason"] != ""]
+    silent = windows[~windows["reason"].isin(("", "border"))]
     inside = np.zeros(len(points), bool)
     for left, top_ in silent[["left", "top"]].to_numpy():
         inside |= (

@@ -13,6 +13,7 @@ import numpy as np
 from crackviz import __version__
 from crackviz.files import replacing, write_json
 from crackviz.inspection.inspecting import Inspection
+from crackviz.inspection.photographs import let_go
 
 CELL = 512
 _LAYERS = ("#7fb3d5", "#2e86c1", "#f39c12", "#d35400", "#922b21")
@@ -69,6 +70,7 @@ def record(found: Inspection) -> dict[str, Any]:
         "choices": asdict(found.choices),
         "summary": found.summary,
         "too_far": found.too_far,
+        "note": found.note,
         "versions": versions,
     }
 
@@ -137,3 +139,4 @@ def _cells(found: Inspection) -> Iterator[np.ndarray]:
             cell = np.zeros((CELL, CELL), np.uint16)
             cell[: part.shape[0], : part.shape[1]] = np.rint(np.clip(part / found.full, 0, 1) * 65535)
             yield cell
+        let_go(found.map)

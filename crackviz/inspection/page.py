@@ -48,7 +48,7 @@ def write(found: Inspection, folder: Path) -> None:
                 "dashed": not sure,
             }
         )
-    silent = found.windows[found.windows["reason"] != ""]
+    silent = found.windows[~found.windows["reason"].isin(("", "border"))]
     render(
         "inspection.html",
         folder / "index.html",
@@ -63,6 +63,7 @@ def write(found: Inspection, folder: Path) -> None:
         labels=_labels(found),
         silent=silent[["left", "top"]].to_numpy().tolist(),
         window=WINDOW,
+        border=found.choices.limits.border or 0,
         reasons={REASONS[reason]: share for reason, share in found.summary["not_judged"].items()},
         unit="mm" if found.mm_per_px else "px",
         rows=counted.head(SHOWN),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,16 @@ class Photograph:
         return _as_rgb(self._samples(top, bottom))
 
     def _samples(self, top: int, bottom: int) -> np.ndarray:
-        return self._mapped[top:bottom] if self._mapped is not None else self._decoded(top, bottom)
+        return self._plain(top, bottom) if self._page.is_memmappable else self._decoded(top, bottom)
 
-    @cached_property
-    def _mapped(self) -> Any:
+    def _plain(self, top: int, bottom: int) -> np.ndarray:
+        """Read rows that lie in the file as they are. Mapped into memory, all that was read would stay there."""
         page = self._page
-        return page.asarray(out="memmap") if page.is_memmappable else None
+        shape = (bottom - top, *page.shape[1:])
+        kind = page.dtype.newbyteorder(page.parent.byteorder)
+        start = page.dataoffsets[0] + top * int(np.prod(page.shape[1:])) * kind.itemsize
+        rows = np.fromfile(self.path, kind, int(np.prod(shape)), offset=start)
+        return rows.reshape(shape).astype(page.dtype, copy=False)
 
     def _decoded(self, top: int, bottom: int) -> np.ndarray:
         """Decode the strips or tiles that reach into the rows."""
@@ -93,6 +97,19 @@ class Photograph:
             low, end = max(y, top), min(y + len(part), bottom)
             rows[low - top : end - top, x : x + part.shape[1]] = part[low - y : end - y]
         return rows
+
+
+def let_go(values: np.ndarray) -> None:
+    """Write out what a map on the disk holds in memory, and free it; of others nothing changes.
+
+    The system would do so by itself where memory is short, and else let a large map grow into it.
+    """
+    if isinstance(values, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        values.flush()
+        whole = values
+        while isinstance(whole.base, np.memmap):
+            whole = whole.base
+        whole._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def _as_rgb(samples: np.ndarray) -> npt.NDArray[np.uint8]:
@@ -119,6 +136,8 @@ def _striped(path: Path) -> Any:
         fits = page.compression in _PLAIN and page.photometric in (1, 2) and page.planarconfig == 1
         fits = fits and page.bitspersample in (8, 16) and page.dtype in (np.uint8, np.uint16)  # 12 bits are Pillow's
         fits = fits and page.shape[2:] in ((), (3,)) and page.imagedepth == 1
+        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        fits = fits and max(ends) <= page.parent.filehandle.size  # else it was cut off, and Pillow says so
     except Exception:  # a damaged file raises nearly anything, and Pillow's reader says what is wrong
         return None
     if not fits or (turned is not None and turned.value != 1):

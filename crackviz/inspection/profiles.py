@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crackviz.inspection.photographs import Photograph
+from crackviz.inspection.photographs import Photograph, let_go
 
 REACH = 32
 """How far a profile reaches to either side of its line [px]."""
@@ -64,4 +64,5 @@ def profiles(photograph: Photograph, values: np.ndarray, points: np.ndarray, acr
             place = (at[:, 1] - first, at[:, 0])
             grey[some] = ndimage.map_coordinates(picture, place, order=1, mode="constant", cval=np.nan)
             evidence[some] = ndimage.map_coordinates(part, place, order=1, mode="constant", cval=0.0)
+        let_go(values)
     return Profiles(grey, evidence)

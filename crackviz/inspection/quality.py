@@ -1,4 +1,4 @@
-"""What can't be judged: too dark, too blurred, or unlike anything seen."""
+"""What can't be judged: too dark, too blurred, unlike anything seen, or at the edge."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ REASONS = {
     "bright": "overexposed",
     "blurred": "too blurred",
     "unlike": "unlike anything the network has seen",
+    "border": "at the edge, where the network doesn't see all around; lines that are found there count",
 }
 """Why a window isn't judged, in words."""
 
@@ -35,12 +36,16 @@ class Limits:
         Strength of details of 1 to 2 px as a share of those of 2 to 8 px, below which a hairline would have vanished.
     unlike : float, optional
         Distance from what is usual; None for the limit that comes with crackviz.
+    border : float, optional
+        Distance from the photograph's edge [px] below which a window has no full surroundings; None for as far as a
+        cell of the network's map looks, which :func:`inspect` knows and :func:`judge` doesn't: it then leaves this out.
     """
 
     dark: float = 0.12
     bright: float = 0.94
     blurred: float = 0.2
     unlike: float | None = None
+    border: float | None = None
 
 
 def look(photograph: Photograph, tell: Callable[[int], Any] | None = None) -> pd.DataFrame:
@@ -49,12 +54,14 @@ def look(photograph: Photograph, tell: Callable[[int], Any] | None = None) -> pd
     Returns
     -------
     pandas.DataFrame
-        ``left``, ``top`` [px] of windows of `WINDOW` px, the last ones moved in to the edge; ``grey`` (mean, 0 to 1);
+        ``left``, ``top`` [px] of windows of `WINDOW` px, the last ones moved in to the edge; ``edge``, how far they are
+        from the photograph's nearest edge [px]; ``grey`` (mean, 0 to 1);
         ``sharpness``, the standard deviation of what a Gaussian of 1 px takes away over that of what lies between
         Gaussians of 1 and 4 px: a picture that is out of focus, shaken or enlarged has little of the first; and
         ``unlike`` (:func:`crackviz.inspection.novelty.distance`).
     """
     lefts = places(photograph.width, WINDOW)
+    beside = np.minimum(lefts, photograph.width - WINDOW - lefts)
     parts = []
     for top in places(photograph.height, WINDOW):
         rows = photograph.rows(int(top), int(top) + WINDOW)
@@ -62,8 +69,9 @@ def look(photograph: Photograph, tell: Callable[[int], Any] | None = None) -> pd
         grey = some.mean(axis=3, dtype=np.float32) / 255
         soft, softer = (ndimage.gaussian_filter(grey, sigma, axes=(1, 2), truncate=3) for sigma in (1, 4))
         fine, coarse = ((one - other).std(axis=(1, 2)) for one, other in ((grey, soft), (soft, softer)))
-        seen = {"left": lefts, "top": int(top), "grey": grey.mean(axis=(1, 2)), "sharpness": fine / (coarse + 1e-4)}
-        parts.append(pd.DataFrame(seen | {"unlike": distance(some)}))
+        edge = np.minimum(beside, min(top, photograph.height - WINDOW - top))
+        seen = {"left": lefts, "top": int(top), "edge": edge, "grey": grey.mean(axis=(1, 2))}
+        parts.append(pd.DataFrame(seen | {"sharpness": fine / (coarse + 1e-4), "unlike": distance(some)}))
         if tell is not None:
             tell(rows.shape[0] * rows.shape[1])
     return pd.concat(parts, ignore_index=True)
@@ -81,5 +89,6 @@ def judge(windows: pd.DataFrame, limits: Limits | None = None) -> pd.Series:
         "bright": windows["grey"] > limits.bright,
         "blurred": windows["sharpness"] < limits.blurred,
         "unlike": windows["unlike"] > unlike,
+        "border": windows["edge"] < (limits.border or 0),
     }
     return pd.Series(np.select(list(conditions.values()), list(conditions), ""), windows.index, name="reason")

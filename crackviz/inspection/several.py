@@ -75,6 +75,7 @@ def inspect_several(
     paths, out = photographs(named), Path(out)
     folders = dict(zip(paths, _folders(paths, out), strict=True))
     errors: dict[Path, str] = {}
+    noted = False
     with _alone(out):
         for path, folder in folders.items():
             try:
@@ -84,6 +85,9 @@ def inspect_several(
                     page.write(found, folder)
                     outputs.write(found, folder, key)
                     tell(f"{path.name}: {brief.sentence(outputs.record(found))}")
+                    if found.note and not noted:
+                        tell(found.note)
+                        noted = True
                 else:
                     tell(f"{path.name}: has been inspected, left as it is")
                 errors[path] = ""

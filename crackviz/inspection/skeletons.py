@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage.morphology import skeletonize
 
 from crackviz import CrackvizError
+from crackviz.inspection.photographs import let_go
 
 STRIPE = 16_000_000
 """Pixels that are looked at together; a photograph of as many is one stripe."""
@@ -87,6 +88,7 @@ def skeleton(values: np.ndarray, weak: float, strong: float) -> tuple[np.ndarray
         found[min(top + step, height) - first :] = False
         y, x = np.nonzero(found)
         near = ndimage.maximum_filter(part, 3)[y, x]
+        let_go(values)
         places.append((y.astype(np.int64) + first) * width + x)
         heights.append(near)
         count += len(y)

@@ -15,7 +15,7 @@ from crackviz import CrackvizError
 from crackviz.attribution.network import Network, bias, compiled, direction, feeds_the_end, map_layers
 from crackviz.attribution.receptive_fields import field_box, ladder
 from crackviz.contracts import check_number
-from crackviz.inspection.photographs import Photograph
+from crackviz.inspection.photographs import Photograph, let_go
 from crackviz.models import resized
 from crackviz.models.graph import walk
 
@@ -157,6 +157,7 @@ class Mapper:
                 out[top:bottom, left:right] = part[top - first : bottom - first, left - begin : right - begin]
                 if tell is not None:
                     tell((bottom - top) * (right - left))
+            let_go(out)
         return out
 
     def _rows(self, photograph: Photograph, top: int, bottom: int) -> tuple[int, np.ndarray]:
@@ -215,4 +216,5 @@ def window_logits(values: np.ndarray, bias: float, side: int = WINDOW, step: int
     for top in places(values.shape[0], step, side):  # a stripe at a time: a whole integral image is twice the map
         across = np.concatenate([[0.0], np.cumsum(values[top : top + side].sum(axis=0, dtype=np.float64))])
         rows.append((across[lefts + side] - across[lefts]) / side**2)
+        let_go(values)
     return np.stack(rows) + bias

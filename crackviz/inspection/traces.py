@@ -33,6 +33,8 @@ class Rules:
         Cracks that are shorter, all branches together, are left out.
     mean : float
         So are those on whose line the map is lower than that, on average.
+    branch : float
+        So are branches of a crack on which it is lower than that.
     straight : float
         A crack whose longest line strays less from its chord, as a share of the chord, is called straight: joints,
         cables and edges are. It is listed, and not counted.
@@ -46,13 +48,15 @@ class Rules:
     gap: float = 30.0
     turn: float = 40.0
     shortest: float = 150.0
-    mean: float = 0.82
+    mean: float = 0.9
+    branch: float = 0.65
     straight: float = 0.02
     smooth: float = 3.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("weak", 0, 1), ("strong", 0, 1), ("mean", 0, 1), ("straight", 0, 1), ("turn", 0, 90)):
-            check_number(name, getattr(self, name), low, high)
+        for name in ("weak", "strong", "mean", "branch", "straight"):
+            check_number(name, getattr(self, name), 0, 1)
+        check_number("turn", self.turn, 0, 90)
         for name in ("spur", "gap", "shortest", "smooth"):
             check_number(name, getattr(self, name), 0, 10_000)
 
@@ -118,12 +122,15 @@ def trace(values: np.ndarray, full: float, rules: Rules) -> list[Crack]:
 
     Notes
     -----
-    The default rules were chosen on twelve synthetic walls; ``benchmarks/inspection.py choose`` scores others on these.
+    The default rules were chosen on sixteen synthetic walls; ``benchmarks/inspection.py choose`` scores others.
     """
     lines = graph(*skeleton(values, rules.weak * full, rules.strong * full), values.shape[1])
     lines = bridge(prune(lines, rules.spur), rules.gap, rules.turn)
     cracks = []
-    for branches in _together(lines):
+    for together in _together(lines):
+        branches = [branch for branch in together if branch.evidence.mean() >= rules.branch * full]
+        if not branches:
+            continue
         evidence = np.concatenate([branch.evidence for branch in branches]).mean() / full
         crack = Crack(
             [smoothed(branch.points, rules.smooth) for branch in branches],
@@ -152,6 +159,8 @@ def prune(lines: Graph, spur: float) -> Graph:
             del branches[number]
             at[held[0]].discard(number)
     for node in [node for node, around in at.items() if node >= 0 and len(around) == 2]:
+        if len(at[node]) != 2:  # two branches led from one node to the other, and are joined to a ring by now
+            continue
         one, other = sorted(at[node])
         joined = _joined(branches.pop(one), branches.pop(other), node)
         branches[one] = joined

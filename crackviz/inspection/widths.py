@@ -1,4 +1,4 @@
-"""How wide cracks are, with error bars: half depth where wide, darkness over known depth where thin."""
+"""How wide cracks are, with error bars: half depth where wide; where thin, darkness over known depth, and the map."""
 
 from __future__ import annotations
 
@@ -14,27 +14,33 @@ from crackviz.inspection.traces import Crack
 
 WIDE = 3.0
 """Width from which half depth is read; thinner lines are as wide as the camera's blur makes them [px]."""
+SEEN = 0.72
+"""Share of the map's largest value at which a thin line is as wide on the map as it is on the wall, or nearly."""
 USUAL = 0.62
 """Darkness of a px of crack where no crack is wide enough to tell: the middle of drawn ones, as a share of the wall."""
 THIN = 1.0
 """Width below which only "thinner than" is said [px]."""
 STRETCH = 32
 """Length over which one width is told [px]."""
+TOGETHER = 20_000
+"""Profiles that are read together."""
 KINDS = ("measured", "estimated", "thinner than", "unknown")
 
 
 @dataclass(frozen=True)
 class Errors:
-    """What widths are off by besides their spread: standard deviations, found on drawn walls whose widths are known.
+    """What widths are off by, besides their spread and how far light and map differ on them: standard deviations.
+
+    Found on drawn walls whose widths are known.
 
     ``measured``, ``estimated`` in px; ``estimated_share`` and ``measured_share`` as a share of the width; ``scale`` as
     a share: how well the mm of a px are known.
     """
 
-    measured: float = 0.3
+    measured: float = 0.4
     measured_share: float = 0.1
-    estimated: float = 0.3
-    estimated_share: float = 0.2
+    estimated: float = 0.4
+    estimated_share: float = 0.1
     scale: float = 0.02
 
 
@@ -58,14 +64,16 @@ def measure(
     pandas.DataFrame
         A row for every stretch of about 32 px: ``crack`` (from 1), ``line``, ``x``, ``y`` of its middle [px],
         ``length_px``, ``width_px`` with ``low_px`` and ``high_px`` (95 %), ``spread_px`` (along the stretch), ``depth``
-        (how much darker than the wall, as a share) and ``kind``: "measured" (half depth), "estimated" (darkness over
-        the depth of the crack's wide stretches), "thinner than" (``width_px`` is then the limit, and ``low_px`` is 0),
-        or "unknown" (NaN: no wall to either side to compare with).
+        (how much darker than the wall, as a share) and ``kind``: "measured" (half depth, or the
+        width on the map where that is less), "estimated" (the mean of darkness over the depth of the crack's wide
+        stretches and of the width on the map), "thinner than" (``width_px`` is then the limit, and ``low_px`` is 0), or
+        "unknown" (NaN: no wall to either side to compare with).
 
     Notes
     -----
     Blur makes every thin line 2 px wide or more, yet takes nothing off the light that is missing: the darkness summed
-    across it, over the depth that the crack has where it is wide, is its width.
+    across it, over the depth that the crack has where it is wide, is its width. Where dust makes a crack paler that is
+    too little; the map's width at `SEEN` of its largest value doesn't hang on how dark a crack is.
     """
     errors = errors or Errors()
     rows = []
@@ -73,8 +81,7 @@ def measure(
     if not lines:
         return _table([])
     points = np.concatenate([line for _, line in lines])
-    across = np.concatenate([normals(line) for _, line in lines])
-    found = _read(*_depths(profiles(photograph, values, points, across), full))
+    found = _read_lines(photograph, values, full, [line for _, line in lines])
     of_crack = np.concatenate([np.full(len(line), number) for number, line in lines])
     blur, usual = _camera(found)
     found["width"] = _unblurred(found["half"].to_numpy(), blur)
@@ -95,14 +102,32 @@ def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _read_lines(photograph: Photograph, values: np.ndarray, full: float, lines: list[np.ndarray]) -> pd.DataFrame:
+    """Read the profiles of lines, some lines at a time from above to below, so that memory doesn't grow with them."""
+    order = sorted(range(len(lines)), key=lambda i: float(lines[i][:, 1].min()))
+    parts: list[pd.DataFrame] = [pd.DataFrame()] * len(lines)
+    while order:
+        count = int(np.searchsorted(np.cumsum([len(lines[i]) for i in order]), TOGETHER)) + 1
+        some, order = order[:count], order[count:]
+        points = np.concatenate([lines[i] for i in some])
+        across = profiles(photograph, values, points, np.concatenate([normals(lines[i]) for i in some]))
+        ends = np.cumsum([len(lines[i]) for i in some])
+        for grey in np.split(across.grey, ends[:-1]):
+            grey[:] = ndimage.uniform_filter1d(np.nan_to_num(grey, nan=-9.0), 3, axis=0, mode="nearest")
+        found = _read(*_depths(across, full))
+        found["map"] = _width_at(across.evidence, SEEN * full, _peak(across.evidence))
+        for i, low, high in zip(some, np.r_[0, ends[:-1]], ends, strict=True):
+            parts[i] = found.iloc[low:high]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _depths(across: Profiles, full: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return how much darker than the wall each profile is (n, 129), as a share, where it counts, and the map's width.
 
     The wall is a straight line between the medians of 8 px on either side, beyond where the map sees the crack.
     """
     grey, evidence = across.grey, across.evidence
-    grey = ndimage.uniform_filter1d(np.nan_to_num(grey, nan=-9.0), 3, axis=0, mode="nearest")
-    wide = _width_at(evidence, full / 2, np.argmax(evidence * (np.abs(ACROSS) <= 4), axis=1))
+    wide = _width_at(evidence, full / 2, _peak(evidence))
     reach = np.clip(wide / 2 + 3.5, 5, 22)[:, np.newaxis]
     sides = []
     for sign in (-1, 1):
@@ -115,6 +140,11 @@ def _depths(across: Profiles, full: float) -> tuple[np.ndarray, np.ndarray, np.n
     outside = (grey < 0).any(axis=1) | (left <= 0.02)[:, 0] | (right <= 0.02)[:, 0]
     depth[outside] = np.nan
     return depth, np.abs(ACROSS) <= reach - 1, wide
+
+
+def _peak(evidence: np.ndarray) -> np.ndarray:
+    """Return where each profile of the map is highest, near its line."""
+    return np.argmax(evidence * (np.abs(ACROSS) <= 4), axis=1)
 
 
 def _median_where(values: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -159,6 +189,7 @@ def _read(depth: np.ndarray, counts: np.ndarray, wide: np.ndarray) -> pd.DataFra
             "half": np.where(known, half, np.nan),
             "darkness": np.where(known, held.sum(axis=1) * STEP, np.nan),
             "depth": np.where(known, deepest, np.nan),
+            "wide": np.where(known, wide, np.nan),
         }
     )
 
@@ -220,16 +251,24 @@ def _stretch(found: pd.DataFrame, depth: float, sure: bool, errors: Errors) -> d
         nothing = dict.fromkeys(("width_px", "low_px", "high_px", "spread_px", "depth"), np.nan)
         return nothing | {"kind": "unknown"}
     wide = half >= WIDE
-    each = found["width"] if wide else found["darkness"] / max(depth, 1e-3)
+    light = found["width"] if wide else found["darkness"] / max(depth, 1e-3)
+    thin = not wide and float(light.median()) < THIN
+    if thin:
+        each = light
+    elif wide:  # what lies beside a crack may be dark as well, and the network knows it from cracks
+        each = light.clip(upper=found["wide"])
+    else:  # two witnesses that err each for itself
+        each = (light + found["map"]) / 2
     width = float(each.median())
     spread = 1.4826 * float((each - width).abs().median())
+    apart = max(abs(float(witness.median()) - width) for witness in (light, found["map"]))
     several = max(1.0, found["half"].notna().sum() / 6)  # widths 6 px apart differ by themselves
     fixed, share = (errors.measured, errors.measured_share) if wide else (errors.estimated, errors.estimated_share)
     share *= 1 if wide or sure else 1.5
-    off = np.sqrt(spread**2 / several + fixed**2 + (share * width) ** 2 + (errors.scale * width) ** 2)
+    off = np.sqrt(spread**2 / several + apart**2 + fixed**2 + (share * width) ** 2 + (errors.scale * width) ** 2)
     kind = "measured" if wide else "estimated"
     low, high = max(0.0, width - 1.96 * off), width + 1.96 * off
-    if not wide and width < THIN:
+    if thin:
         kind, low, width, high = "thinner than", 0.0, max(THIN, high), max(THIN, high)
     return {
         "width_px": width,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,13 +13,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from chromium import CHROMIUM, MISSING, open_page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
 from crackviz import CrackvizError, attribution, data, inspection, models, synthetic
-from crackviz.inspection import command, several, skeletons, traces, widths
+from crackviz.inspection import command, photographs, several, skeletons, traces, widths
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,35 @@ def test_tiff_in_stripes_is_read_as_read_image_reads_it(how: str, wall: syntheti
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_tiff_that_was_cut_off_is_named(compression: str | None, wall: synthetic.Patch, tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", wall.image, photometric="rgb", compression=compression, rowsperstrip=37)
+    held = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(held[: len(held) * 3 // 4])
+    with pytest.raises(CrackvizError, match=r"cut\.tif can't be read as a picture"):
+        inspection.Photograph(tmp_path / "cut.tif")
+
+
+def test_big_endian_sixteen_bits_are_read_as_little_endian_ones(wall: synthetic.Patch, tmp_path: Path) -> None:
+    import tifffile
+
+    picture = wall.image.astype(np.uint16) * 257
+    for order in "<>":
+        tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", byteorder=order)  # type: ignore[arg-type]
+        photograph = inspection.Photograph(tmp_path / "a.tif")
+        assert photograph.in_stripes and np.array_equal(photograph.rows(11, 77), wall.image[11:77])
+
+
+def test_a_map_on_the_disk_keeps_its_values_when_it_is_let_go(tmp_path: Path) -> None:
+    held = np.memmap(tmp_path / "map", np.float32, "w+", shape=(300, 40))
+    held[:] = np.arange(12_000, dtype=np.float32).reshape(300, 40)
+    for part in (held, held[20:50], np.asarray(held)):
+        photographs.let_go(part)
+        assert np.array_equal(held.ravel(), np.arange(12_000, dtype=np.float32))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_camera_s_twelve_bits_in_sixteen_are_refused(
     compression: str | None, wall: synthetic.Patch, tmp_path: Path
 ) -> None:
@@ -181,6 +210,19 @@ def test_too_large_and_unreadable_photographs(tmp_path: Path, monkeypatch: pytes
         assert 'pip install "crackviz[heic]"' in str(told.value)
 
 
+def test_a_telephone_s_heic_is_inspected_with_the_extra(wall: synthetic.Patch, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif isn't installed")
+    pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
+    file = tmp_path / "IMG_0001.HEIC"
+    heif.from_pillow(Image.fromarray(wall.image)).save(file, quality=95)
+    photograph = inspection.Photograph(file)
+    assert (photograph.height, photograph.width) == wall.image.shape[:2] and not photograph.in_stripes
+    assert np.abs(photograph.rows(0, 430).astype(int) - wall.image).mean() < 3
+    assert np.array_equal(photograph.rows(7, 90), data.read_image(file)[7:90])
+    errors = inspection.inspect_several([tmp_path], tmp_path / "out", 0.5, tell=lambda _: None)
+    assert errors == {file: ""} and (tmp_path / "out" / "IMG_0001" / "index.html").exists()
+
+
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +238,7 @@ def drawn(*lines: tuple[tuple[float, float], tuple[float, float]], shape: tuple[
     return found
 
 
-PLAIN = inspection.Rules(shortest=20, mean=0.5)
+PLAIN = inspection.Rules(shortest=20, mean=0.5, branch=0)
 
 
 @pytest.mark.parametrize(("end", "degrees"), [((250, 100), 0), ((140, 20), 45), ((60, 190), 90), ((140, 180), 135)])
@@ -240,6 +282,40 @@ def test_hysteresis_length_and_mean_leave_lines_out() -> None:
     assert not inspection.trace(np.zeros_like(line), 1.0, PLAIN)
 
 
+def test_two_ways_between_two_nodes_become_a_ring() -> None:
+    """Two branches from one node to another, each node with a spur: without the spurs nothing else ends there."""
+    way = np.array([[50.0, 50], [70, 30], [90, 50]])
+    back = np.array([[50.0, 50], [70, 70], [90, 50]])
+    spurs = [np.array([[50.0, 50], [45, 50]]), np.array([[90.0, 50], [95, 50]])]
+    branches = [
+        skeletons.Branch(points, np.ones(len(points)), ends)
+        for points, ends in ((way, (0, 1)), (back, (0, 1)), (spurs[0], (0, -1)), (spurs[1], (1, -1)))
+    ]
+    left = traces.prune(skeletons.Graph(branches, np.array([[50.0, 50], [90, 50]])), 12)
+    (ring,) = left.branches
+    assert ring.ends[0] == ring.ends[1] and ring.length == pytest.approx(4 * np.hypot(20, 20))
+
+
+def test_any_map_becomes_lines() -> None:
+    for seed in range(12):
+        values = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(300, 300)), 2.5)
+        values = (values / values.max()).astype(np.float32)
+        for rules in (inspection.Rules(0.1, 0.3, shortest=10, mean=0, branch=0), inspection.Rules(0.2, 0.2, spur=40)):
+            for crack in inspection.trace(values, 1.0, rules):
+                assert crack.length >= rules.shortest and crack.evidence >= rules.mean
+
+
+def test_a_weak_branch_goes_and_the_crack_stays() -> None:
+    faint = 0.5 * drawn(((150, 100), (260, 160)))
+    fork = np.maximum(drawn(((20, 100), (150, 100)), ((150, 100), (260, 40))), faint)
+    (whole,) = inspection.trace(fork, 1.0, PLAIN)
+    assert len(whole.lines) == 3
+    (crack,) = inspection.trace(fork, 1.0, inspection.Rules(shortest=20, mean=0.5, branch=0.7))
+    assert len(crack.lines) == 2 and whole.length - crack.length == pytest.approx(np.hypot(110, 60), abs=6)
+    assert not inspection.trace(fork, 1.0, inspection.Rules(shortest=300, mean=0.5, branch=0.7))
+    assert inspection.trace(fork, 1.0, inspection.Rules(shortest=300, mean=0.5, branch=0))
+
+
 def test_stripes_give_the_lines_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     values = (ndimage.gaussian_filter(rng.normal(size=(1200, 300)), 5) > 0.05).astype(np.float32)
@@ -281,7 +357,7 @@ def lines_of(widths_px: list[float], blur: float, path: Path) -> tuple[np.ndarra
     values = np.zeros((height, width), np.float32)
     cracks = []
     for centre, wide in zip(centres, widths_px, strict=True):
-        values[:, np.abs(np.arange(width) + 0.5 - centre) <= max(wide, 2) / 2 + 0.5] = 1
+        values[:, np.abs(np.arange(width) + 0.5 - centre) <= max(wide, 2) / 2] = 1
         line = np.stack([np.full(height, centre - 0.5), np.arange(height)], axis=1).astype(float)
         cracks.append(traces.Crack([line], 1.0, 0, 0.0))
     return values, cracks
@@ -335,6 +411,29 @@ def test_dark_bright_blurred_and_strange_windows(photo: Path, wall: synthetic.Pa
         assert set(reasons[(windows["top"] >= top) & (windows["top"] < top + 256)]) == {reason}
     assert (inspection.judge(windows, inspection.Limits(0, 1, 0, 1e9)) == "").all()
     assert set(reasons) - {""} <= set(inspection.REASONS)
+
+
+def test_the_border_is_as_wide_as_the_network_looks(photo: Path) -> None:
+    windows = inspection.look(inspection.Photograph(photo))  # 520 x 430
+    plain = windows.set_index(["left", "top"])["edge"]
+    assert plain[128, 128] == 128 and plain[256, 128] == 128 and plain[0, 128] == 0 and plain[384, 128] == 8
+    assert plain[392, 256] == 0 and plain[256, 256] == 46 and plain[256, 302] == 0
+    free = inspection.Limits(0, 1, 0, 1e9)
+    assert (inspection.judge(windows, free) == "").all()  # by itself it doesn't know the network
+    for border in (8, 46, 128, 129):
+        reasons = inspection.judge(windows, inspection.Limits(0, 1, 0, 1e9, border))
+        assert ((reasons == "border") == (windows["edge"] < border)).all()
+    dark = inspection.judge(windows, inspection.Limits(dark=2, border=300))
+    assert set(dark) == {"dark"}  # the first reason counts
+    choices = inspection.Choices(rules=inspection.Rules(shortest=60), limits=free)
+    for network, reach in (("trace_cnn", 100), ("local_cnn", 26)):
+        found = inspection.inspect(photo, 0.5, network, choices)
+        assert found.choices.limits.border == reach
+        assert set(found.windows.loc[found.windows["reason"] == "border", "edge"]) == {
+            edge for edge in windows["edge"] if edge < reach
+        }
+        assert found.summary["not_judged"]["border"] == pytest.approx((windows["edge"] < reach).mean())
+        assert found.cracks["judged"].all()  # a line there counts all the same
 
 
 # --- an inspection ----------------------------------------------------------------------------------------------------
@@ -430,6 +529,20 @@ def test_several_photographs_leave_whole_files_and_go_on(photo: Path, tmp_path: 
     assert json.loads((folder / "inspection.json").read_text())["mm_per_px"] == 0.4
 
 
+def test_another_network_is_noted_once(photo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
+    (tmp_path / "b.png").write_bytes(photo.read_bytes())
+    for network, count in (("local_cnn", 1), ("trace_cnn", 0)):
+        told: list[str] = []
+        inspection.inspect_several([photo, tmp_path / "b.png"], tmp_path / "out", 0.5, network, tell=told.append)
+        assert sum("were found with trace_cnn. With local_cnn they" in line for line in told) == count
+        for name in ("wall", "b"):
+            held = json.loads((tmp_path / "out" / name / "inspection.json").read_text())
+            assert bool(held["note"]) == bool(count)
+            page = (tmp_path / "out" / name / "index.html").read_text("utf-8")
+            assert ("were found with trace_cnn" in page) == bool(count)
+
+
 def test_folders_names_and_an_output_in_use(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CrackvizError, match="holds no photographs"):
@@ -467,19 +580,51 @@ def test_the_command_refuses_what_it_cannot_do(photo: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_killed_half_way_what_is_done_is_kept(photo: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_half_way_what_is_done_is_kept(how: signal.Signals, photo: Path, tmp_path: Path) -> None:
     pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
-    folder = tmp_path / "photos"
+    folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
-    for i in range(6):
+    for i in range(4):
         (folder / f"{i}.png").write_bytes(photo.read_bytes())
-    command = [sys.executable, "-u", "-m", "crackviz.cli", "inspect", str(folder), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [sys.executable, "-u", "-m", "crackviz.cli", "inspect", str(folder), "--out", str(out)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where tests run in the background it is off
+    )
     assert process.stdout is not None and process.stdout.readline().startswith("0.png")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    done = sorted((tmp_path / "out").glob("*/inspection.json"))
-    assert 1 <= len(done) < 6 and all(json.loads(path.read_text())["key"] for path in done)
-    again = run(folder, "--out", tmp_path / "out")
+    process.send_signal(how)
+    told, complained = process.communicate()
+    done = sorted(out.glob("*/inspection.json"))
+    assert 1 <= len(done) < 4 and all(json.loads(path.read_text())["key"] for path in done)
+    if how != signal.SIGKILL:
+        assert process.returncode == 130 and "Called again, it goes on where it was" in complained
+        assert "Traceback" not in complained and "index.html" in told
+        assert "0/index.html" in (out / "index.html").read_text("utf-8")
+        assert not [path for path in out.rglob("*") if ".part-" in path.name]
+    before = {path: path.read_bytes() for path in done}
+    again = run(folder, "--out", out)
     assert again.returncode == 0 and again.stdout.count("left as it is") == len(done)
-    assert len(list((tmp_path / "out").glob("*/index.html"))) == 6
+    assert len(list(out.glob("*/index.html"))) == 4
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+def test_the_page_fits_a_telephone_and_asks_for_nothing(photo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
+    choices = inspection.Choices(rules=inspection.Rules(shortest=60))
+    inspection.inspect_several([photo], tmp_path / "out", 0.5, choices=choices, tell=lambda _: None)
+    with open_page(tmp_path / "profile", (390, 844)) as page:
+        for name in ("index.html", "wall/index.html"):
+            file = tmp_path / "out" / name
+            page.go(file.as_uri())
+            page.until(f"document.readyState === 'complete' && location.href === '{file.as_uri()}'")
+            assert page.ask("document.documentElement.scrollWidth") <= 390, name
+        assert page.ask("document.querySelectorAll('svg polyline').length") > 0
+        assert page.ask("[...document.images].every((image) => image.naturalWidth > 0)")
+        assert not page.complained
+        assert all(url.startswith(("file:", "data:")) for url in page.asked)
