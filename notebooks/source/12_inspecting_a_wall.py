@@ -360,7 +360,7 @@ claim(
 )
 
 # %% [markdown]
-# `inspect` takes the first rule from 3 px up, and the second below, where it says *estimated*. The second needs the crack's depth, and takes it from the wide stretches of the same crack. Under a pixel it only says *thinner than*. Each width comes with an interval that is meant to hold the
+# `inspect` takes the first rule from 3 px up, and the second below, where it says *estimated*. The second needs the crack's depth, and takes it from the wide stretches of the same crack. The map is a second witness, and where the two differ, the interval gets wider. Under a pixel it only says *thinner than*. Each width comes with an interval that is meant to hold the
 # truth 95 times in 100. Does it? On drawn walls one can look.
 
 

@@ -114,10 +114,10 @@ _ = cv.series.save_figure(run, display.figure_, "13_asked")
 sure_of_nothing = np.mean(np.abs(np.concatenate([logits[name] for name in strange])) > np.log(19))
 claim(
     "T13.1",
-    "the network is sure of over half of its answers about brick, gravel and grass",
+    "the network is sure of over four in five of its answers about brick, gravel and grass",
     sure_of_nothing,
     ">",
-    0.5,
+    0.8,
 )
 
 # %% [markdown]
@@ -142,8 +142,8 @@ refused = pd.DataFrame({name: one["reason"].value_counts(normalize=True) for nam
 refused.rename(columns=inspection.REASONS | {"": "judged"}).reindex(list(asked)).fillna(0).round(2)
 
 # %%
-blurs = [0, 0.5, 1, 1.5, 2, 3, 4]
-cracked = usual[some][is_crack[some]]
+blurs = [0, 1, 1.5, 2, 3, 4]
+cracked = usual[some][is_crack[some]][:80]
 rows = []
 for sigma in blurs:
     images = ndimage.gaussian_filter(cracked, sigma, axes=(1, 2)) if sigma else cracked
@@ -163,7 +163,7 @@ axis.set_xlabel("standard deviation of the blur [px]", fontsize=14)
 axis.set_ylabel("of the cracked pictures [%]", fontsize=14)
 axis.set_ylim(-3, 103)
 axis.tick_params(labelsize=13)
-axis.legend(fontsize=13)
+axis.legend(fontsize=13, loc="center right", bbox_to_anchor=(1, 0.58))
 axis.grid(alpha=0.3)
 _ = cv.series.save_figure(run, figure, "13_blur")
 of_blur.round(2)
@@ -171,10 +171,10 @@ of_blur.round(2)
 # %%
 claim(
     "T13.2",
-    "blurred by 3 px over nine in ten pictures are refused as blurred, as they are under one in five",
+    "blurred by 3 px over four in five pictures are refused as blurred, and as they are under one in five",
     of_blur.loc[3, "refused"],
     ">",
-    0.9,
+    0.8,
     provided=of_blur.loc[0, "refused"] < 0.2,
 )
 
