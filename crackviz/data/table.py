@@ -17,6 +17,7 @@ import pandas as pd
 
 from crackviz import CrackvizError, synthetic
 from crackviz.contracts import PREPROCESSING, check_flag, check_number, check_options
+from crackviz.data.classes import meaning
 from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
 from crackviz.data.groups import assign
 from crackviz.data.images import parallel, read_image, read_mask
@@ -241,10 +242,11 @@ def two_classes(folder: str | Path, **options: Any) -> Table:
     check_options("A data set", options, signature(index).parameters)
     found = index(folder, **options)
     if len(names := found.attrs["class_names"]) != 2:
+        meant = next((name for name in names if meaning(name)), names[-1])
         raise CrackvizError(
             f"{found.attrs['root']} holds {len(names)} classes ({', '.join(names)[:200]}); the notebooks explain two. "
-            f'Say which show cracks, as crack_class="{names[0]}", name a folder of two classes, or use data.index, '
-            "scan and split, which take any number."
+            f'Say which show cracks, as crack_class="{meant}" (the command: --crack-class {meant}): all others then '
+            "count as no crack. Or name a folder of two classes, or use data.index, scan and split: these take more."
         )
     return found
 

@@ -21,6 +21,7 @@ from crackviz.evaluation.choosing import examples
 from crackviz.evaluation.comparison import compare
 from crackviz.evaluation.predictions import Predictions
 from crackviz.evaluation.scores import class_report, evaluate, mistakes, predict, report
+from crackviz.evaluation.selective import conformal_threshold, risk_coverage
 from crackviz.evaluation.thresholds import cost_curve, precision_at, threshold_by_cost, threshold_for
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "calibration_error",
     "class_report",
     "compare",
+    "conformal_threshold",
     "correct_prior",
     "cost_curve",
     "evaluate",
@@ -46,6 +48,7 @@ __all__ = [
     "predict",
     "report",
     "ridge_extent",
+    "risk_coverage",
     "threshold_by_cost",
     "threshold_for",
 ]

@@ -7,7 +7,12 @@ rcParams. For confusion matrices, ROC, precision-recall and calibration curves u
 
 from __future__ import annotations
 
-from crackviz.plots.curves import HistoryDisplay, PerturbationCurvesDisplay, RandomisationDisplay
+from crackviz.plots.curves import (
+    HistoryDisplay,
+    PerturbationCurvesDisplay,
+    RandomisationDisplay,
+    RiskCoverageDisplay,
+)
 from crackviz.plots.drawing import (
     COLORS,
     ONE_SIDED,
@@ -24,6 +29,7 @@ from crackviz.plots.images import ImagesDisplay
 from crackviz.plots.maps import AttributionDisplay, AttributionGridDisplay, LadderDisplay
 from crackviz.plots.runs import RunsDisplay
 from crackviz.plots.scores import MethodScoresDisplay, PairsDisplay, ScoresDisplay
+from crackviz.plots.walls import LinesDisplay, WidthsDisplay
 
 __all__ = [
     "COLORS",
@@ -37,13 +43,16 @@ __all__ = [
     "ImagesDisplay",
     "KernelsDisplay",
     "LadderDisplay",
+    "LinesDisplay",
     "MethodScoresDisplay",
     "PairsDisplay",
     "PerturbationCurvesDisplay",
     "RandomisationDisplay",
+    "RiskCoverageDisplay",
     "RunsDisplay",
     "Scale",
     "ScoresDisplay",
+    "WidthsDisplay",
     "add_color_bar",
     "overlay",
     "scale_limits",

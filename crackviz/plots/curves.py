@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from crackviz.contracts import check_choice
+from crackviz.contracts import check_choice, check_number
 from crackviz.plots.drawing import BIG, COLORS, Display, Maker, in_words, panels
 
 
@@ -142,3 +142,40 @@ class HistoryDisplay(Display):
         axes[0].set_ylim(bottom=0)
         axes[0].legend(fontsize=11)
         return self._drawn(axes)
+
+
+@dataclass
+class RiskCoverageDisplay(Display):
+    """How often the answers are wrong, over the share of the pictures that are answered.
+
+    Parameters
+    ----------
+    curves : dict
+        Name -> table with ``coverage`` and ``risk``, as :func:`crackviz.evaluation.risk_coverage` returns it.
+    least : float
+        Coverage from which on curves are drawn: of a handful of pictures the risk is a matter of luck.
+    """
+
+    curves: dict[str, pd.DataFrame]
+    _: KW_ONLY
+    least: float = 0.05
+
+    from_curves = Maker()
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure."""
+        check_number("least", self.least, 0, 1)
+        (axis,) = panels(ax, 1, (8, 5))
+        for number, (name, curve) in enumerate(self.curves.items()):
+            shown = curve[curve["coverage"] >= self.least]
+            look = {"linestyle": ("-", "--", "-.", ":")[number % 4], "color": COLORS[number % len(COLORS)]}
+            axis.plot(100 * shown["coverage"], 100 * shown["risk"], **look, linewidth=3, label=name)
+        axis.set(xlim=(0, 100))
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("coverage: pictures that are answered [%]", fontsize=BIG)
+        axis.set_ylabel("risk: wrong answers among them [%]", fontsize=BIG)
+        axis.tick_params(labelsize=BIG - 2)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=BIG - 2)
+        sns.despine(ax=axis)
+        return self._drawn(axis)

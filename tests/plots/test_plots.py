@@ -502,3 +502,47 @@ def test_scores_are_written_in_words(name: str, text: str) -> None:
     table = pd.DataFrame({"value": [0.9], "low": [0.8], "high": [0.95]}, index=[name])
     display = plots.ScoresDisplay.from_report(table)
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == [text]
+
+
+# --- whole photographs ---------------------------------------------------------------------------------------------
+
+
+def test_lines_lie_where_they_are_and_those_that_do_not_count_look_otherwise() -> None:
+    image = np.zeros((60, 90, 3), np.uint8)
+    lines = [(1, np.array([[5.0, 5.0], [40.0, 30.0]])), (2, np.array([[50.0, 50.0], [80.0, 10.0]]))]
+    display = plots.LinesDisplay.from_lines(image, lines, counted={1}, mm_per_px=0.5, title="a wall")
+    first, second, bar = display.ax_.lines
+    assert first.get_xydata().tolist() == lines[0][1].tolist()
+    assert second.get_color() == "white" and first.get_color() != "white"
+    assert first.get_linewidth() > second.get_linewidth()
+    assert {text.get_text() for text in display.ax_.texts} == {"1", "2", "5 mm"}
+    assert np.ptp(bar.get_xdata()) == pytest.approx(10)  # 5 mm at half a millimetre a pixel
+    every = plots.LinesDisplay.from_lines(image, lines)
+    assert len(every.ax_.lines) == 2 and every.ax_.lines[1].get_color() != "white"
+    with pytest.raises(CrackvizError, match=r"crack 3 has shape \(2, 3\)"):
+        plots.LinesDisplay.from_lines(image, [(3, np.zeros((2, 3)))])
+    with pytest.raises(CrackvizError, match="mm_per_px"):
+        plots.LinesDisplay.from_lines(image, lines, mm_per_px=0)
+
+
+def test_widths_are_counted_by_whether_their_interval_holds() -> None:
+    true, told = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.0, 5.0])
+    display = plots.WidthsDisplay.from_intervals(true, told, told - 0.6, told + 0.5, unit="mm")
+    assert display.ax_.get_title() == "2 of 3 intervals hold the truth (67%)"
+    held, missed = (bars.lines[0].get_xydata() for bars in display.ax_.containers)
+    assert held.tolist() == [[1.0, 1.5], [2.0, 2.0]] and missed.tolist() == [[3.0, 5.0]]
+    assert "mm" in display.ax_.get_xlabel()
+    with pytest.raises(CrackvizError, match="low has 2"):
+        plots.WidthsDisplay.from_intervals(true, told, told[:2], told)
+    with pytest.raises(CrackvizError, match="no width"):
+        plots.WidthsDisplay.from_intervals([], [], [], [])
+
+
+def test_risk_is_drawn_from_the_least_coverage_on() -> None:
+    curve = pd.DataFrame({"coverage": [0.01, 0.5, 1.0], "risk": [1.0, 0.1, 0.2]})
+    display = plots.RiskCoverageDisplay.from_curves({"by energy": curve, "by seeds": curve / 2})
+    assert display.ax_.lines[0].get_xydata().tolist() == [[50, 10], [100, 20]]
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["by energy", "by seeds"]
+    assert len(plots.RiskCoverageDisplay.from_curves({"a": curve}, least=0).ax_.lines[0].get_xdata()) == 3
+    with pytest.raises(CrackvizError, match="least"):
+        plots.RiskCoverageDisplay.from_curves({"a": curve}, least=2)
