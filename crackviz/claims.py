@@ -4,7 +4,7 @@ A notebook says ``claim("T6.2", "the signed map sums to logit − bias", error, 
 measured value and its bound is printed: ``✓ T6.2 the signed map sums to logit − bias (3.1e-06 < 0.0001)``. The
 digits of the value may differ from machine to machine: nbval leaves the brackets out of its comparison, by
 ``notebooks/nbval_sanitize.cfg``. What was claimed, what was found, and whether it holds, is kept in ``claims.json``
-of the run.
+of the run. In a notebook a link to the statement follows the line.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ def claim(
     if unless:
         here = f" (measured: {float(value):.3g})" if relation and np.isfinite(float(value)) else ""  # type: ignore[arg-type]
         print(f"– {id} does not apply here: {unless}{here}")
+        _point_to(id)
         return
     besides = _truth(id, provided)
     found: dict[str, Any] = {"id": id, "statement": statement}
@@ -125,8 +127,22 @@ def claim(
     numbers = in_words(found)
     if not found["holds"]:
         reason = f" ({numbers}{'' if besides else ', and something besides is not so'})" if numbers else ""
+        _point_to(id)
         raise AssertionError(f"{id} does not hold here: {statement}{reason}")
     print(f"{'≡' if identity else '✓'} {id} {statement}{f' ({numbers})' if numbers else ''}")
+    _point_to(id)
+
+
+def _point_to(id: str) -> None:
+    """In a notebook of the series, show a link to the statement: the same on every machine, so nbval may compare it."""
+    if not _Record.notebook or "ipykernel" not in sys.modules:
+        return
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is not None:
+        words = f"{id} in the theory"
+        display({"text/markdown": f"[{words}](../THEORY.md#{id.lower()})", "text/plain": words}, raw=True)
 
 
 def current_notebook() -> str:

@@ -169,7 +169,7 @@ def test_nbval_leaves_the_digits_of_claims_out_and_nothing_else(capsys: pytest.C
 
 def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
     theory = (ROOT / "THEORY.md").read_text(encoding="utf-8")
-    stated = re.findall(r'^\s*[-*] <a id="t[\d.]+"></a>\*\*(T\d+\.\d+)\*\*', theory, re.MULTILINE)
+    stated = re.findall(r'^\s*[-*] <a id="t[\d.]+"></a>\*\*\[(T\d+\.\d+)\]', theory, re.MULTILINE)
     assert len(stated) == len(set(stated))
     assert re.findall(r'<a id="(t\d+\.\d+)"></a>', theory) == [id.lower() for id in stated], "each has its own anchor"
     made = {id: source.stem for source in SOURCES for id in claims_of(source)}
@@ -183,6 +183,32 @@ def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
         ]
     elsewhere = [id for id, stem in made.items() if int(id[1:].split(".")[0]) != int(stem[:2])]
     assert elsewhere == [], "section Tn goes with notebook n"
+
+
+def test_each_statement_leads_to_the_cell_that_checks_it() -> None:
+    theory = (ROOT / "THEORY.md").read_text(encoding="utf-8")
+    assert build.linked(theory, SOURCES) == theory, "run: python notebooks/build.py --links"
+    links = dict(re.findall(r"\*\*\[(T\d+\.\d+)\]\((notebooks/[^)]+)\)\*\*", theory))
+    cells = {
+        f"notebooks/{source.stem}.ipynb#cell-id={cell.id}": cell.source
+        for source in SOURCES
+        for cell in committed(source).cells
+    }
+    made = {id for source in SOURCES for id in claims_of(source)}
+    assert set(links) == made
+    for id, link in links.items():
+        assert f'"{id}"' in cells[link], id
+
+
+def test_a_new_statement_gets_its_link_and_an_old_one_loses_it(tmp_path: Path) -> None:
+    (tmp_path / "00_a.py").write_text('# %%\nclaim(\n    "T0.1", "one", True)\nclaim("T0.2", "two", True)\n')
+    place = "notebooks/00_a.ipynb#cell-id=T0-1"
+    before = '- <a id="t0.1"></a>**T0.1** One, see T0.2.\n- <a id="t0.2"></a>**[T0.2](x)** Two.\n'
+    after = f'- <a id="t0.1"></a>**[T0.1]({place})** One, see T0.2.\n- <a id="t0.2"></a>**[T0.2]({place})** Two.\n'
+    sources = [tmp_path / "00_a.py"]
+    assert build.linked(before, sources) == build.linked(after, sources) == after
+    gone = '- <a id="t0.3"></a>**[T0.3](notebooks/x)** Three.\n'
+    assert build.linked(gone, sources) == '- <a id="t0.3"></a>**T0.3** Three.\n'
 
 
 @each

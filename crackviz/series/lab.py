@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from crackviz import CrackvizError
-from crackviz.files import write_json
+from crackviz import ROOT, CrackvizError
+from crackviz.files import replacing, write_json
 from crackviz.series.notebooks import find_notebooks
 
 # What a reader of the lesson has no use for in the file browser.
@@ -47,6 +48,28 @@ def layout(notebook: str, theory: str = "THEORY.md") -> dict[str, Any]:
     }
 
 
+def sections(root: Path) -> dict[str, str]:
+    """Return for each notebook beside a ``THEORY.md`` the anchor of its section there, by the first link to one."""
+    found = {path.stem: re.search(r"THEORY\.md#(t\d+-[\w-]+)", path.read_text("utf-8")) for path in find_notebooks()}
+    return {name: anchor[1] for name, anchor in found.items() if anchor and f'"{anchor[1]}"' in _theory(root)}
+
+
+def _theory(root: Path) -> str:
+    return (root / "THEORY.md").read_text("utf-8")
+
+
+def _extension(place: Path, root: Path) -> None:
+    """Put the extension that turns the theory to its section among those that JupyterLab finds in `place`."""
+    folder = place / "labextensions" / "crackviz-lesson"
+    (folder / "static").mkdir(parents=True, exist_ok=True)
+    script = (ROOT / "templates" / "lesson.js").read_text("utf-8")
+    with replacing(folder / "static" / "lesson.js") as part:
+        part.write_text(script.replace("SECTIONS = {}", f"SECTIONS = {json.dumps(sections(root))}"), "utf-8")
+    build = {"load": "static/lesson.js", "extension": "./extension"}
+    about = {"name": "crackviz-lesson", "version": "1.0.0", "jupyterlab": {"extension": True, "_build": build}}
+    write_json(folder / "package.json", about)
+
+
 def command(chosen: str = "00", *options: str) -> tuple[list[str], dict[str, str]]:
     """Return the command that opens a notebook of the series beside the theory, and the environment that it needs.
 
@@ -72,6 +95,7 @@ def command(chosen: str = "00", *options: str) -> tuple[list[str], dict[str, str
     settings = place / "config" / "labconfig" / "default_setting_overrides.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     write_json(settings, SETTINGS)
+    _extension(place, root)
     space = layout(notebook.relative_to(root).as_posix())
     WorkspacesManager(str(place / "workspaces")).save(notebook.stem, json.dumps(space))
     paths = [str(place / "config"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
@@ -85,6 +109,7 @@ def command(chosen: str = "00", *options: str) -> tuple[list[str], dict[str, str
         *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={root}",
         f"--LabApp.workspaces_dir={place / 'workspaces'}",
+        f"--LabApp.extra_labextensions_path={place / 'labextensions'}",
         f"--LabApp.default_url=/lab/workspaces/{notebook.stem}",
         f"--ContentsManager.hide_globs={list(HIDDEN)!r}",
         *options,
