@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import operator
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 
 from crackviz import CrackvizError
 from crackviz.files import update_json
+from crackviz.progress import in_notebook
 
 _ID = re.compile(r"T\d+\.\d+")
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
@@ -135,12 +135,9 @@ def claim(
 
 def _point_to(id: str) -> None:
     """In a notebook of the series, show a link to the statement: the same on every machine, so nbval may compare it."""
-    if not _Record.notebook or "ipykernel" not in sys.modules:
-        return
-    from IPython import get_ipython
-    from IPython.display import display
+    if _Record.notebook and in_notebook():
+        from IPython.display import display
 
-    if get_ipython() is not None:
         words = f"{id} in the theory"
         display({"text/markdown": f"[{words}](../THEORY.md#{id.lower()})", "text/plain": words}, raw=True)
 

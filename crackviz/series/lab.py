@@ -18,7 +18,18 @@ from crackviz.files import replacing, write_json
 from crackviz.series.notebooks import find_notebooks
 
 # What a reader of the lesson has no use for in the file browser.
-HIDDEN = ("__pycache__", "*.pyc", "*~", "build.py", "conftest.py", "*.cfg", "source", "*.egg-info", "requirements.lock")
+HIDDEN = (
+    "__pycache__",
+    "*.pyc",
+    "*~",
+    "build.py",
+    "answers.py",
+    "conftest.py",
+    "*.cfg",
+    "source",
+    "*.egg-info",
+    "requirements.lock",
+)
 # Defaults, under the user's own settings: nothing pops up, nothing is asked for on the net.
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},

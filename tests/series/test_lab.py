@@ -162,9 +162,7 @@ def test_a_click_in_the_notebook_turns_the_theory_to_its_section(server: str, tm
         assert left[1] <= right[0] and left[1] - left[0] > 500 and right[1] - right[0] > 400 and right[1] <= 1366
         heading = "[...document.querySelectorAll('.jp-MarkdownViewer h2')].find(e => e.textContent.startsWith('T6'))"
         page.until(f"(top => top > 0 && top < 200)({box}({heading})[2])", 20)  # it opens at the notebook's section
-        page.ask(
-            "document.body.dispatchEvent(new WheelEvent('wheel', {bubbles: true}))"
-        )  # the reader scrolls
+        page.ask("document.body.dispatchEvent(new WheelEvent('wheel', {bubbles: true}))")  # the reader scrolls
         page.ask("document.querySelector('.jp-MarkdownViewer h1').scrollIntoView()")
         page.until(f"{box}({heading})[2] > 768")
         page.ask("[...document.querySelectorAll('.jp-Notebook a')].find(e => e.textContent.startsWith('T6')).click()")
