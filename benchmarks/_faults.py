@@ -38,8 +38,13 @@ FAULTS = [
     Fault("sign", f"{A}/cams.py", "maps *= tf.sign(tf.reduce_sum(", "maps *= -tf.sign(tf.reduce_sum("),
     Fault("axis", f"{A}/gradients.py", "np.abs(values).max(axis=-1)", "np.abs(values).max(axis=1)"),
     Fault("sign", f"{A}/gradients.py", "np.abs(values).max(axis=-1)", "values.max(axis=-1)"),
-    Fault("off by one", f"{A}/gradients.py", "(steps + 0.5) / n_samples", "(steps + 1.5) / n_samples"),
-    Fault("sign", f"{A}/gradients.py", "tf.reduce_sum((x - base) * total", "tf.reduce_sum((base - x) * total"),
+    Fault(
+        "off by one",
+        f"{A}/gradients.py",
+        "dtype=np.float32) + 0.5) / n_samples",
+        "dtype=np.float32) + 1.5) / n_samples",
+    ),
+    Fault("sign", f"{A}/gradients.py", "ways = x[:, tf.newaxis] - bases", "ways = bases - x[:, tf.newaxis]"),
     Fault(
         "normalisation", f"{A}/gradients.py", "over_channels(total.numpy() / n_samples", "over_channels(total.numpy()"
     ),
@@ -148,7 +153,7 @@ FAULTS = [
         "cost_of_missing / (cost_of_alarm + cost_of_missing)",
     ),
     Fault("off by one", f"{E}/thresholds.py", "wanted - 1e-12]", "wanted + 1e-12]"),
-    Fault("number", f"{E}/thresholds.py", "share + z**2 / (2 * n)", "share + z**2 / n"),
+    Fault("number", f"{E}/scores.py", "(area - true) ** 2 - z**2 * spread", "(area - true) ** 2 - z * spread"),
     Fault("sign", f"{E}/choosing.py", "np.argsort(-margin", "np.argsort(margin"),
     # synthetic
     Fault("off by one", f"{S}/layers.py", "int(length[-1] / 0.7) + 2", "int(length[-1] / 0.7) + 1"),

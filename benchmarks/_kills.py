@@ -87,13 +87,14 @@ def _left(folder: Path) -> Any:
 
 def _killed(command: list[str], folder: Path, moment: float, how: signal.Signals, expected: Any) -> str:
     env = os.environ | {"CRACKVIZ_CACHE": str(folder / "out" / "cache")}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # under nohup it is ignored, by children as well
     process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with_time = time.monotonic() + moment
     while process.poll() is None and time.monotonic() < with_time:
         time.sleep(0.02)
     if process.poll() is None:
         process.send_signal(how)
-        process.wait(60)
+        process.wait(300)
     for path in (folder / "out").rglob("*"):
         if path.suffix in (".json", ".ipynb") and ".part-" not in path.name:
             try:

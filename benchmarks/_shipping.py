@@ -17,12 +17,14 @@ def ship(source: Path, name: str, table: pd.DataFrame, image_size: int, trained_
     """Ship the H5 file `source` as `name`, losslessly compressed; `table` holds the split that it was trained on."""
     shipped = models.PRETRAINED / f"{name}.h5"
     pack(source, shipped)
-    np.save(models.PRETRAINED / f"{name}.seen.npy", np.sort(models.fingerprints(table[table["split"] != "test"])))
+    seen = models.PRETRAINED / f"{name}.seen.npy"
+    np.save(seen, np.sort(models.fingerprints(table[table["split"] != "test"])))
     path = models.PRETRAINED / "models.json"
     known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     known[name] = {
         "file": shipped.name,
         "sha256": hashlib.sha256(shipped.read_bytes()).hexdigest(),
+        "seen_sha256": hashlib.sha256(seen.read_bytes()).hexdigest(),
         "image_size": image_size,
         "class_names": list(data.CLASS_NAMES),
         "preprocessing": data.PREPROCESSING,

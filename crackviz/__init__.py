@@ -29,6 +29,8 @@ _SUBMODULES = (
     "attribution",
     "features",
     "faithfulness",
+    "inspection",
+    "export",
     "plots",
     "claims",
     "series",

@@ -24,6 +24,8 @@ from crackviz.progress import in_notebook
 
 _ID = re.compile(r"T\d+\.\d+")
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
+EXCUSED = "excused.json"
+"""The record of a run that holds the claims that don't apply to it."""
 RELATIONS = (*_RELATIONS, "within")
 """What :func:`claim` may compare by; ``"within"`` takes a pair, the smallest and the largest value allowed."""
 
@@ -34,6 +36,7 @@ class _Record:
     file: Path | None = None
     notebook = ""
     made: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - replaced as a whole by start()
+    excused: dict[str, dict[str, Any]] = {}  # noqa: RUF012
 
 
 def start(run_folder: str | Path, notebook: str) -> None:
@@ -44,7 +47,8 @@ def start(run_folder: str | Path, notebook: str) -> None:
     run_folder : str or Path
         An existing run folder; the record is its ``claims.json``, one list for each notebook of
         ``{"id": "T6.2", "statement": "...", "holds": true, "value": 3e-6, "relation": "<", "bound": 1e-4}``.
-        Claims without a number have the first three only, identities have ``"identity": true`` besides.
+        Claims without a number have the first three only, identities have ``"identity": true`` besides. Those that
+        don't apply are in ``excused.json`` beside it, with the reason as ``"unless"``.
     notebook : str
         The notebook's name without ending, such as ``"06_grad_cam"``.
 
@@ -55,8 +59,10 @@ def start(run_folder: str | Path, notebook: str) -> None:
     """
     _Record.file = Path(run_folder) / "claims.json"
     _Record.notebook = notebook
-    _Record.made = {}
+    _Record.made, _Record.excused = {}, {}
     _save()
+    if (excused := _Record.file.with_name(EXCUSED)).exists():
+        update_json(excused, {notebook: []})
 
 
 def claim(
@@ -93,8 +99,8 @@ def claim(
         claim is printed with ``≡`` in place of the tick.
     unless : str
         Why the statement doesn't apply here, in words, such as what :func:`crackviz.attribution.adds_up` returns; then
-        it is neither checked nor recorded, and this is printed, with the number if there is one. ``""`` where it
-        applies.
+        nothing fails, and this is printed and recorded, with the number if there is one and whether the statement
+        would hold. ``""`` where it applies.
 
     Raises
     ------
@@ -108,13 +114,12 @@ def claim(
         raise CrackvizError(f"{id!r} is no claim id: expected T<section>.<number> of THEORY.md, such as 'T6.2'.")
     if not isinstance(statement, str) or not statement.strip() or "\n" in statement:
         raise CrackvizError(f"Claim {id}: the statement must be one line of text, found {statement!r}.")
-    if unless:
-        here = f" (measured: {float(value):.3g})" if relation and np.isfinite(float(value)) else ""  # type: ignore[arg-type]
-        print(f"– {id} does not apply here: {unless}{here}")
-        _point_to(id)
-        return
     besides = _truth(id, provided)
     found: dict[str, Any] = {"id": id, "statement": statement}
+    if unless:
+        _excuse(found, unless, value, relation, bound, besides)
+        _point_to(id)
+        return
     if not relation and bound is None:
         found["holds"] = _truth(id, value) and besides
     else:
@@ -140,6 +145,26 @@ def _point_to(id: str) -> None:
 
         words = f"{id} in the theory"
         display({"text/markdown": f"[{words}](../THEORY.md#{id.lower()})", "text/plain": words}, raw=True)
+
+
+def _excuse(found: dict[str, Any], unless: str, value: object, relation: str, bound: object, besides: bool) -> None:
+    """Say and record that a claim doesn't apply, and what it would come to if it did: an excuse must hide nothing."""
+    told = ""
+    if not relation:
+        told = f"; it {'holds all the same' if _truth(found['id'], value) and besides else 'would not hold'}"
+    else:
+        measured, limit = _number(found["id"], value), _bound(found["id"], relation, bound)
+        if math.isfinite(measured):
+            found |= {"value": measured, "relation": relation, "bound": limit}
+            held = _compare(measured, relation, limit) and besides
+            more = "" if besides else ", and something besides is not so"
+            told = f"; it {'holds all the same' if held else 'would not hold'} ({in_words(found)}{more})"
+    found["unless"] = unless + told
+    print(f"– {found['id']} does not apply here: {found['unless']}")
+    if _Record.file is not None:
+        _Record.excused[found["id"]] = found
+        _Record.made.pop(found["id"], None)
+        update_json(_Record.file.with_name(EXCUSED), {_Record.notebook: list(_Record.excused.values())})
 
 
 def current_notebook() -> str:

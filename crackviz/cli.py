@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,52 +17,17 @@ import click
 
 from crackviz import ROOT, CrackvizError, __version__
 
-_RUN = """\b
-Examples:
-  crackviz run                                    the whole series, into runs/series
-  crackviz run --data path/to/pictures            on your own pictures
-  crackviz run --data walls --crack-class spall   and say which of its two folders shows cracks
-  crackviz run --data walls --groups folder:1     each of its folders is one photograph
-  crackviz run --data synthetic:seed=1            on other synthetic walls
-  crackviz run 02 03 --out runs/seed1 -p seed 1   two notebooks with another seed
-  crackviz run 03 -p network runs/seed1           ask the network of another run
-  crackviz run --dry-run                          what would be run, and why
-"""
-_EXAMPLES = """\b
-Examples:
-  crackviz run                                    the whole series, into runs/series
-  crackviz run 02 03 --out runs/seed1 -p seed 1   two notebooks with another seed
-  crackviz sweep grid.toml --jobs 2               a run for each point of a grid, and one table
-  crackviz list                                   what has been run
-"""
-_GRID = textwrap.indent((ROOT / "templates" / "grid.toml").read_text("utf-8"), "  ").replace("\n\n", "\n\n\b\n")
-_SWEEP = f"""\b
-Example, a file grid.toml:
-{_GRID}
-\b
-  crackviz sweep grid.toml --dry-run
-  crackviz sweep grid.toml --out runs/seeds --jobs 2
-  crackviz sweep grid.toml --out runs/seeds --retry-failed
-  crackviz sweep grid.toml --out s3://bucket/seeds --scheduler tcp://10.0.0.5:8786
-"""
-_LIST = """\b
-Examples:
-  crackviz list
-  crackviz list runs/seeds                        the runs of a sweep
-  crackviz list runs/series                       all about one run
-"""
-_REPORT = """\b
-Examples:
-  crackviz report runs/seed1                      write its index.html anew
-  crackviz report runs/seeds                      the table and the page of a sweep anew
-  crackviz report runs/a runs/b                   compare two runs
-  crackviz report runs/a runs/b --rtol 0.05       made on two machines: trainings differ a little
-  crackviz report runs/* --out runs/all --metric '03_evaluation.*'
-"""
+_TEMPLATES = ROOT / "templates"
+_GRID = textwrap.indent((_TEMPLATES / "grid.toml").read_text("utf-8").rstrip(), "  ")
+# click leaves the lines of a paragraph as they are where it begins with \b.
+_EXAMPLES = {
+    name: "\b\n" + text.replace("{grid}", _GRID).replace("\n\n", "\n\n\b\n")
+    for name, text in tomllib.loads((_TEMPLATES / "examples.toml").read_text("utf-8")).items()
+}
 _AGAIN = {"done": "--force", "failed": "--retry-failed", "stale": "--stale"}
 
 
-@click.group(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog=_EXAMPLES["crackviz"], context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="crackviz %(version)s")
 def main() -> None:
     """Explain concrete-crack classifiers, and test the explanations."""
@@ -81,7 +47,7 @@ def _running(command: Any) -> Any:
     return command
 
 
-@main.command(epilog=_RUN, short_help="Execute notebooks in order.")
+@main.command(epilog=_EXAMPLES["run"], short_help="Execute notebooks in order.")
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
 @click.option("--data", default="", metavar="FOLDER", help="Pictures to run on; without it, synthetic concrete.")
 @click.option(
@@ -131,7 +97,7 @@ def run(
             _tell(f"{stem}: {f'would be run ({why})' if why else 'up to date'}")
 
 
-@main.command(epilog=_SWEEP, short_help="Execute a grid of runs.")
+@main.command(epilog=_EXAMPLES["sweep"], short_help="Execute a grid of runs.")
 @click.argument("grid", metavar="GRID.toml")
 @click.option(
     "--out", default="runs/sweep", show_default=True, metavar="FOLDER", help="Folder or address of the sweep."
@@ -172,7 +138,7 @@ def sweep(
         _tell(f"{len(todo)} of {len(runs)} runs, {_many(sum(map(len, todo)))}")
 
 
-@main.command("list", epilog=_LIST, short_help="List runs, or tell what one holds.")
+@main.command("list", epilog=_EXAMPLES["list"], short_help="List runs, or tell what one holds.")
 @click.argument("folder", default="runs", metavar="[FOLDER]")
 def list_(folder: str) -> None:
     """List the runs at and below FOLDER (default: runs), and what has become of them; of one run, tell all.
@@ -211,7 +177,7 @@ def list_(folder: str) -> None:
             _tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-@main.command(epilog=_REPORT, short_help="Write a report, or compare runs.")
+@main.command(epilog=_EXAMPLES["report"], short_help="Write a report, or compare runs.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", default="", metavar="FOLDER", help="Where the comparison goes; default: where the runs lie.")
 @click.option("--metric", "metrics", multiple=True, metavar="PATTERN", help="Results to be compared; repeatable.")
@@ -243,6 +209,59 @@ def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...], rtol: floa
         if found:
             raise _fail(f"{len(found)} differences; they are in {_near(second / 'comparison.json')}.", 1)
         _tell("Alike: outcomes, claims, numbers and figures.")
+
+
+@main.command("export", short_help="Write a network and its map for another program.")
+@click.argument("model")
+@click.option("--out", required=True, metavar="FILE", help="crack.html, .tflite, .onnx; any other name is a folder.")
+@click.option("--format", default="", metavar="NAME", help="html, litert, onnx, saved_model; default: FILE's end.")
+@click.option("--size", default="", metavar="PIXELS", help="Side of the pictures, or free; default: the network's.")
+@click.option("--no-map", is_flag=True, help="The probability alone.")
+@click.option("--quantize", default="", metavar="HOW", help="float16; for LiteRT dynamic and int8, too.")
+@click.option("--data", default="", metavar="FOLDER", help="Your pictures, to check the file on.")
+def export_(model: str, **asked: Any) -> None:
+    """Write MODEL (a file, a run folder, or a shipped one such as local_cnn) so that it runs without Python.
+
+    The file is run and held against Keras; the difference is printed, and what is off isn't written.
+    """
+    with _stopping():
+        from crackviz.export.asked import export_as_asked
+
+        export_as_asked(model, **asked)
+
+
+@main.command(short_help="Show a network's page in a browser.")
+@click.argument("model", default="local_cnn", metavar="[MODEL]")
+@click.option("--port", default=8000, show_default=True, metavar="N")
+@click.option("--lan", is_flag=True, help="For phones in the same network, too; anyone there can open it.")
+def serve(model: str, port: int, lan: bool) -> None:
+    """Serve MODEL's page, or a page that was exported, to this machine."""
+    with _stopping():
+        from crackviz.export.asked import serve_as_asked
+
+        serve_as_asked(model, port, lan, _tell)
+
+
+@main.command(epilog=_EXAMPLES["inspect"], short_help="Inspect photographs of walls.")
+@click.argument("photographs", nargs=-1, required=True, metavar="PHOTO|FOLDER...")
+@click.option("--mm-per-px", type=float, metavar="MM", help="Millimetres on the wall of a pixel.")
+@click.option("--ruler", default="", metavar="TEXT", help='The same from a ruler in the photograph: "812 px = 50 mm".')
+@click.option("--network", default="trace_cnn", show_default=True, metavar="NAME", help="A shipped network or a file.")
+@click.option("--threshold", type=float, metavar="SHARE", help="Evidence that a line must hold on average, 0 to 1.")
+@click.option("--prevalence", type=float, metavar="SHARE", help="Share of 128 px windows of such walls with a crack.")
+@click.option("--limit-mm", default=0.3, show_default=True, metavar="MM", help="The width that matters.")
+@click.option("--out", default="report", show_default=True, metavar="FOLDER", help="Where pages and tables go.")
+def inspect(photographs: tuple[str, ...], mm_per_px: float | None, ruler: str, out: str, **how: Any) -> None:
+    """Find cracks on photographs of walls, as lines with widths and error bars, and say what can't be judged.
+
+    Writes a page, tables, and drawings for QGIS and CAD of each photograph. Called again, it goes on where it was. The
+    exit code is 0 if every photograph was inspected, 1 if one wasn't, 2 if nothing could be done as asked.
+    """
+    with _stopping(out):
+        from crackviz.inspection.command import inspect_photographs
+
+        if not inspect_photographs(photographs, out, mm_per_px, ruler, tell=_tell, **how):
+            raise _fail("some photographs could not be inspected; the lines above say why.", 1)
 
 
 # --- what the commands share ----------------------------------------------------------------------------------------

@@ -5,10 +5,13 @@ What doesn't fit is a :class:`CrackvizError` that says what was found, what was 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import functools
+import inspect
 import math
-from collections.abc import Iterable, Sized
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sized
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -19,6 +22,7 @@ PREPROCESSING = 1
 """Version of what `read_image` does to a picture: a saved model names the one that it was trained with."""
 
 Number = TypeVar("Number", bound=float)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def check_number(
@@ -59,6 +63,47 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
         raise CrackvizError(
             f"{name} is {value!r}; expected one of {', '.join(map(str, known))}.{closest(value, map(str, known))}"
         )
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return `value` if it is True or False, NumPy's included; else it is refused: "no" would count as yes."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise CrackvizError(f"{name} is {value!r}; expected True or False.")
+
+
+def check_options(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a CrackvizError that lists the options that `what` has, and the nearest, unless all given are known."""
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise CrackvizError(
+                f"{what} has no option {name!r}.{closest(name, names)} Known: {', '.join(names) or 'none'}."
+            )
+
+
+def one_by_one(function: Function) -> Function:
+    """Let a function take the options that it has in one object (recipe, bootstrap, options) by their names, too.
+
+    ``evaluate(…, resamples=0)`` then means ``evaluate(…, bootstrap=Bootstrap(resamples=0))``. What both don't know is
+    a CrackvizError.
+    """
+    own = inspect.signature(function).parameters
+    bundles: dict[str, Any] = {name: one.default for name, one in own.items() if dataclasses.is_dataclass(one.default)}
+    fields = {name: [field.name for field in dataclasses.fields(one)] for name, one in bundles.items()}
+    known = dict.fromkeys([*own, *(field for of in fields.values() for field in of)])
+
+    @functools.wraps(function)
+    def call(*values: Any, **given: Any) -> Any:
+        check_options(function.__name__, given, known)
+        loose = given.keys() - own.keys()
+        kept: Mapping[str, Any] = {name: value for name, value in given.items() if name not in loose}
+        for name, of in fields.items() if loose else ():
+            if parts := {field: given[field] for field in of if field in loose}:
+                kept = {**kept, name: dataclasses.replace(kept.get(name) or bundles[name], **parts)}
+        return function(*values, **kept)
+
+    return cast(Function, call)
 
 
 def check_lengths(**values: Sized | None) -> None:

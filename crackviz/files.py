@@ -1,8 +1,9 @@
-"""Files written whole or not at all, JSON, and the hash of code."""
+"""Files written whole or not at all, JSON, pages, and hashes of files and code."""
 
 from __future__ import annotations
 
 import ast
+import base64
 import errno
 import hashlib
 import json
@@ -10,13 +11,16 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crackviz import CrackvizError
+from crackviz import ROOT, CrackvizError
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 @contextmanager
@@ -56,8 +60,18 @@ def write_json(path: str | Path, obj: object) -> None:
         If the object holds something that has no form in JSON.
     """
     text = json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if not _is_text(text):  # half a character, or a file name that is no UTF-8: JSON can escape it
+        text = json.dumps(_plain(obj), indent=2, allow_nan=False) + "\n"
     with replacing(Path(path)) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -112,9 +126,46 @@ def _meaning(module: Path, changed: int) -> str:
     return short_hash(ast.dump(tree))
 
 
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits; an OSError where it can't be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_published(path: Path, published: str) -> Path:
+    """Return the path of a file that comes with crackviz; a CrackvizError if it isn't the published one (SHA-256)."""
+    digest = file_hash(path) if path.is_file() else "missing"
+    if digest != published:
+        raise CrackvizError(
+            f"{path} is not the published file (SHA-256 {digest[:12]}…, expected {published[:12]}…). Install crackviz "
+            "again."
+        )
+    return path
+
+
+@cache  # it keeps the compiled templates: a run has a page for each notebook
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(ROOT / "templates")
+    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def render(template: str, path: Path, **given: Any) -> None:
+    """Write a page from a template of ``crackviz/templates``, whole or not at all."""
+    text = _templates().get_template(template).render(**given)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def in_base64(data: bytes) -> str:
+    """Return bytes as a page holds them."""
+    return base64.b64encode(data).decode("ascii")
+
+
 def short_hash(*parts: str) -> str:
     """Return 16 hexadecimal digits that stand for some texts; file names that are no Unicode may be among them."""
-    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

@@ -29,7 +29,9 @@ def in_notebook() -> bool:
     return get_ipython() is not None
 
 
-def progress(items: Any, what: str, total: int, *, unit: str = "picture", hidden: bool = False) -> Any:
+def progress(
+    items: Any, what: str, total: int, *, unit: str = "picture", hidden: bool = False, scale: bool = False
+) -> Any:
     """Return `items` with a tqdm bar that is shown where somebody watches, and vanishes at the end.
 
     Parameters
@@ -44,11 +46,20 @@ def progress(items: Any, what: str, total: int, *, unit: str = "picture", hidden
         What is counted.
     hidden : bool
         Show nothing, because it takes no time.
+    scale : bool
+        Count in thousands, millions, ...
     """
     notebook = in_notebook()  # its stderr is no terminal, and shows a red box
     file: Any = _Shown() if notebook and not hidden else None
     return tqdm(
-        items, what, total, unit=f" {unit}", leave=False, disable=hidden or not (notebook or watched()), file=file
+        items,
+        what,
+        total,
+        unit=f" {unit}",
+        leave=False,
+        disable=hidden or not (notebook or watched()),
+        unit_scale=scale,
+        file=file,
     )
 
 

@@ -23,10 +23,16 @@ QUIET += ["--disable-background-networking", "--disable-component-update", "--di
 
 
 class Page:
-    """One page: go somewhere, ask it, click, photograph it. ``asked`` holds every address that it has asked for."""
+    """One page: go somewhere, ask it, click, photograph it. ``asked`` holds every address that it has asked for.
+
+    ``complained`` holds what its console was told as an error or a warning, and errors that nobody caught.
+    """
 
     def __init__(self, socket: websocket.WebSocket) -> None:
         self.socket, self.numbers, self.asked = socket, itertools.count(1), list[str]()
+        self.complained: list[Any] = []
+        self.send("Log.enable")
+        self.send("Runtime.enable")
         self.send("Network.enable")
         self.send("Page.enable")
 
@@ -37,6 +43,10 @@ class Page:
             told = json.loads(self.socket.recv())
             if told.get("method") == "Network.requestWillBeSent":
                 self.asked.append(told["params"]["request"]["url"])
+            kind, entry = told.get("method"), told.get("params", {})
+            loud = entry.get("type", entry.get("entry", {}).get("level")) in ("error", "warning")
+            if kind == "Runtime.exceptionThrown" or (loud and kind in ("Runtime.consoleAPICalled", "Log.entryAdded")):
+                self.complained.append(entry)
             if told.get("id") == number:
                 assert "error" not in told, told
                 return told["result"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from made import write_notebook
 from nbclient import NotebookClient
 
-from crackviz import CrackvizError, claims, files
+from crackviz import CrackvizError, claims, files, series
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,7 @@ def no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims._Record, "file", None)
     monkeypatch.setattr(claims._Record, "notebook", "")
     monkeypatch.setattr(claims._Record, "made", {})
+    monkeypatch.setattr(claims._Record, "excused", {})
 
 
 def kept(run: Path) -> Any:
@@ -265,12 +267,39 @@ def test_a_claim_that_does_not_apply_is_named_and_not_checked(
     claims.claim("T6.5", "it applies", 0.5, "<", 1, unless="")
     out = capsys.readouterr().out.splitlines()
     assert out == [
-        "– T6.2 does not apply here: the network flattens its maps (measured: 0.5)",
-        "– T6.3 does not apply here: no reason",
+        "– T6.2 does not apply here: the network flattens its maps; it would not hold (0.5 < 0.0001)",
+        "– T6.3 does not apply here: no reason; it would not hold",
         "– T6.4 does not apply here: nothing to measure",
         "✓ T6.5 it applies (0.5 < 1)",
     ]
     assert [claim["id"] for claim in json.loads((tmp_path / "claims.json").read_text())["00"]] == ["T6.5"]
+    excused = json.loads((tmp_path / "excused.json").read_text())["00"]
+    assert [(entry["id"], entry["unless"]) for entry in excused] == [
+        ("T6.2", "the network flattens its maps; it would not hold (0.5 < 0.0001)"),
+        ("T6.3", "no reason; it would not hold"),
+        ("T6.4", "nothing to measure"),
+    ]
+    claims.start(tmp_path, "00")
+    assert json.loads((tmp_path / "excused.json").read_text()) == {"00": []}, "those of an older run are forgotten"
+
+
+def test_an_excuse_says_whether_the_claim_would_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claims.start(tmp_path, "00")
+    claims.claim("T6.2", "it is large", 2, ">", 1, unless="made elsewhere")
+    claims.claim("T6.3", "it is large and true", 2, ">", 1, provided=False, unless="made elsewhere")
+    assert capsys.readouterr().out.splitlines() == [
+        "– T6.2 does not apply here: made elsewhere; it holds all the same (2 > 1)",
+        "– T6.3 does not apply here: made elsewhere; it would not hold (2 > 1, and something besides is not so)",
+    ]
+
+
+def test_the_page_of_a_run_names_what_does_not_apply(tmp_path: Path) -> None:
+    claims.start(tmp_path, "06_grad_cam")
+    claims.claim("T6.2", "it adds up", 0.5, "<", 1e-4, unless="it <flattens> its maps")
+    claims.claim("T6.5", "it applies", 0.5, "<", 1)
+    page = html.unescape(series.report(tmp_path).read_text(encoding="utf-8"))
+    assert "1 of 1" in page and "(1 doesn't apply)" in page
+    assert "<strong>T6.2</strong> it adds up: it <flattens> its maps; it would not hold" in page
 
 
 def test_a_notebook_of_the_series_links_to_the_statement(tmp_path: Path) -> None:

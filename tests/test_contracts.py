@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crackviz import CrackvizError
+from crackviz import CrackvizError, contracts
 from crackviz.contracts import check_choice, check_images, check_lengths, check_number, closest
 
 
@@ -67,3 +69,33 @@ def test_a_rounded_one_is_told_from_bytes() -> None:
         check_images(images)
     with pytest.raises(CrackvizError, match="Divide by 255"):
         check_images(images * 200)
+
+
+def test_a_flag_is_true_or_false() -> None:
+    assert contracts.check_flag("grouped", True) is True and contracts.check_flag("grouped", np.False_) is False
+    for value in ("yes", "no", 1, 0, None, np.ones(1, bool), [True]):
+        with pytest.raises(CrackvizError, match=r"^grouped is .*; expected True or False"):
+            contracts.check_flag("grouped", value)
+
+
+@dataclass(frozen=True)
+class Made:
+    depth: int = 1
+    seed: int = 0
+
+
+@contracts.one_by_one
+def made(size: int, *, seed: int = 7, options: Made = Made()) -> tuple[int, int, Made]:
+    """What is given arrives."""
+    return size, seed, options
+
+
+def test_options_are_taken_in_one_object_or_by_their_names() -> None:
+    call: Any = made
+    assert call(3) == (3, 7, Made())
+    assert call(3, depth=5) == (3, 7, Made(5)), "as if by options=Made(depth=5)"
+    assert call(3, depth=5, options=Made(2, 9)) == (3, 7, Made(5, 9)), "a name given beside the object wins"
+    assert call(3, seed=1) == (3, 1, Made()), "a name that the function has itself stays its own"
+    assert made.__doc__ == "What is given arrives."
+    with pytest.raises(CrackvizError, match=r"made has no option 'dept'\. Did you mean depth\? Known: size, seed, opt"):
+        call(3, dept=5)

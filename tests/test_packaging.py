@@ -149,7 +149,7 @@ def test_imports_stay_light(statement: str) -> None:
 
 
 ORDER = ["contracts", "bootstrap", "files", "progress", "synthetic", "data", "models", "training", "evaluation"]
-ORDER += ["attribution", "features", "faithfulness", "plots", "claims", "series", "cli"]
+ORDER += ["attribution", "features", "faithfulness", "inspection", "export", "plots", "claims", "series", "cli"]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -189,9 +189,8 @@ def test_no_circle_in_a_subject() -> None:
 
 
 def test_every_public_name_is_documented() -> None:
-    from crackviz import attribution, claims, data, evaluation, faithfulness, features, models, plots, series, training
-
-    for module in (attribution, claims, data, evaluation, faithfulness, features, models, plots, series, training):
+    names = "attribution claims data evaluation export faithfulness features inspection models plots series training"
+    for module in (getattr(crackviz, name) for name in names.split()):
         for name, value in vars(module).items():
             if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__ and callable(value):
                 assert value.__doc__, f"{module.__name__}.{name}"

@@ -17,7 +17,7 @@ import tensorflow as tf
 from crackviz import CrackvizError, contracts
 from crackviz.attribution.pictures import cells
 from crackviz.contracts import CLASS_NAMES
-from crackviz.models.graph import images_of, tail, walk
+from crackviz.models.graph import AUGMENTING, images_of, tail, walk
 from crackviz.models.known import check_input_range
 
 Target = str | int
@@ -153,6 +153,10 @@ def _layer_name(model: keras.Model, layer: Layer) -> str:
     raise CrackvizError(f"There is no layer {layer!r}; choose one of {choices}.")
 
 
+_IDLE = (keras.layers.Dropout, keras.layers.Identity, *AUGMENTING)
+"""Layers that hand on what they get, outside a training."""
+
+
 def pooling_after(model: keras.Model, name: str) -> Any | None:
     """Return the output of the global average that alone reads layer `name`; None where something else does."""
     readers = [step for step in walk(model).values() if name in step.inputs]
@@ -161,8 +165,11 @@ def pooling_after(model: keras.Model, name: str) -> Any | None:
 
 
 def feeds_the_end(model: keras.Model, name: str) -> bool:
-    """Tell whether layer `name` feeds a global average alone, and that the last Dense."""
-    return pooling_after(model, name) is walk(model)[tail(model).inputs[0]].output
+    """Tell whether layer `name` feeds a global average alone, and that the last Dense; Dropout between is nothing."""
+    steps, reader = walk(model), tail(model).inputs[0]
+    while isinstance(steps[reader].layer, _IDLE):
+        reader = steps[reader].inputs[0]
+    return pooling_after(model, name) is steps[reader].output
 
 
 def adds_up(model: keras.Model, layer: Layer | None = None) -> str:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Network, check_images, compiled, layer_names, walk
+from crackviz.contracts import check_flag
 from crackviz.models.graph import AUGMENTING
 
 Pair = tuple[int, int]
@@ -65,6 +66,7 @@ def field_box(
     -----
     :func:`ladder` names the paper. ``THEORY.md`` T5.
     """
+    check_flag("clip", clip)
     name = layer_names(model, layer)[0]
     given = model.inputs[0].shape[1:3]
     if None in given:
@@ -118,6 +120,9 @@ def _view(layer: Any, axis: int, side: int | None) -> tuple[int, int | Fraction,
         if layer.interpolation == "nearest":
             return 1, small, 0, 1 - small
         return 2, small, (1 - small) / 2, (3 - small) / 2  # between the middles of two cells
+    if isinstance(layer, keras.layers.Conv2DTranspose) and layer.kernel_size == layer.strides:  # no two cells overlap
+        small = Fraction(1, layer.strides[axis])
+        return 1, small, 0, 1 - small
     if not isinstance(layer, SLIDING):
         return None
     size = getattr(layer, "kernel_size", None) or layer.pool_size

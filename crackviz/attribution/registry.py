@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import update_wrapper, wraps
 from inspect import Signature, signature
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
+
+from crackviz.contracts import check_flag, check_options
 
 Passes = tuple[int, int]
 Cost = Passes | Callable[[keras.Model, np.ndarray, dict[str, Any]], Passes]
@@ -71,8 +73,17 @@ def method(kind: str, title: str, paper: str, **facts: Any) -> Callable[[Functio
     """Enter the function below among the methods, under its name; `facts` are the other attributes of Method."""
 
     def enter(function: Function) -> Function:
-        REGISTERED[function.__name__] = Method(function, kind, title, paper, **facts)
-        return function
+        known = signature(function)
+
+        @wraps(function)
+        def checked(*values: Any, **options: Any) -> np.ndarray:
+            check_options(function.__name__, options, known.parameters)
+            check_flag("upsample", options.get("upsample", True))
+            return function(*values, **options)
+
+        checked.__signature__ = known  # type: ignore[attr-defined]
+        REGISTERED[function.__name__] = Method(checked, kind, title, paper, **facts)
+        return cast(Function, checked)
 
     return enter
 

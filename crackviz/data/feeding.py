@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crackviz import CrackvizError
-from crackviz.contracts import CLASS_NAMES, check_choice, check_number
+from crackviz.contracts import CLASS_NAMES, check_choice, check_flag, check_number
 from crackviz.data.images import MAX_SIDE, parallel, read_image, read_mask
 from crackviz.data.splits import Table, generator
 
@@ -55,6 +55,7 @@ def pipeline(
 
     if table.empty:
         raise CrackvizError("Nothing to feed: the table holds no pictures.")
+    check_flag("masks", masks)
     check_number("size", size, 1, MAX_SIDE, whole=True)
     check_number("batch_size", batch_size, 1, whole=True)
     for name, value in (("seed", seed or 0), ("epoch", epoch)):

@@ -30,8 +30,8 @@ Unpack it so that the folder looks like this
 {TREE}
 and name it: data.index("folder") in Python, data = "folder" in a notebook's parameters cell; the
 command and make take it by the same name."""
-_SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
-_SUFFIXES |= {".avif", ".jp2"} & set(Image.registered_extensions())  # where Pillow was built with them
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"}
+SUFFIXES |= {".avif", ".jp2"} & set(Image.registered_extensions())  # where Pillow was built with them
 _NO_CRACK = {"negative", "neg", "uncracked", "nocrack", "nocracks", "noncrack", "noncracks", "noncracked", "notcracked"}
 _NO_CRACK |= {"uncrack", "withoutcrack", "withoutcracks"}
 _CRACK = {"positive", "pos", "cracked", "crack", "cracks", "withcrack", "withcracks"}
@@ -106,6 +106,11 @@ def _nothing(root: Path, counts: Counter[str], folders: Folders, skipped: Skippe
     )
 
 
+def is_text(name: str) -> bool:
+    """Tell whether a name can stand in a table and its file: UTF-8, without line breaks and their like."""
+    return re.search("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]", name) is None
+
+
 def _walk(root: Path) -> tuple[Folders, Skipped, Counter[str]]:
     """Every folder at and below root with its pictures, the files beside pictures that are none, and their kinds."""
     folders: Folders = {}
@@ -114,18 +119,23 @@ def _walk(root: Path) -> tuple[Folders, Skipped, Counter[str]]:
     seen: set[str] = set()
     for place, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:  # linked folders are followed, each once: a link may lead in a circle
+        is_run = {"config.json", "figures"} <= {*files, *below} or "sweep.json" in files  # what crackviz has drawn
+        if real in seen or (
+            is_run and place != str(root)
+        ):  # linked folders are followed, each once: a link may lead in a circle
             below.clear()
             continue
         seen.add(real)
-        below[:] = sorted(name for name in below if name[0] != "." and name != "__MACOSX")
         here = PurePath(place).relative_to(root)
+        odd = [name for name in below if not is_text(name)]
+        below[:] = sorted(name for name in below if name[0] != "." and name != "__MACOSX" and is_text(name))
         pictures = folders.setdefault(here.parts, [])
+        skipped += [{"path": str(here / ascii(name)), "reason": "unprintable folder name"} for name in odd]
         others = []
         for name in sorted(name for name in files if name[0] != "."):
-            if not name.isprintable():  # line breaks and undecodable bytes would spoil split.csv
+            if not is_text(name):  # line breaks and undecodable bytes would spoil split.csv
                 others.append({"path": str(here / ascii(name)), "reason": "unprintable file name"})
-            elif PurePath(name).suffix.lower() in _SUFFIXES:
+            elif PurePath(name).suffix.lower() in SUFFIXES:
                 pictures.append(here / name)
             else:
                 others.append({"path": str(here / name), "reason": "not a picture"})

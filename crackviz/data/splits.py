@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_number
+from crackviz.contracts import check_flag, check_number
 from crackviz.files import replacing
 
 SPLITS = ("train", "validation", "test")
@@ -48,6 +48,7 @@ def split(table: Table, *, validation: float = 0.15, test: float = 0.15, seed: i
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
+    check_flag("grouped", grouped)
     for name, share in (("validation", validation), ("test", test)):
         check_number(name, share, 0, 1)
     shares = np.array([1 - validation - test, validation, test])
@@ -141,6 +142,7 @@ def read_split(path: str | Path, root: str | Path | None = None, *, pictures: bo
     there: that serves to know which picture lay in which part, by its hash. A CrackvizError for no such file, another
     kind of file, pictures that are gone, or a leak (unless made with grouped=False).
     """
+    check_flag("pictures", pictures)
     try:
         head, body = Path(path).read_text(encoding="utf-8-sig").split("\n", 1)
         attrs = json.loads(head.removeprefix("# "))

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, synthetic
-from crackviz.contracts import PREPROCESSING, check_number
+from crackviz.contracts import PREPROCESSING, check_flag, check_number, check_options
 from crackviz.data.duplicates import dhash, merge_groups, near_duplicate_pairs
 from crackviz.data.groups import assign
 from crackviz.data.images import parallel, read_image, read_mask
-from crackviz.data.layouts import METU, find
+from crackviz.data.layouts import METU, find, is_text
 from crackviz.data.splits import Table, generator, read_split, split, write_split
 from crackviz.files import short_hash
 
@@ -120,6 +121,11 @@ def locate(folder: str | Path = "") -> Path:
     if settings := synthetic_settings(folder):
         return synthetic.dataset(settings)
     root = Path(folder).expanduser().absolute()
+    if not is_text(str(root)):  # tables and their files hold its name
+        raise CrackvizError(
+            f"The folder {str(root)!a} has a name that is no text (bytes that aren't UTF-8, or a line break), as "
+            "archives of old Windows leave them. Rename it."
+        )
     if root.is_file():
         hint = "Unpack the archive, and name the folder" if root.suffix.lower() in _ARCHIVES else "Name one"
         raise CrackvizError(f"{root} is a file; expected a folder of pictures. {hint}.\n{METU}")
@@ -200,6 +206,7 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
 
     if table.empty:
         raise CrackvizError("The table holds no picture: expected one from data.index.")
+    check_flag("near_duplicates", near_duplicates)
     check_number("max_distance", max_distance, 0, 256, whole=True)
     check_number("max_bad_fraction", max_bad_fraction, 0, 1)
     rows = list(zip(table["path"], table["mask"], table["label"], strict=True))
@@ -231,6 +238,7 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
 
 def two_classes(folder: str | Path, **options: Any) -> Table:
     """Return `index` of a data set of two classes, with its options; a CrackvizError where there are more."""
+    check_options("A data set", options, signature(index).parameters)
     found = index(folder, **options)
     if len(names := found.attrs["class_names"]) != 2:
         raise CrackvizError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,15 @@ def examples(table: pd.DataFrame, logits: np.ndarray, count: int = 5, *, thresho
     these come the next surest of either class by turns. Where there is none of a kind (no mistake, no distractor) the
     next of the list takes its place.
 
+    Two patches of one wall would be one example shown twice. So each picture is the first of its kind from a group
+    that none before it came from: the next surest crack is the surest one of *another* photograph. Where all groups of
+    a kind are taken already, it is the first whose group has shown no picture of its class; then the first of the rest.
+
     Parameters
     ----------
     table : pandas.DataFrame
-        With a column ``label``, 0 or 1; a column ``distractors``, names separated by blanks, is used if there is one.
+        With a column ``label``, 0 or 1. Pictures of equal ``group`` belong together; without this column each stands
+        for itself. A column ``distractors``, names separated by blanks, is used if there is one.
     logits : float (N,)
         The network's answers, in the table's order; not probabilities, whose largest are all 1.
     count : int, from 1 on
@@ -48,34 +53,44 @@ def examples(table: pd.DataFrame, logits: np.ndarray, count: int = 5, *, thresho
         raise CrackvizError(f"Logits have shape {scores.shape}; expected finite numbers, one a picture.")
     if not set(table["label"]) <= {0, 1}:
         raise CrackvizError(f"Labels are {sorted(set(table['label']))}; expected 0 (sound) and 1 (cracked).")
+    labels = table["label"].tolist()
+    groups = table["group"].tolist() if "group" in table else list(range(len(table)))
     chosen: dict[int, str] = {}
-    for place, why in _by_rule(table, scores, threshold):
+    for ranked, why in _by_rule(table, scores, threshold):
         if len(chosen) == count:
             break
-        chosen.setdefault(place, why)
+        taken = {groups[place] for place in chosen}
+        alike = {(groups[place], labels[place]) for place in chosen}
+        left = [place for place in ranked if place not in chosen]
+        if left:  # the first in its ranking of those that repeat no group, else no group with its own class
+            place = min(left, key=lambda place: ((groups[place], labels[place]) in alike, groups[place] in taken))
+            chosen[place] = why(place)
     order = sorted(chosen, key=lambda place: -int(table["label"].iloc[place]))  # stable: else as chosen
     return table.iloc[order].assign(why=[chosen[place] for place in order], logit=scores[order])
 
 
-def _by_rule(table: pd.DataFrame, scores: np.ndarray, threshold: float) -> Iterator[tuple[int, str]]:
-    """Yield places in the table with the reason for each, the same place perhaps twice."""
+def _by_rule(
+    table: pd.DataFrame, scores: np.ndarray, threshold: float
+) -> Iterator[tuple[list[int], Callable[[int], str]]]:
+    """Yield a kind's places in the table, the best first, of which one is to be taken, and the reason for taking it."""
     cracked = table["label"].to_numpy() == 1
     right = (scores >= threshold) == cracked
     margin = np.abs(scores - threshold)
     surest = np.argsort(-margin, kind="stable")
-    cracks, sound = surest[cracked[surest] & right[surest]], surest[~cracked[surest] & right[surest]]
-    wrong = surest[~right[surest]]
+    cracks = surest[cracked[surest] & right[surest]].tolist()
+    sound = surest[~cracked[surest] & right[surest]].tolist()
+    wrong = surest[~right[surest]].tolist()
     names = table.get("distractors", pd.Series("", table.index)).fillna("").to_numpy()
-    beside = sound[names[sound] != ""][::-1]
-    yield from ((place, "surest crack") for place in cracks[:1])
-    yield from ((place, "surest sound") for place in sound[:1])
-    yield from ((place, "next surest crack") for place in cracks[1:2])
-    yield from ((place, f"mistake: {'missed crack' if cracked[place] else 'false alarm'}") for place in wrong[:1])
-    yield from ((place, f"sound, with {_listed(names[place])}") for place in beside[:1])
-    for n in range(1, len(table)):
-        yield from ((place, "sure crack") for place in cracks[n : n + 1])
-        yield from ((place, "sure sound") for place in sound[n : n + 1])
-    yield from ((place, "mistake") for place in wrong)
+    yield cracks, lambda place: "surest crack"
+    yield sound, lambda place: "surest sound"
+    yield cracks, lambda place: "next surest crack"
+    yield wrong, lambda place: f"mistake: {'missed crack' if cracked[place] else 'false alarm'}"
+    yield [place for place in sound[::-1] if names[place]], lambda place: f"sound, with {_listed(names[place])}"
+    for _ in range(max(len(cracks), len(sound))):
+        yield cracks, lambda place: "sure crack"
+        yield sound, lambda place: "sure sound"
+    for _ in wrong:
+        yield wrong, lambda place: "mistake"
 
 
 def _listed(names: str) -> str:

@@ -10,9 +10,11 @@ from scipy.stats import binomtest
 
 from crackviz import CrackvizError
 from crackviz.bootstrap import PICTURES, Bootstrap, proportion
+from crackviz.contracts import one_by_one
 from crackviz.evaluation.predictions import class_numbers
 
 
+@one_by_one
 def compare(
     labels: np.ndarray | Sequence[int],
     first: np.ndarray | Sequence[int],

@@ -15,7 +15,7 @@ from sklearn import metrics
 
 from crackviz import CrackvizError, data
 from crackviz.bootstrap import LEAST_GROUPS, PICTURES, Bootstrap, proportion
-from crackviz.contracts import CLASS_NAMES
+from crackviz.contracts import CLASS_NAMES, one_by_one
 from crackviz.evaluation.calibration import calibration_error
 from crackviz.evaluation.predictions import Predictions
 from crackviz.models.known import check_input_range
@@ -76,6 +76,7 @@ def _scores(found: Predictions, weights: np.ndarray, names: Sequence[str]) -> di
     return {name: float(value) for name, value in scores.items()}
 
 
+@one_by_one
 def evaluate(
     labels: np.ndarray | Sequence[int],
     probabilities: np.ndarray,
@@ -126,7 +127,7 @@ def evaluate(
     intervals = {str(name): bootstrap.interval(drawn[name].to_numpy()) for name in drawn}
     notes = _doubts(found, intervals["roc_auc"])
     for note in notes:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)
     if bootstrap.resamples:
         intervals |= _bounded(found, groups, class_names, intervals, bootstrap.confidence)
     return {

@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from crackviz import CrackvizError
 from crackviz.bootstrap import PICTURES, Bootstrap, proportion
-from crackviz.contracts import check_number
+from crackviz.contracts import check_number, one_by_one
 from crackviz.evaluation.calibration import correct_prior
 from crackviz.evaluation.predictions import Predictions
 
@@ -136,6 +136,7 @@ def threshold_for(
     return float(threshold)
 
 
+@one_by_one
 def precision_at(
     labels: np.ndarray | Sequence[int],
     probabilities: np.ndarray,

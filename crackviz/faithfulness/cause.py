@@ -12,7 +12,7 @@ from scipy import stats
 from crackviz import CrackvizError, attribution
 from crackviz.attribution.network import target_index
 from crackviz.bootstrap import Bootstrap
-from crackviz.contracts import as_masks, check_maps
+from crackviz.contracts import as_masks, check_maps, one_by_one
 from crackviz.faithfulness.scoring import SLOPES, Methods, Options, make_maps, rows_of
 
 LEAST_OBJECTS = 10
@@ -67,6 +67,7 @@ def evidence_inside(maps: np.ndarray, where: np.ndarray) -> np.ndarray:
     return np.asarray((maps.astype(np.float64) * where).sum(axis=(1, 2)))
 
 
+@one_by_one
 def cause_scores(
     model: keras.Model,
     images: np.ndarray,

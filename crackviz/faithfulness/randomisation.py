@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from crackviz import CrackvizError
 from crackviz.attribution.network import check_images, walk
-from crackviz.contracts import check_choice, check_maps, check_number
+from crackviz.contracts import check_choice, check_flag, check_maps, check_number
 
 MODES = ("cascading", "independent")
 BINS = 100
@@ -85,16 +85,16 @@ def _weighted(model: keras.Model) -> Iterator[tuple[str, Any]]:
 
 def _draw(layer: Any, number: int, seed: int) -> None:
     drawn: set[int] = set()
-    for attribute in dir(layer):
-        if not attribute.endswith("_initializer") or getattr(layer, attribute) is None:
-            continue
-        stem = attribute.removesuffix("_initializer")
-        variables = (getattr(layer, name, None) for name in (stem, f"{stem}_kernel", "kernel"))
+    # Of attention, and of wrappers, the layers within hold the weights.
+    names = [(one, name) for one in layer._flatten_layers() for name in dir(one) if name[0] != "_"]
+    inner = [(one, name) for one, name in names if name.endswith("_initializer")]
+    for one, attribute in inner:
+        initializer, stem = getattr(one, attribute), attribute.removesuffix("_initializer")
+        variables = (getattr(one, name, None) for name in (stem, f"{stem}_kernel", "kernel"))
         variable = next((v for v in variables if isinstance(v, keras.Variable)), None)
-        if variable is None:  # such as the bias of a layer without one
+        if variable is None or initializer is None:  # such as the bias of a layer without one
             continue
-        initializer = getattr(layer, attribute)
-        config = initializer.get_config()
+        config = initializer.get_config() if isinstance(initializer, keras.Initializer) else {}  # or else a function
         if "seed" in config:
             draw = np.random.SeedSequence([seed, number, len(drawn)]).generate_state(1)[0]
             initializer = type(initializer).from_config({**config, "seed": int(draw) % 2**31})
@@ -104,7 +104,7 @@ def _draw(layer: Any, number: int, seed: int) -> None:
     if left and not isinstance(layer, keras.layers.Normalization):  # it holds the data's scale, nothing learned
         raise CrackvizError(
             f"Layer {layer.name!r} ({type(layer).__name__}) has weights without an initializer: {', '.join(left)}. "
-            "Name the layers that can be drawn anew: layers=[…]."
+            "Name the layers that can be drawn anew, randomise(layers=[…]), or score without: untrained=False."
         )
 
 
@@ -183,6 +183,7 @@ def complexity(maps: np.ndarray, *, bins: int = BINS) -> np.ndarray:
 
 
 def _pair(a: np.ndarray, b: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    check_flag("signed", signed)
     a = np.asarray(a)
     both = [check_maps(maps, a.shape).reshape(len(a), -1).astype(np.float64) for maps in (a, b)]
     return (both[0], both[1]) if signed else (np.abs(both[0]), np.abs(both[1]))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from crackviz import CrackvizError, attribution
 from crackviz.attribution.methods import METHODS
-from crackviz.contracts import check_choice, check_maps, check_number
+from crackviz.contracts import check_choice, check_flag, check_maps, check_number, check_options
 from crackviz.faithfulness.infidelity import Falls, infidelity, sensitivity_max
 from crackviz.faithfulness.perturbation import INPAINT, average_drop, deletion_insertion, road
 from crackviz.faithfulness.randomisation import randomise
@@ -97,6 +97,7 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_flag("baselines", self.baselines)
         check_number("perturbed", self.perturbed, 1, whole=True)
 
 
@@ -150,8 +151,12 @@ def rows_of(
     for name in options.arguments:
         if name not in chosen:
             raise CrackvizError(f"There are options for {name!r}, which is not scored: {', '.join(chosen)}.")
+        if isinstance(one := chosen[name], attribution.Method):
+            check_options(name, options.arguments[name], signature(one.function).parameters)
     plain = [name for name, one in chosen.items() if isinstance(one, attribution.Method) and one.kind == "baseline"]
     networked = [name for name, method in chosen.items() if callable(method) and name not in plain]
+    if isinstance(untrained, str) or not isinstance(untrained, bool | Sequence):
+        raise CrackvizError(f"untrained is {untrained!r}; expected True, False, or a list of names of methods.")
     twice = networked if untrained is True else [] if untrained is False else list(untrained)
     for name in twice:
         if name not in networked:

@@ -16,11 +16,12 @@ from scipy import ndimage, special
 from crackviz import CrackvizError
 from crackviz.attribution.network import Target, logits, target_index
 from crackviz.bootstrap import PICTURES, Bootstrap
-from crackviz.contracts import as_masks, check_maps, check_number
+from crackviz.contracts import as_masks, check_maps, check_number, one_by_one
 
 Floats = npt.NDArray[np.float64]
 
 
+@one_by_one
 def shortcut_share(
     maps: np.ndarray,
     crack_masks: np.ndarray,
@@ -122,6 +123,7 @@ def shortcut_share(
     }
 
 
+@one_by_one
 def counterfactual(
     model: keras.Model,
     with_mark: np.ndarray,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from crackviz import CrackvizError, attribution
 from crackviz.bootstrap import Bootstrap
+from crackviz.contracts import one_by_one
 from crackviz.faithfulness.infidelity import measure_falls
 from crackviz.faithfulness.localisation import chance_levels, localisation_scores
 from crackviz.faithfulness.scoring import (
@@ -73,6 +74,7 @@ def summarise(draws: Means, scores: Sequence[str], bootstrap: Bootstrap) -> pd.D
     return pd.DataFrame([[row.get(column, np.nan) for column in columns] for row in cells.values()], index, columns)
 
 
+@one_by_one
 def score_methods(
     model: keras.Model,
     images: np.ndarray,
@@ -142,7 +144,7 @@ def score_methods(
     made, errors = make_maps(rows, images, numbers, lenient=not isinstance(methods, Mapping))
     if (errors := errors | unmade) and methods is not None:
         left = "; ".join(f"{name}: {why}" for name, why in errors.items())
-        warnings.warn(f"Left out, as this network doesn't allow it: {left[:1000]}", stacklevel=2)
+        warnings.warn(f"Left out, as this network doesn't allow it: {left[:1000]}", stacklevel=3)
     falls = measure_falls(model, images[few], target=options.target) if "infidelity" in wanted else None
     values: Means = {}
     draws: Means = {}

@@ -13,7 +13,7 @@ import tensorflow as tf
 from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Target, check_images, layer_names, map_layers, tail, target_index, walk
 from crackviz.attribution.receptive_fields import field_box
-from crackviz.contracts import check_choice, check_number
+from crackviz.contracts import check_choice, check_flag, check_number, one_by_one
 
 
 class Pictures(NamedTuple):
@@ -67,6 +67,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse what is out of its range."""
+        check_flag("colour", self.colour)
         check_number("steps", self.steps, 1, whole=True)
         check_number("seed", self.seed, 0, whole=True)
         check_number("jitter", 0 if self.jitter is None else self.jitter, 0, whole=True)
@@ -80,6 +81,7 @@ class Recipe:
         return replace(self, smoothness=smoothness, jitter=jitter if self.jitter is None else self.jitter)
 
 
+@one_by_one
 def maximise(
     model: keras.Model,
     channels: int | Sequence[int],
@@ -153,6 +155,7 @@ def maximise(
     return found._replace(box=box)
 
 
+@one_by_one
 def maximise_logit(
     model: keras.Model,
     target: Target = "crack",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from inspect import signature
 from typing import Any
 
 import keras
 import pandas as pd
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_choice, check_number
+from crackviz.contracts import check_choice, check_number, check_options
 from crackviz.models.foreign import with_one_logit
 from crackviz.models.known import annotate, metadata
 from crackviz.models.mobilenet import mobilenet_v2
@@ -34,6 +35,7 @@ def build(name: str, image_size: int | None = 128, *, n_classes: int = 2, seed: 
     is no network of this name.
     """
     check_choice("The network's name", name, MODELS)
+    check_options(name, options, signature(MODELS[name]).parameters)
     return MODELS[name](image_size, n_classes=n_classes, seed=seed, **options)
 
 

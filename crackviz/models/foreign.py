@@ -190,7 +190,7 @@ def check_range(input_range: Any) -> Range | None:
         low, high = (float(end) for end in input_range)
     except (TypeError, ValueError):
         low, high = 0.0, 0.0
-    if not -np.inf < low < high < np.inf:
+    if isinstance(input_range, str) or not -np.inf < low < high < np.inf:
         raise CrackvizError(f"input_range is {input_range!r}; expected what black and white are, such as (0, 255).")
     return low, high
 

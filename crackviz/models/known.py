@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
 from crackviz import CrackvizError
-from crackviz.contracts import CLASS_NAMES, PREPROCESSING
+from crackviz.contracts import CLASS_NAMES, PREPROCESSING, check_number, check_options
 from crackviz.models.foreign import SCALED, UNIT, check_range, turn, wanted_range
 from crackviz.models.graph import has_graph, walk
 
@@ -47,20 +48,19 @@ class Metadata:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_range", check_range(self.input_range))
+        if isinstance(self.class_names, str) or not isinstance(self.class_names, Sequence):
+            raise CrackvizError(f"class_names is {self.class_names!r:.80}; expected a list of names, label 0's first.")
         names = tuple(str(name) for name in self.class_names)  # JSON has lists
+        if len(set(names)) < max(len(names), 2):
+            raise CrackvizError(f"class_names is {names}; expected two or more different names.")
         object.__setattr__(self, "class_names", names)
-        wrong = [
-            f"{name} is {value!r}, expected {expected}"
-            for name, value, fits, expected in (
-                ("class_names", names, len(set(names)) == len(names) > 1, "two or more different names"),
-                ("image_size", self.image_size, self.image_size is None or self.image_size > 0, "pixels, or None"),
-                ("threshold", self.threshold, 0 <= self.threshold <= 1, "a probability"),
-                ("temperature", self.temperature, 0 < self.temperature < float("inf"), "a number above 0"),
-            )
-            if not fits
-        ]
-        if wrong:
-            raise CrackvizError(f"A model's metadata don't make sense: {'; '.join(wrong)}. Correct them.")
+        if self.image_size is not None:
+            check_number("image_size", self.image_size, 1, whole=True)
+        check_number("preprocessing", self.preprocessing, 0, whole=True)
+        check_number("threshold", self.threshold, 0, 1)
+        check_number("temperature", self.temperature, 0, inclusive=False)
+        if not isinstance(self.trained_on, str):
+            raise CrackvizError(f"trained_on is {self.trained_on!r:.80}; expected a text.")
 
 
 KNOWN: weakref.WeakKeyDictionary[keras.Model, Metadata] = weakref.WeakKeyDictionary()
@@ -95,11 +95,8 @@ def annotate(model: keras.Model, **changes: Any) -> Metadata:
     CrackvizError
         Where there is no such field, or a value makes no sense or doesn't fit the network.
     """
-    try:
-        changed = replace(metadata(model), **changes)
-    except TypeError as error:
-        fields = ", ".join(Metadata.__dataclass_fields__)
-        raise CrackvizError(f"A model's metadata are {fields}; got {', '.join(changes)}.") from error
+    check_options("A model's metadata", changes, Metadata.__dataclass_fields__)
+    changed = replace(metadata(model), **changes)
     check_fit(f"The model {model.name!r}", model, changed)
     if changed.class_names == TURNED_ROUND:
         changed = replace(changed, class_names=CLASS_NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -15,14 +16,18 @@ from pathlib import Path
 import absl.logging
 import h5py
 import keras
+import numpy as np
 
 from crackviz import CrackvizError
 from crackviz.contracts import CLASS_NAMES, PREPROCESSING
+from crackviz.files import short_hash
 from crackviz.models.foreign import UNIT, adapted, check_range, wanted_range
 from crackviz.models.graph import images_of, input_of, walk
 from crackviz.models.known import KNOWN, TURNED_ROUND, Metadata, annotate, check_fit, metadata
 from crackviz.models.reading import read
 
+DIGEST = "crackviz_weights"
+"""Name of the attribute of an .h5 file that holds a hash of the weights: unlike a .keras file, it has none itself."""
 KEPT_AS = "crackviz"
 """Name of the metadata in a file: an attribute of the H5 root, a member ``crackviz.json`` of the ``.keras`` archive."""
 
@@ -49,6 +54,8 @@ def save(model: keras.Model, folder: str | Path, name: str = "model") -> tuple[P
             with _without_advice():
                 model.save(part / target.name)
             write_metadata(part / target.name, metadata(model))
+        with h5py.File(part / targets[1].name, "a") as file:
+            file.attrs[DIGEST] = _digest(model)
         if not _is_plain(model) and not _is_read(part / targets[1].name):
             targets[1].unlink(missing_ok=True)  # it would be an older network's
             targets = targets[:1]
@@ -67,6 +74,23 @@ def save(model: keras.Model, folder: str | Path, name: str = "model") -> tuple[P
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
     return targets
+
+
+def _digest(model: keras.Model) -> str:
+    """Return a hash of a network's weights, in whichever order."""
+    return short_hash(*sorted(hashlib.sha256(np.asarray(w).tobytes()).hexdigest() for w in model.get_weights()))
+
+
+def _check_weights(path: Path, model: keras.Model) -> None:
+    """Raise a CrackvizError where an .h5 file holds other weights than were saved: a bit of it has turned."""
+    if path.suffix.lower() != ".keras":
+        with h5py.File(path) as file:
+            known = file.attrs.get(DIGEST)
+        if known is not None and known != _digest(model):
+            raise CrackvizError(
+                f"{path} is damaged: its weights aren't those that were saved. Copy it again, or take the .keras file "
+                "beside it."
+            )
 
 
 def _is_plain(model: keras.Model) -> bool:
@@ -178,6 +202,7 @@ def load(
             )
         path = found
     model = read(path)
+    _check_weights(path, model)
     try:
         shape = tuple(input_of(model).shape)
         if len(shape) != 4 or shape[-1] != 3:

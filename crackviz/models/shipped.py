@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from crackviz import ROOT, CrackvizError
+from crackviz.contracts import check_choice
+from crackviz.files import check_published
 from crackviz.models.building import one_logit
 from crackviz.models.known import annotate, metadata
 from crackviz.models.saving import load, model_file, read_metadata
@@ -24,7 +26,17 @@ PREFERRED = "local_cnn"
 
 
 def _published() -> dict[str, dict[str, Any]]:
-    return dict(json.loads((PRETRAINED / "models.json").read_text("utf-8")))
+    try:
+        found = dict(json.loads((PRETRAINED / "models.json").read_text("utf-8")))
+        for entry in found.values():
+            _ = entry["file"] + entry["sha256"] + entry["seen_sha256"]
+        _ = found[PREFERRED]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CrackvizError(
+            f"{PRETRAINED / 'models.json'}, the list of shipped networks, can't be read ({error!r:.100}). Install "
+            "crackviz again."
+        ) from error
+    return found
 
 
 def load_pretrained(name: str = PREFERRED) -> keras.Model:
@@ -33,15 +45,8 @@ def load_pretrained(name: str = PREFERRED) -> keras.Model:
     A CrackvizError where there is none of this name, or the file isn't the one that was published (SHA-256).
     """
     published = _published()
-    if name not in published:
-        raise CrackvizError(f"There is no shipped model {name!r}; choose one of {', '.join(published)}.")
-    path = PRETRAINED / published[name]["file"]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-    if digest != published[name]["sha256"]:
-        raise CrackvizError(
-            f"{path} is not the published file (SHA-256 {digest[:12]}…, expected "
-            f"{published[name]['sha256'][:12]}…). Install crackviz again."
-        )
+    check_choice("The shipped network's name", name, published)
+    path = check_published(PRETRAINED / published[name]["file"], published[name]["sha256"])
     model = load(path)
     if read_metadata(path) is None:
         known = ("class_names", "image_size", "preprocessing", "trained_on")
@@ -59,9 +64,12 @@ def fingerprints(table: pd.DataFrame) -> np.ndarray:
 def seen_by_pretrained(table: pd.DataFrame, name: str = PREFERRED) -> np.ndarray:
     """Tell which pictures of a scanned table the shipped model was trained or validated on: bool (N,).
 
-    A picture counts as seen if its difference hash is that of one that was.
+    A picture counts as seen if its difference hash is that of one that was. Raises as :func:`load_pretrained` does.
     """
-    return np.isin(fingerprints(table), np.load(PRETRAINED / f"{name}.seen.npy"))
+    published = _published()
+    check_choice("The shipped network's name", name, published)
+    path = check_published(PRETRAINED / f"{name}.seen.npy", published[name]["seen_sha256"])
+    return np.isin(fingerprints(table), np.load(path))
 
 
 @dataclass(frozen=True)

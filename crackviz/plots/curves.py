@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 
 from crackviz.contracts import check_choice
-from crackviz.plots.drawing import BIG, COLORS, Display, Maker, panels
+from crackviz.plots.drawing import BIG, COLORS, Display, Maker, in_words, panels
 
 
 @dataclass
@@ -52,7 +52,7 @@ class RandomisationDisplay(Display):
         layers = self.test.drop_duplicates("step").set_index("step")["layer"].sort_index()
         ax.axhline(0, color="0.4", linewidth=1)
         ax.set_ylim(-1.05, 1.05)
-        ax.set_xticks(layers.index, layers, fontsize=BIG - 2, rotation=20 if len(layers) > 7 else 0)
+        ax.set_xticks(layers.index, layers.map(in_words), fontsize=BIG - 2, rotation=20 if len(layers) > 6 else 0)
         ax.tick_params(axis="y", labelsize=BIG - 2)
         ax.set_xlabel("weights drawn anew down to this layer", fontsize=BIG)
         likeness = "rank correlation" if self.column.startswith("rank") else "SSIM"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
@@ -20,7 +21,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy import ndimage
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_number
+from crackviz.contracts import check_number, check_options
 
 SIGNED = "vlag"  # perceptually uniform, blue - white - red, safe for colour-blind readers
 ONE_SIDED = "inferno"
@@ -62,6 +63,7 @@ class Maker(classmethod):
 
     def __get__(self, display: object, owner: type[SomeDisplay]) -> Callable[..., SomeDisplay]:  # type: ignore[override]
         def make(*values: Any, ax: Any = None, **options: Any) -> SomeDisplay:
+            check_options(make.__qualname__, options, own.parameters)
             return owner(*values, **options).plot(ax)
 
         own = inspect.signature(owner)
@@ -229,6 +231,11 @@ def add_color_bar(
     bar.locator = MaxNLocator(4 if location in ("left", "right") else 2, symmetric=limits[0] == -limits[1])
     bar.formatter = FuncFormatter(lambda value, _: f"{value:g}")  # never "1e-3" in a corner
     bar.update_ticks()
+
+
+def in_words(name: str) -> str:
+    """Return what a figure calls a class or a layer: "no crack" for "no_crack", "convolution 4" for "conv4"."""
+    return re.sub(r"^conv(?=\d+$)", "convolution ", name).replace("_", " ")
 
 
 def title_lines(titles: Sequence[str] | None) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from crackviz.contracts import CLASS_NAMES, check_lengths
-from crackviz.plots.drawing import COLORS, FONT, Display, Maker, even_columns, some_axes, title_lines
+from crackviz.plots.drawing import COLORS, FONT, Display, Maker, even_columns, in_words, some_axes, title_lines
 
 
 @dataclass
@@ -52,7 +52,9 @@ class ImagesDisplay(Display):
         titles, frames = [], []
         for label, probability in zip(labels, probabilities, strict=True):
             right = (probability >= threshold) == bool(label)
-            titles.append(f"{class_names[int(label)]}\nP(crack) = {probability:.2f}{'' if right else '  wrong'}")
+            titles.append(
+                f"{in_words(class_names[int(label)])}\nP(crack) = {probability:.2f}{'' if right else '  wrong'}"
+            )
             frames.append(None if right else COLORS[3])
         return cls(images, titles=titles, frames=frames, columns=columns).plot(ax)
 

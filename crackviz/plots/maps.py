@@ -20,6 +20,7 @@ from crackviz.plots.drawing import (
     Scale,
     add_color_bar,
     even_columns,
+    in_words,
     outline,
     overlay,
     scale_limits,
@@ -305,7 +306,8 @@ class LadderDisplay(Display):
         cells, fields = (self.ladder[column].astype(float).to_dict() for column in ("cell", "receptive_field"))
         numbers = {name: number for number, name in enumerate(self.maps, 1)}  # of the scales, which are read one by one
         texts = {
-            name: f"{numbers[name]}. {name}: cell {_px(cells[name])}\nsees {_px(fields[name])}" for name in self.maps
+            name: f"{numbers[name]}. {in_words(name)}\ncell {_px(cells[name])}, sees {_px(fields[name])}"
+            for name in self.maps
         }
         unit = PER_CELL if self.label is None else self.label
         label = dict(unit) if isinstance(unit, Mapping) else dict.fromkeys(self.maps, unit)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from crackviz import CrackvizError
-from crackviz.plots.drawing import BIG, COLORS, FONT, Display, Maker, panels
+from crackviz.plots.drawing import BIG, COLORS, FONT, Display, Maker, in_words, panels
 
 
 @dataclass
@@ -161,10 +161,10 @@ class MethodScoresDisplay(Display):
 TITLES = {"roc_auc": "ROC-AUC", "f1": "F1", "brier": "Brier score"}
 
 
-def _in_words(name: str) -> str:
+def _score_name(name: str) -> str:
     """Return what a score of :mod:`crackviz.evaluation` is called in a figure: "f1/no_crack" is "F1, no crack"."""
     score, *of = name.split("/")
-    return ", ".join([TITLES.get(score, score), *of]).replace("_", " ")
+    return in_words(", ".join([TITLES.get(score, score), *of]))
 
 
 @dataclass
@@ -185,8 +185,9 @@ class ScoresDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         tables = {"": self.scores} if isinstance(self.scores, pd.DataFrame) else self.scores
-        names = [_in_words(name) for name in next(iter(tables.values())).index]
-        (ax,) = panels(ax, 1, (8, 1 + 0.36 * len(names)))
+        names = [_score_name(name) for name in next(iter(tables.values())).index]
+        own = ax is None
+        (ax,) = panels(ax, 1, (8, 1 + 0.36 * len(names) + 0.35 * (len(tables) > 1)))
         for number, (model, table) in enumerate(tables.items()):
             rows = np.arange(len(names)) + 0.24 * (number - (len(tables) - 1) / 2)
             value = table["value"].to_numpy()
@@ -197,7 +198,9 @@ class ScoresDisplay(Display):
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
         ax.set_xlabel("score, with its bootstrap interval", fontsize=12)
-        if len(tables) > 1:
+        if len(tables) > 1 and own:  # above the axis: within it the legend would hide intervals
+            ax.figure.legend(fontsize=11, loc="outside upper center", ncols=min(4, len(tables)), frameon=False)
+        elif len(tables) > 1:
             ax.legend(fontsize=11)
         sns.despine(ax=ax)
         return self._drawn(ax)

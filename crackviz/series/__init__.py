@@ -2,7 +2,7 @@
 
 A run folder holds everything that one pass through the series has produced::
 
-    runs/<name>/   config.json  results.json  claims.json  index.html
+    runs/<name>/   config.json  results.json  claims.json  excused.json  index.html
                    figures/  notebooks/  logs/             (and what the notebooks themselves keep)
 
 A sweep holds a run folder for each point of a grid, and what compares them::

@@ -5,7 +5,6 @@ A run whose hashes are no longer those of today is stale.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import ROOT
-from crackviz.files import code_hash, short_hash
+from crackviz.files import code_hash, file_hash, short_hash
 from crackviz.progress import cores, progress
 
 PACKAGE = ROOT
@@ -39,7 +38,7 @@ class Hashes:
         """Of what every module does, and of the shipped networks; comments, docstrings and layout don't count."""
         modules = {p.relative_to(PACKAGE).as_posix(): p for p in PACKAGE.rglob("*.py") if p.stem != _NO_RESULT}
         shipped = {p.relative_to(PACKAGE).as_posix(): p for kind in ("*.h5", "*.json") for p in PACKAGE.rglob(kind)}
-        return short_hash(code_hash(modules), *(f"{name} {_content(path)}" for name, path in sorted(shipped.items())))
+        return short_hash(code_hash(modules), *(f"{name} {file_hash(path)}" for name, path in sorted(shipped.items())))
 
     def notebook(self, path: Path) -> str:
         """Of the kinds, texts and tags of a notebook's cells; "" where there is none any more."""
@@ -73,7 +72,7 @@ class Hashes:
             if self.manifests.get(name, {}).get("stat") != stat:
                 size = sum(s.st_size for _, s in found.values())
                 with ThreadPoolExecutor(min(16, cores())) as pool:  # hashing lets go of the lock
-                    read = pool.map(_content, [p for p, _ in found.values()])
+                    read = pool.map(file_hash, [p for p, _ in found.values()])
                     contents = list(progress(read, "checking the data", len(found), unit="file", hidden=size < 1e9))
                 digest = short_hash(*(f"{n} {c}" for n, c in zip(found, contents, strict=True)))
                 self.manifests[name] = {"hash": digest, "files": len(found), "bytes": size, "stat": stat}
@@ -85,11 +84,11 @@ class Hashes:
         if name not in self._known:
             path = Path(name)
             if path.is_file():
-                self._known[name] = _content(path)
+                self._known[name] = file_hash(path)
             elif path.is_dir():
                 # of a run folder the networks count, and not the pages written since
                 models = [p for p in _files(path, runs=True) if p.suffix in {".keras", ".h5"}] or _files(path)
-                self._known[name] = short_hash(*(f"{p.relative_to(path).as_posix()} {_content(p)}" for p in models))
+                self._known[name] = short_hash(*(f"{p.relative_to(path).as_posix()} {file_hash(p)}" for p in models))
             else:
                 return ""
         return self._known[name]
@@ -119,8 +118,3 @@ def _files(root: Path, *, runs: bool = False) -> list[Path]:
         below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
         found += [Path(place) / name for name in files if not name.startswith(".")]
     return sorted(path for path in found if path.is_file())
-
-
-def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError, claims
 from crackviz.files import replacing, update_json
@@ -126,3 +126,31 @@ def write_results(run: str | Path, notebook: str, results: Mapping[str, object])
         If the file cannot be written, or an existing one cannot be read.
     """
     update_json(Path(run) / "results.json", {notebook: dict(results)})
+
+
+def run_folder(out: str | Path, chosen: Mapping[Path, Mapping[str, Any]]) -> Path:
+    """Return the run folder, or refuse one that can't be, or would take the place of notebooks or of their pictures."""
+    if "://" in str(out):
+        raise CrackvizError(f"{out} is an address, and a single run needs a folder: only sweeps write there.", "out")
+    try:
+        run = Path(out).expanduser().resolve()
+        _ = run.exists(), str(run).encode()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a link in a circle, no such home, a NUL
+        raise CrackvizError(
+            f"Cannot use {str(out)[:200]!r} as the run folder: {error!s:.60}. Choose another.", "out"
+        ) from error
+    for place in (run, *run.parents):
+        if place.exists():
+            if not place.is_dir():
+                found = "it is a file" if place == run else f"{place} is a file"
+                raise CrackvizError(f"Cannot use {run} as the run folder: {found}. Choose another one.", "out")
+            break
+    if any(path.parent == run / "notebooks" for path in chosen):
+        raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another one.", "out")
+    if any(values.get("data") and Path(values["data"]) == run for values in chosen.values()):
+        raise CrackvizError(
+            f"The run folder {run} is the folder of the pictures, among which it would put its own. Choose another, "
+            "such as one within it.",
+            "out",
+        )
+    return run

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError
-from crackviz.files import read_json
+from crackviz.files import in_base64, read_json, render
 from crackviz.series.hashes import Hashes
 from crackviz.series.records import Run, existing_config, look
-from crackviz.series.report import in_base64, render
 from crackviz.series.table import REPLICATE, compared, idle_axes, interval, means, points_of, table_of, write_table
 
 if TYPE_CHECKING:

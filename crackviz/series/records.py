@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import ROOT, CrackvizError, __version__
+from crackviz.claims import EXCUSED
 from crackviz.files import read_json
 from crackviz.progress import cores
 from crackviz.series.hashes import Hashes
@@ -30,7 +31,8 @@ LAYOUT = 2
 
 _RECORD = {"status", "path", "parameters", "sources"}
 _SOURCES = {"notebook", "package", "data", "files"}
-_BY_HAND = ("claims.json", "results.json")
+BY_HAND = ("claims.json", "results.json", EXCUSED)
+"""What notebooks write, by name: so they do where no command runs them."""
 _WORST = ("running", "interrupted", "failed", "not run", "done")
 
 
@@ -158,6 +160,16 @@ def claims_of(run: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def excused_of(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the claims that don't apply to a run, by notebook, each with the reason as ``unless``."""
+    found = read_json(run / EXCUSED)
+    for made in found.values():
+        entries = made if isinstance(made, list) else [None]
+        if not all(isinstance(c, dict) and {"id", "statement", "unless"} <= {*c} for c in entries):
+            raise CrackvizError(f"{run / EXCUSED} is damaged: {entries!r:.60}. Remove it, and run the notebooks again.")
+    return found
+
+
 def results_of(run: Path) -> dict[str, dict[str, Any]]:
     """Return ``results.json`` of a run, {} if there is none; refuse one that is damaged within."""
     found = read_json(run / "results.json")
@@ -239,7 +251,7 @@ def find_runs(folder: Path, depth: int = 3) -> Iterator[Path]:
     except OSError:
         return
     names = {entry.name for entry in entries}
-    if "config.json" in names or (names & set(_BY_HAND) and "figures" in names):
+    if "config.json" in names or (names & set(BY_HAND) and "figures" in names):
         yield folder
     elif depth:
         for entry in entries:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import functools
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crackviz import ROOT, CrackvizError
-from crackviz.claims import in_words
-from crackviz.files import replacing
+from crackviz import CrackvizError
+from crackviz.claims import EXCUSED, in_words
+from crackviz.files import in_base64, render
 from crackviz.series.hashes import Hashes
 from crackviz.series.pages import page_of
-from crackviz.series.records import claims_of, duration, existing_config, look, read_config, results_of, stale
+from crackviz.series.records import (
+    claims_of,
+    duration,
+    excused_of,
+    existing_config,
+    look,
+    read_config,
+    results_of,
+    stale,
+)
 from crackviz.series.table import HEADLINES, flattened
 
 if TYPE_CHECKING:
-    import jinja2
+    pass
 
 
 _SHOWN = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")  # of the packages
@@ -42,7 +49,7 @@ def report(run: str | Path) -> Path:
     """
     run = Path(run).expanduser().resolve()
     config, results = read_config(run), results_of(run)
-    made = claims_of(run)
+    made, excused = claims_of(run), excused_of(run)
     records: dict[str, dict[str, Any]] = config.get("notebooks", {})
     figures = figures_of(run)
     names = sorted({*records, *made, *results, *figures} - {""})
@@ -59,6 +66,7 @@ def report(run: str | Path) -> Path:
             "title": title or name.replace("_", " "),
             "body": body,
             "claims": [claim | {"compared": in_words(claim)} for claim in made.get(name, [])],
+            "excused": excused.get(name, []),
             "numbers": _numbers(results.get(name, {})),
             "figures": _shown(run, figures.get(name, [])),
             "status": "interrupted" if record["status"] == "running" else record["status"],
@@ -93,7 +101,7 @@ def _pictures(run: Path) -> str:
 def report_if_old(run: Path) -> Path:
     """Return ``index.html`` of a run, made anew where it is missing or something that it shows was written since."""
     index = run / "index.html"
-    shown = [run / name for name in ("config.json", "claims.json", "results.json")]
+    shown = [run / name for name in ("config.json", "claims.json", "results.json", EXCUSED)]
     shown += [*(run / "notebooks").glob("*.ipynb"), *(run / "figures").glob("*.png")]
     newest = max((path.stat().st_mtime_ns for path in shown if path.is_file()), default=0)
     return index if index.is_file() and index.stat().st_mtime_ns >= newest else report(run)
@@ -178,6 +186,8 @@ def describe_run(folder: str | Path) -> str:
         if not c["holds"]
     ]
     lines += ["", "Claims that do not hold here:", *broken] if broken else []
+    excused = [f"  {c['id']} {c['statement']}: {c['unless']}" for claims in excused_of(run).values() for c in claims]
+    lines += ["", "Claims that do not apply here:", *excused] if excused else []
     manifest = config["manifests"].get(config["data"] or "", {})
     versions = [f"{name} {config['packages'][name]}" for name in _SHOWN if name in config["packages"]]
     threads = f", {hardware['threads']} threads used" if hardware["threads"] else ""
@@ -193,23 +203,3 @@ def describe_run(folder: str | Path) -> str:
         f"{hardware['memory_GiB']} GiB",
     }
     return "\n".join([*lines, "", *(f"{name:>10}  {value}" for name, value in facts.items())])
-
-
-@functools.cache  # it keeps the compiled templates: a run has a page for each notebook
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(ROOT / "templates")
-    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-
-
-def render(template: str, path: Path, **given: Any) -> None:
-    """Write a page from a template of ``crackviz/templates``, whole or not at all."""
-    text = _environment().get_template(template).render(**given)
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def in_base64(data: bytes) -> str:
-    """Return bytes as a page holds them."""
-    return base64.b64encode(data).decode("ascii")

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_flag
 from crackviz.files import is_full, read_json, write_json
 from crackviz.progress import watched
 from crackviz.series.hashes import Hashes
-from crackviz.series.lesson import open_run
+from crackviz.series.lesson import open_run, run_folder
 from crackviz.series.notebooks import RESERVED, assign, find_notebooks, parameters_of
-from crackviz.series.records import claims_of, locked, outcome, plan, provenance, read_config
+from crackviz.series.records import BY_HAND, claims_of, locked, outcome, plan, provenance, read_config
 from crackviz.series.report import figures_of, report, report_if_old
 
 Tell = Callable[..., None]
@@ -67,6 +68,7 @@ class Options:
     """Run nothing after a notebook that fails."""
 
     def __post_init__(self) -> None:
+        check_flag("fail_fast", self.fail_fast)
         for name, value in (("timeout", self.timeout), ("threads", self.threads)):
             if not 0 <= value < math.inf:
                 raise CrackvizError(f"{name} is {value}; expected 0 or more.", name)
@@ -293,24 +295,6 @@ def checked(
     return chosen
 
 
-def run_folder(out: str | Path, paths: Iterable[Path]) -> Path:
-    """Return the run folder, or refuse one that can't be, or that would take the notebooks' own place."""
-    if "://" in str(out):
-        raise CrackvizError(f"{out} is an address, and a single run needs a folder: only sweeps write there.", "out")
-    try:
-        run = Path(out).expanduser().resolve()
-        run.exists()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, a link in a circle, no such home, a NUL
-        raise CrackvizError(
-            f"Cannot use {str(out)[:200]!r} as the run folder: {error!s:.60}. Choose another.", "out"
-        ) from error
-    if run.exists() and not run.is_dir():
-        raise CrackvizError(f"Cannot use {run} as the run folder: it is a file. Choose another one.", "out")
-    if any(path.parent == run / "notebooks" for path in paths):
-        raise CrackvizError(f"Running into {run} would overwrite the notebooks themselves: choose another one.", "out")
-    return run
-
-
 def _injected(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that papermill has to write into a notebook: all that are not its own."""
     own = parameters_of(path)
@@ -333,7 +317,7 @@ def _clear(run: Path, stems: set[str], anew: set[str]) -> None:
 
     Trainings hold by themselves what they were made from, and are left, but not those of notebooks to be run `anew`.
     """
-    for name in ("claims.json", "results.json"):
+    for name in BY_HAND:
         if (content := read_json(run / name)).keys() & stems:
             write_json(run / name, {stem: entry for stem, entry in content.items() if stem not in stems})
     figures = figures_of(run)

@@ -20,9 +20,10 @@ from crackviz.progress import watched
 from crackviz.series import records, workers
 from crackviz.series.grid import Grid, read_grid
 from crackviz.series.hashes import Hashes
+from crackviz.series.lesson import run_folder
 from crackviz.series.overview import make_folder, summarise_sweep
 from crackviz.series.records import Run, look, read_config
-from crackviz.series.run import Options, Order, Tell, checked, run_folder, say
+from crackviz.series.run import Options, Order, Tell, checked, say
 
 _DEFAULTS = Options(again=())  # whatever has run to an end is left alone
 _SMALL = ("config.json", "results.json", "claims.json")  # what a table needs of a run

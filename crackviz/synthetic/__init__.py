@@ -11,7 +11,7 @@ machine and in any number of processes.
 from __future__ import annotations
 
 from crackviz.synthetic.dataset import DISTRACTORS, dataset, details, listing
-from crackviz.synthetic.patches import Counterpart, Image8, Mask, Patch, patch, photograph, without
+from crackviz.synthetic.patches import Counterpart, Image8, Mask, Patch, centre_lines, patch, photograph, without
 from crackviz.synthetic.settings import PREFIX, RENDERER, SHORTCUTS, Settings, parse, settings_of
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Mask",
     "Patch",
     "Settings",
+    "centre_lines",
     "dataset",
     "details",
     "listing",

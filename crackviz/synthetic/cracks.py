@@ -80,6 +80,7 @@ def crack(rng: np.random.Generator, line: Points, width: float, look: Look, ends
             softness=min(soft, 2.0),
             relief=look.relief,
             line=points,
+            width=2 * halves,
             plain=halves >= 0.35 * look.widths[0],
         )
     )

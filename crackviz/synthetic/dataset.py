@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from crackviz import CrackvizError
-from crackviz.progress import progress
+from crackviz.progress import cores, progress
 from crackviz.synthetic import distractors
 from crackviz.synthetic.patches import Image8, Mask, Patch, patch
 from crackviz.synthetic.settings import PREFIX, RENDERER, SHORTCUTS, Settings
@@ -102,8 +102,9 @@ def _write(settings: Settings, part: Path, jobs: int | None) -> None:
     for name in ("images", "masks", "details"):
         (part / name).mkdir()
     blocks = [range(i, min(i + _BLOCK, settings.patches)) for i in range(0, settings.patches, _BLOCK)]
-    jobs = min(jobs or os.cpu_count() or 1, len(blocks))
-    run = Parallel(n_jobs=jobs, return_as="generator")
+    jobs = min(jobs or cores(), len(blocks))
+    # Of a parent that was killed, helpers wait for work so long [s], and then end.
+    run = Parallel(n_jobs=jobs, return_as="generator", backend="loky", idle_worker_timeout=15)
     rows: list[dict[str, Any]] = []
     bar = progress(None, "Making synthetic concrete", settings.patches, unit="patch", hidden=settings.patches <= 200)
     with bar:

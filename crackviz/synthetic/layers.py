@@ -31,6 +31,7 @@ class Layer:
     named: bool = True  # listed among the patch's distractors
     owner: str = ""  # what it is a part of and goes with: "crack", or a distractor's name; "" for the wall itself
     line: Points = field(default_factory=lambda: np.empty((0, 2)))  # centre line, points less than a px apart
+    width: Points = field(default_factory=lambda: np.empty(0))  # of the opening at each of these points [px]
     plain: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))  # where nobody can miss it
 
     def clearance(self) -> float:
@@ -74,6 +75,7 @@ def joined(layers: Sequence[Layer]) -> list[Layer]:
             relief=alike[0].relief,
             named=alike[0].named,
             line=np.concatenate([layer.line for layer in alike]),
+            width=np.concatenate([layer.width for layer in alike]),
             plain=np.concatenate([layer.plain for layer in alike]),
         )
         for kind, alike in kinds.items()

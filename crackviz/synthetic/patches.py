@@ -13,10 +13,10 @@ from PIL import Image
 from scipy import ndimage
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_choice, check_number
+from crackviz.contracts import check_choice, check_flag, check_number
 from crackviz.synthetic import rendering, scene, shortcuts
 from crackviz.synthetic.distractors import MAKERS
-from crackviz.synthetic.layers import Layer, owned
+from crackviz.synthetic.layers import Layer, Points, owned
 from crackviz.synthetic.noise import Window
 from crackviz.synthetic.settings import SHORTCUTS, Settings
 
@@ -87,7 +87,9 @@ def _scene(settings: Settings, photo: int, size: tuple[int, int]) -> scene.Scene
     )
 
 
-def photograph(number: int, settings: Settings | None = None, *, size: tuple[int, int] | None = None) -> Patch:
+def photograph(
+    number: int, settings: Settings | None = None, *, size: tuple[int, int] | None = None, without: str = ""
+) -> Patch:
     """Photograph wall `number` whole; planted shortcuts are no part of it.
 
     Parameters
@@ -98,12 +100,33 @@ def photograph(number: int, settings: Settings | None = None, *, size: tuple[int
     size : (int, int), optional
         Width and height [px], 64 to 8,192 each; by default `Settings.photo_size`, the photograph that the patches are
         cut from. Another size is another wall.
+    without : str
+        "crack" for the same wall before it cracked, or a distractor's name; "" leaves nothing out.
 
     Returns
     -------
     Patch
         Equal to the patches where they lie, but for what JPEG makes of either.
     """
+    if without:
+        check_choice("without", without, OBJECTS)
+    wall = _wall(number, settings, size)
+    made = rendering.render(wall, Window(0, 0, *wall.size), without=without)
+    return _developed(made, wall, int(made.crack.any()), int(number), (0, 0))
+
+
+def centre_lines(number: int, settings: Settings | None = None, *, size: tuple[int, int] | None = None) -> Points:
+    """Return where the cracks of `photograph` run and how wide they open: x, y, width [px], float64 (points, 3).
+
+    Points are less than one px apart; those that lie outside the photograph are left out. Cracks under a cable or a
+    scale bar are listed, too: `Patch.centreline` is True only where one sees them. Arguments are those of `photograph`.
+    """
+    wall = _wall(number, settings, size)
+    points = np.concatenate([np.column_stack([layer.line, layer.width]) for layer in wall.cracks])
+    return points[((points[:, :2] >= 0) & (points[:, :2] < wall.size)).all(axis=1)]
+
+
+def _wall(number: int, settings: Settings | None, size: tuple[int, int] | None) -> scene.Scene:
     settings = settings or Settings()
     check_number("number", number, 0, 2**31, whole=True)
     size = settings.photo_size if size is None else size
@@ -111,9 +134,7 @@ def photograph(number: int, settings: Settings | None = None, *, size: tuple[int
         raise CrackvizError(f"size is {size!r}; expected (width, height) in px.")
     for side in size:
         check_number("size", side, 64, 8192, whole=True)
-    wall = _scene(settings, int(number), (int(size[0]), int(size[1])))
-    made = rendering.render(wall, Window(0, 0, *wall.size))
-    return _developed(made, wall, int(made.crack.any()), int(number), (0, 0))
+    return _scene(settings, int(number), (int(size[0]), int(size[1])))
 
 
 def patch(number: int, settings: Settings | None = None, *, planted: bool | None = None) -> Patch:
@@ -198,6 +219,8 @@ def _packed_together(touched: Mask) -> Mask:
 def _composed(number: int, settings: Settings, planted: bool | None) -> _Composed:
     """Choose wall and place of a patch, and what is planted into it."""
     check_number("number", number, 0, 2**62, whole=True)
+    if planted is not None:
+        check_flag("planted", planted)
     if planted and not settings.shortcut:
         raise CrackvizError(f"planted is True, but settings name no shortcut; choose one of {', '.join(SHORTCUTS)}.")
     photo = int(number) // settings.patches_per_photo

@@ -37,7 +37,7 @@ class Settings:
         Share of patches with a crack, 0 to 1.
     crack_width : (float, float)
         Least and greatest width of a crack's middle, within 0.3 and 25, and at most a fifth of the patch; branches are
-        thinner, wide spots wider.
+        thinner, wide spots wider. By default 1.8 and 13, or a fifth of a smaller patch.
     contrast : float
         Darkness of the cracks, 0.1 to 1.
     distractor_rate : float
@@ -61,7 +61,7 @@ class Settings:
     image_size: int = 128
     patches_per_photo: int = 8
     crack_share: float = 0.5
-    crack_width: tuple[float, float] = (1.8, 13.0)
+    crack_width: tuple[float, float] = ()  # type: ignore[assignment] # filled below
     contrast: float = 1.0
     distractor_rate: float = 0.4
     shortcut: str = ""
@@ -82,7 +82,7 @@ class Settings:
         for name, (low, high) in bounds.items():
             value = check_number(name, getattr(self, name), low, high, whole=isinstance(low, int))
             object.__setattr__(self, name, type(low)(value))
-        widths = self.crack_width
+        widths = self.crack_width if self.crack_width != () else (1.8, min(13.0, self.image_size / 5))
         if not isinstance(widths, Sequence) or len(widths) != 2:
             raise CrackvizError(f"crack_width is {widths!r}; expected two numbers, least and greatest, as (1.8, 13).")
         for width in widths:

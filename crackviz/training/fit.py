@@ -13,21 +13,22 @@ import numpy as np
 import pandas as pd
 
 from crackviz import CrackvizError, data, models
-from crackviz.contracts import PREPROCESSING
+from crackviz.contracts import PREPROCESSING, one_by_one
 from crackviz.files import replacing, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
 from crackviz.training.identity import code, contents, digests, is_done
 from crackviz.training.place import Placed, bounded_evidence
-from crackviz.training.recipe import Recipe, network_hash
+from crackviz.training.recipe import USUAL, Recipe, network_hash
 from crackviz.training.seen import fingerprint
 
 
+@one_by_one
 def train(
     model: keras.Model,
     table: pd.DataFrame,
     folder: str | Path,
-    recipe: Recipe | None = None,
+    recipe: Recipe = USUAL,
     *,
     image_size: int = 128,
     seed: int = 0,
@@ -60,7 +61,7 @@ def train(
         From :func:`crackviz.data.split`: rows "train" and "validation" of its column ``split`` are used.
     folder : path
         Run folder.
-    recipe : Recipe, optional
+    recipe : Recipe
     image_size : int
         Side in px to which the pictures are resized.
     seed : int
@@ -90,7 +91,7 @@ def train(
     *Acceleration of stochastic approximation by averaging*, SIAM J. Control Optim. 30, 1992. Micikevicius et al.:
     *Mixed precision training*, ICLR 2018. ``THEORY.md`` T2.
     """
-    folder, recipe = Path(folder), recipe or Recipe()
+    folder = Path(folder)
     logs = Path(logs) if logs else folder / "logs"
     parts = _parts(table)
     if recipe.place:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from crackviz import ROOT, CrackvizError
-from crackviz.files import code_hash, read_json, short_hash
+from crackviz.files import code_hash, file_hash, read_json, short_hash
 
 _FILES = ("model.keras", "model.h5", "history.csv")
 _TRAINED_BY = ("data", "models", "training")  # packages whose code makes a network what it is
@@ -41,7 +41,7 @@ def code() -> str:
 
 def digests(folder: Path) -> dict[str, str]:
     """Return a hash of each file that a training leaves."""
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _FILES}
+    return {name: file_hash(folder / name) for name in _FILES}
 
 
 def is_done(folder: Path, identity: dict[str, Any]) -> bool:

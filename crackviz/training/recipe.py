@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import keras
 
 from crackviz import CrackvizError, data
-from crackviz.contracts import check_number
+from crackviz.contracts import check_flag, check_number
 from crackviz.files import short_hash
 
 Augment: TypeAlias = bool | Mapping[str, Any] | Any  # a keras.Layer, which carries no types
@@ -57,6 +57,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch_size"):
             check_number(name, getattr(self, name), 1, 10**6, whole=True)
+        if not isinstance(self.augment, Mapping | keras.Layer):
+            check_flag("augment", self.augment)
+        check_flag("mixed_precision", self.mixed_precision)
         check_number("learning_rate", self.learning_rate, 1e-8, 10.0)
         check_number("decay", self.decay, 1e-3, 1.0)
         check_number("place", self.place, 0.0, 1e6)
@@ -78,6 +81,10 @@ class Recipe:
         """Return what tells this recipe from another, ready for JSON."""
         known = vars(self) | {"augment": _identity_of(self.augment)}
         return known if self.place else {name: value for name, value in known.items() if name != "place"}
+
+
+USUAL = Recipe()
+"""What trains where nothing else is said."""
 
 
 def _identity_of(augment: Augment) -> Any:

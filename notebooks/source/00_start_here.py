@@ -58,7 +58,7 @@ print(net.origin)
 # %% [markdown]
 # To be fair, we ask it only about pictures that it has never seen: of the test part, and none that the network was trained on. Which of them
 # do we show? Chosen to please they would prove nothing, so a rule chooses: the two surest cracks, the surest sound patch, one with something on it that is no crack but might pass
-# for one (a *distractor*: a joint, a cable, a shadow), the surest mistake, and then the next surest.
+# for one (a *distractor*: a joint, a cable, a shadow), the surest mistake, and then the next surest. Each comes from another wall, as long as there is one.
 
 # %%
 fair = cv.training.unseen(net, table)
@@ -114,7 +114,8 @@ claim(
 
 # %%
 maps = cv.attribution.grad_cam(model, images)
-titles = [f"{why}\nlogit {logit:+.1f}" for why, logit in zip(some["why"], logits, strict=True)]
+reasons = some["why"].str.replace(" and ", "\nand ")  # on two lines, where long
+titles = [f"{why}\nlogit {logit:+.1f}" for why, logit in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks, widen=2, percentile=99)
 _ = cv.series.save_figure(run, display.figure_, "00_maps")
@@ -139,6 +140,10 @@ for i in range(len(images)):
     positive, negative = cells[i].clip(min=0).sum(), cells[i].clip(max=0).sum()
     equal = "≈" if sums else "="
     print(f"for {positive:6.2f}   against {negative:6.2f}   bias {bias:+.2f}   {equal}   logit {logits[i]:+.2f}")
+surest = int(logits.argmin())
+spread = -cells[surest].clip(max=0).sum()
+print(f"\nAgainst a crack on the patch with the lowest logit: {spread:.1f} in {cells[surest].size:,} cells,", end=" ")
+print(f"{max(-bias, 0):.1f} in the bias. More of it lies in the {'cells' if spread > -bias else 'bias'}.")
 
 # %%
 claim(
@@ -153,8 +158,8 @@ claim(
 
 # %% [markdown]
 # Look at the sound patches again, in the lines above. Evidence against a crack can be booked in two places. In the cells: there are
-# hundreds or thousands of them, and what is too pale to see in each adds up to several logits. Or in the bias, the network's
-# starting value, which is the same for every picture. Which is it here?
+# so many of them that what is too pale to see in each may add up to several logits. Or in the bias, the network's
+# starting value, which is the same for every picture. Which one holds more of it here, the last line says.
 #
 # The line above is a *claim*: a statement of [THEORY.md](../THEORY.md) that this notebook has just checked on its own numbers. In
 # brackets stand what was measured and the bound that it must keep. If it were false, the notebook would stop here. The sign in front says what sort it is. A tick, ✓, is a

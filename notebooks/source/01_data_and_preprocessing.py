@@ -7,7 +7,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | to read a folder of pictures, resize without losing thin cracks, find copies, split without leaking, augment |
-# | **Time** | 30 minutes to read, about a minute to run |
+# | **Time** | 30 minutes to read, a minute and a half to run |
 # | **Theory** | [T1 Data and preprocessing](../THEORY.md#t1-data-and-preprocessing) |
 
 # %% tags=["parameters"]
@@ -22,6 +22,7 @@ seed: int = 0  # fixes every random choice
 # %%
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy import ndimage
 from skimage.segmentation import mark_boundaries
 
 import crackviz as cv
@@ -88,6 +89,7 @@ claim(
     "in synthetic concrete every crack's middle line lies in its mask, and a sound patch has no mask",
     all(made.mask.any() and not (made.centreline & ~made.mask).any() for made in cracked)
     and not any(made.mask.any() for made in sound),
+    identity=True,
 )
 
 # %% [markdown]
@@ -110,14 +112,18 @@ _ = cv.series.save_figure(run, display.figure_, "01_photograph")
 # ### What else lies on walls
 #
 # A network that calls everything long and dark a crack would be right about most photographs of cracks, and useless on a wall. So the walls carry
-# *distractors*: joints, shadows, cables, stains, chalk. They lie on cracked and on sound patches, and each is known by its name.
+# *distractors*: joints, shadows, cables, stains, chalk. They lie on cracked and on sound patches, and each is known by its name. Of six hundred sound
+# patches, one of each wall, here is for each kind the one on which it stands out most from what is around it.
 
 # %%
 gallery = {}
-for made in (cv.synthetic.patch(number) for number in range(0, 800, 2)):
+for made in (cv.synthetic.patch(number) for number in range(2, 4700, 8)):  # sound ones, one of each wall
     for name, there in made.distractors.items():
-        contrast = abs(made.image[there].mean() - made.image[~there].mean())
-        clear = contrast * min(there.mean(), 0.1) / len(made.distractors) ** 4  # best alone
+        around = ndimage.uniform_filter(there.astype(float), 25) > 0  # so many px about
+        beside = made.image[around & ~there]
+        apart = np.abs(made.image[there] - np.median(beside, axis=0)).sum(axis=1).mean() / (4 + beside.std())
+        whole = np.sqrt(min(there.mean(), 0.1)) * min(there.mean() / 0.02, 1)  # no sliver at the border
+        clear = apart * whole / len(made.distractors) ** 1.5  # best alone
         if clear > gallery.get(name, (0, None))[0]:
             gallery[name] = clear, made.image
 kinds = sorted(gallery)
@@ -225,15 +231,22 @@ display.figure_.set_size_inches(10, 3.9)
 _ = cv.series.save_figure(run, display.figure_, "01_aliasing")
 
 # %% [markdown]
-# In the middle the hairline has become dashes: where the line ran between the pixels that were taken, it is gone. On the right
-# it is paler, a third of its contrast, but whole. A crack detector can live with pale; it can't find what isn't there.
+# In the middle the hairline has become dots: where the line ran between the pixels that were taken, it is gone. On the right
+# it is paler, about a third of its contrast, but whole. A crack detector can live with pale; it can't find what isn't there.
 
 # %%
 difference = np.abs(every_third.astype(int) - averaged.astype(int))
 print(f"The two differ by up to {difference.max()} of 255 grey levels.")
 
 # %%
-claim("T1.5", "reducing without antialiasing changes pixels by more than 10 grey levels", difference.max(), ">", 10)
+contrast = abs(ink - np.median(originals[-1]))  # of the hairline, on this patch
+claim(
+    "T1.5",
+    "reducing without antialiasing changes pixels by over half of a hairline's contrast",
+    difference.max() / contrast,
+    ">",
+    0.5,
+)
 
 # %% [markdown]
 # ## Copies
@@ -273,10 +286,10 @@ print(
 # %%
 claim(
     "T1.6",
-    "half of the patches keep all but 12 bits in other light, and half of all pairs differ in more than 60",
+    "half of the patches keep all but 12 bits in other light, and half of all pairs differ in more than 90",
     np.median(to_others),
     ">",
-    60,
+    90,
     provided=np.median(to_itself) <= 12,
 )
 
@@ -314,7 +327,7 @@ def torn(table):
     return int((table.groupby("group")["split"].nunique() > 1).sum())
 
 
-claim("T1.7", "no group lies in two parts of the split", torn(table), "==", 0)
+claim("T1.7", "no group lies in two parts of the split", torn(table), "==", 0, identity=True)
 
 # %% [markdown]
 # What would a random split have done? `grouped=False` makes one; it has to be asked for by name.
@@ -349,6 +362,7 @@ claim(
     "T1.9",
     "augmentation changes training pictures within [0, 1] and leaves all others alone",
     not np.allclose(changed, one) and changed.min() >= 0 and changed.max() <= 1 and np.array_equal(untouched, one),
+    identity=True,
 )
 
 # %% [markdown]

@@ -49,7 +49,7 @@ print(net.origin)
 test[["why", "logit"]].reset_index(drop=True).round(1)
 
 # %% [markdown]
-# These are the pictures that we shall explain, chosen by a rule of at most four hundred unseen ones: the two surest cracks, the surest sound patch, the surest mistake, and a sound patch with a distractor that was answered rightly, but only just (with a larger `n_images` the next surest, too).
+# These are the pictures that we shall explain, chosen by a rule of at most four hundred unseen ones: the two surest cracks, the surest sound patch, the surest mistake, and a sound patch with a distractor that was answered rightly, but only just (with a larger `n_images` the next surest, too). Each comes from another wall, as long as there is one.
 
 # %% [markdown]
 # ## What the network computes at its end
@@ -141,7 +141,8 @@ claim("T6.3", "at this layer Grad-CAM is CAM", off_cam, "<", 1e-4, identity=True
 
 # %%
 maps = cv.attribution.grad_cam(model, images)
-titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(test["why"], logits, strict=True)]
+reasons = test["why"].str.replace(" and ", "\nand ")  # on two lines, where long
+titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(test["mask"], image_size) if (test["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks)
 _ = cv.series.save_figure(run, display.figure_, "06_signed_map")
@@ -149,15 +150,16 @@ _ = cv.series.save_figure(run, display.figure_, "06_signed_map")
 # %% [markdown]
 # ## Both classes in one map
 #
-# The usual heat map shows the positive part only, each map stretched to full colour. Here is that display, for three of these patches and
-# from the same maps. Compare it with the figure above. On a sound patch it either shows nothing at all, although the network had
-# its reasons; or it paints a bright spot into some corner, simply because *something* is always the largest.
+# The usual heat map shows the positive part only, each map stretched to full colour. Here is that display for three of these patches that were answered rightly,
+# from the same maps. Compare it with the figure above. On a sound patch such a display either shows nothing at all, although the network had
+# its reasons; or it paints some place in full colour, because *something* is always the largest.
 
 # %%
 usual = maps.clip(min=0)
 usual = usual / usual.max(axis=(1, 2), keepdims=True).clip(min=1e-9)
 sound = test["label"].to_numpy() == 0
-three = [*np.flatnonzero(~sound)[:1], *np.flatnonzero(sound)[:2]]
+calm = sound & (logits < 0)  # sound patches, and called so
+three = [*np.flatnonzero(~sound)[:1], *np.flatnonzero(calm)[:2]]
 display = cv.plots.AttributionDisplay.from_maps(
     images[three], usual[three], titles=[titles[i] for i in three], label="share of the map's own maximum"
 )
@@ -165,45 +167,58 @@ _ = cv.series.save_figure(run, display.figure_, "06_usual_map")
 
 # %% [markdown]
 # The negative part, which this display throws away, is spread thin: many cells with little in each. To see it, we draw the sound
-# patches again, each on a scale of its own. The scale is written above each map; compare it with the colour bar of the first figure.
+# patches again, on a scale that is full where a cell says most *against* a crack. Compare the numbers at the colour bar with those of the first figure.
 
 # %%
-display = cv.plots.AttributionDisplay.from_maps(images[sound], maps[sound], scale="image")
+calm = calm if calm.any() else np.ones_like(calm)
+finer = max(float(-maps[calm].min()), 1e-6)
+display = cv.plots.AttributionDisplay.from_maps(
+    images[calm], maps[calm], titles=[titles[i] for i in np.flatnonzero(calm)], scale=(-finer, finer)
+)
 _ = cv.series.save_figure(run, display.figure_, "06_sound_patches")
 
 # %% [markdown]
-# A frame along the border isn't concrete: there the convolutions see padding, zeros beyond the edge, so those cells say something else than
-# the middle. Every network with padding has such a frame; it just doesn't show on the usual scale.
+# If you see a frame along the border, it isn't concrete: there the convolutions see padding, zeros beyond the edge, so those cells say something else than
+# the middle. Every network with padding has such a frame; mostly it doesn't show on the usual scale.
 #
-# We check it. Mirror each picture at its border, so that the convolutions meet concrete there instead of zeros. The same weights, laid over the larger picture, give a
+# We check it, on some more patches. Mirror each picture at its border, so that the convolutions meet concrete there instead of zeros. The same weights, laid over the larger picture, give a
 # larger map; we cut out the part that belongs to the patch.
 
 # %%
+more = cv.data.load_images(asked["path"].head(32), image_size)
+more_logits = answers[:32]
 ladder = cv.attribution.ladder(model)
 stride, field = (ladder.loc[layer, "stride"], ladder.loc[layer, "receptive_field"])
-change, rim = np.full_like(cam, np.nan), 1
+change, more_cam, rim = *[np.full((len(more), *cam.shape[1:]), np.nan)] * 2, 1
 if not sums and not net.foreign:
     rim = int(field // 2 // stride + 1)  # cells from which the border can be seen
     around = int(rim * stride)
-    mirrored = np.pad(images, ((0, 0), (around, around), (around, around), (0, 0)), mode="reflect")
+    mirrored = np.pad(more, ((0, 0), (around, around), (around, around), (0, 0)), mode="reflect")
     wide = keras.models.clone_model(part, input_tensors=keras.Input(mirrored.shape[1:]))
     wide.set_weights(part.get_weights())
-    change = cam - wide(mirrored).numpy()[:, rim:-rim, rim:-rim] @ weights / cells
-    print("what padding adds to each logit:", change.sum(axis=(1, 2)).round(2))
+    more_cam = part(more).numpy() @ weights / cells
+    change = more_cam - wide(mirrored).numpy()[:, rim:-rim, rim:-rim] @ weights / cells
+padding = change.sum(axis=(1, 2))  # what it adds to each logit
+print(f"padding speaks against a crack on {(padding < 0).sum()} of {len(more)} patches;", end=" ")
+kinds = asked["label"].head(32).to_numpy()
+print(
+    "on average it adds",
+    *(f"{padding[kinds == n].mean():+.1f} to {name}" for n, name in ((1, "cracked,"), (0, "sound ones"))),
+)
 
 # %%
 claim(
     "T6.4",
-    "with a mirrored border in place of zeros the cells near it change, by half a logit or more in all, the middle not at all",
-    np.abs(change.sum(axis=(1, 2))).mean(),
+    "with a mirrored border in place of zeros the middle doesn't change, and the cells near it do: in all by over two hundredths of the map",
+    np.abs(change).sum() / np.abs(more_cam).sum(),
     ">",
-    0.5,
+    0.02,
     provided=np.allclose(change[:, rim:-rim, rim:-rim], 0, atol=1e-5),
     unless=sums or net.foreign,
 )
 
 # %% [markdown]
-# So a part of every logit is about the border of the picture. It speaks against a crack on all of these patches, more on the cracked ones than on the sound ones. Part of that is the mirror's: it also prolongs a crack that runs off the picture, and no photograph shows it.
+# So a part of every logit is about the border of the picture. The line above says in which direction, and whether it is larger on cracked patches. Part of that is the mirror's: it also prolongs a crack that runs off the picture, and no photograph shows it.
 #
 # The negative part is the explanation of the *other* answer. "No crack" has the logit $-z$, so its
 # map is $-L$.
@@ -282,21 +297,22 @@ claim(
     max(np.ptp(rows), np.ptp(columns)) + 1,
     "<=",
     field,
+    identity=True,
     unless="" if np.isfinite(field) else "what a cell of this network sees can't be told from its layers",
 )
 
 # %% [markdown]
 # ## Choosing the layer
 #
-# An earlier layer has finer cells. Does it give a sharper map? We climb the ladder. Above each map stands how wide a cell of the layer is and how much one cell sees; in the
-# first row both are drawn, for the cell in the middle.
+# An earlier layer has finer cells. Does it give a sharper map? We climb the ladder. Above each column stands how wide a cell of the layer is and how much one cell sees; in the
+# first row both are drawn, for the cell in the middle. Each map has a scale of its own, in logits per cell, which is written above it: compare the numbers, not the colours.
 
 # %%
 convolutions = [name for name in ladder.index if ladder.loc[name, "kind"] == "Conv2D"] or [layer]
 convolutions = convolutions[:: -(-len(convolutions) // 6)]  # of a deep network every second, every third, ...
 examples = [0, np.flatnonzero(sound)[0]] if sound.any() else [0]  # the surest of either class
 steps = {name: cv.attribution.grad_cam(model, images[examples], layer=name) for name in convolutions}
-display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples])
+display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples], scale="image")
 _ = cv.series.save_figure(run, display.figure_, "06_ladder")
 
 # %% [markdown]
@@ -318,15 +334,18 @@ for name, total in totals.items():
     )
 
 # %%
-earlier = cv.attribution.grad_cam(model, images, layer=convolutions[0], upsample=False)
-off = np.abs(earlier.sum(axis=(1, 2)) - (logits - bias[0])) / np.abs(logits - bias[0])
-print("off by, relative:", off.round(2))
+earlier = cv.attribution.grad_cam(model, more, layer=convolutions[0], upsample=False)
+there = more_logits - bias[0]  # what there is to explain
+off = np.abs(earlier.sum(axis=(1, 2)) - there)
+print(
+    f"first layer, {len(more)} patches: off by {off.mean():.1f} on average, where there is {np.abs(there).mean():.1f}"
+)
 
 # %%
 claim(
     "T6.8",
-    "at the first layer the sum of the map is off by half of the logit less the bias, or by more",
-    off.mean(),
+    "at the first layer the sum of the map is off, on average, by over half of the logit less the bias",
+    off.mean() / np.abs(there).mean(),
     ">",
     0.5,
     unless=sums or net.foreign,

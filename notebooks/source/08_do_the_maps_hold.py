@@ -101,7 +101,7 @@ claim("T8.2", "random maps score at the chance level", (error / limits).max(), "
 # ## The rivals
 #
 # An explanation competes with maps that explain nothing: how dark a pixel is, how much darker than its surroundings, how steep the brightness. Cracks are dark and have edges, so these are
-# good at finding cracks, and no network enters. The black and white line is the crack where it is known.
+# good at finding cracks, and no network enters. The black and white line runs around the crack where it is known. For the eye the maps are widened by a pixel; each has a scale of its own, written above it.
 
 # %%
 shown = {"Grad-CAM": "grad_cam", "thin CAM": "thin_cam", "local darkness": "local_darkness", "edges": "edges"}
@@ -118,13 +118,14 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     },
     logits=logits[:4],
     scale="image",
+    widen=1,
 )
 _ = cv.series.save_figure(run, display.figure_, "08_rivals")
 
 # %% [markdown]
 # ## The table
 #
-# All methods, the four rivals, and four methods on the same network with fresh weights, as if it had never been trained. Each score comes with an interval, by drawing the
+# Eleven methods, the four rivals, and four methods on the same network with fresh weights, as if it had never been trained. Each score comes with an interval, by drawing the
 # pictures anew. Slopes (the gradient and its kin) are scored by their absolute value: their sign says which way to change a pixel, not for what it speaks.
 
 # %%
@@ -219,11 +220,10 @@ print((areas.loc["insertion"] - areas.loc["deletion"]).round(2).to_dict())
 gap = areas.loc["insertion"] - areas.loc["deletion"]
 claim(
     "T8.5",
-    "taking pixels away in the order of Grad-CAM moves the network more than in random order",
+    "taking pixels away in the order of Grad-CAM moves the logit more than in random order, by over a unit",
     gap["Grad-CAM"] - gap["random"],
     ">",
-    0,
-    unless=net.foreign,
+    1,
 )
 
 # %% [markdown]
@@ -247,9 +247,6 @@ fills = pd.DataFrame(
 )
 fills.round(3)
 
-# %%
-claim("T8.6", "what fills the holes changes the score", np.ptp(fills.to_numpy(), axis=1).max(), ">", 0.01)
-
 # %% [markdown]
 # Read along the rows, and hold the two numbers below against each other: how far the three fills lie apart that look like a wall (blur, mean, a surface grown in), and how far black lies from them.
 
@@ -262,6 +259,16 @@ words = (
     "black decides more" if (apart.iloc[:, 1] > apart.iloc[:, 0]).all() else "black is no odder than the others here"
 )
 print(f"{words}: {apart.round(3).to_dict('index')}")
+
+# %%
+claim(
+    "T8.6",
+    "black holes change the deletion score by a quarter more than fills that look like a wall do among themselves",
+    apart.loc["deletion", "black and the nearest"] - apart.loc["deletion", "among walls"],
+    ">",
+    0.25,
+    unless=net.foreign,
+)
 
 # %% [markdown]
 # Black isn't neutral on concrete: it draws a crack of its own. So a deletion score is given together with its fill, and compared only under the same one.
@@ -294,7 +301,7 @@ claim(
     ">",
     0,
     provided=max(error.values()) < 1e-2 * (1 + np.abs(logits).max()),
-    unless=explain.adds_up(model) or net.foreign,
+    unless=explain.adds_up(model),
 )
 
 # %% [markdown]
@@ -425,14 +432,14 @@ worth = faith.worth(model, with_it, without)
 shown = [kinds.index("crack"), *np.argsort(-np.abs(worth) * (np.array(kinds) != "crack"))[:2]]
 display = cv.plots.ImagesDisplay.from_images(
     np.concatenate([with_it[shown], without[shown]]),
-    titles=[*(f"{kinds[n]}: worth {worth[n]:+.1f}" for n in shown), *("without it" for _ in shown)],
+    titles=[*(f"{kinds[n].replace('_', ' ')}: worth {worth[n]:+.1f}" for n in shown), *("without it" for _ in shown)],
     columns=3,
 )
 _ = cv.series.save_figure(run, display.figure_, "08_with_and_without")
 
 # %% [markdown]
 # Now ask the maps. Each was made of the picture *with* the object. How much evidence does it hold inside the object, and does that predict the worth? The score is their rank correlation over all objects. Mind the
-# row "area": a large object holds more of any map, and is worth more, so its mere size predicts something.
+# row "size of the object": a large one holds more of any map, and is worth more, so its mere size predicts something.
 
 # %%
 known = faith.cause_scores(

@@ -115,6 +115,7 @@ claim(
     "T10.1",
     "frozen, MobileNetV2 learns in its last layer alone: every other weight stays as it was",
     all(unchanged[:-2]) and not any(unchanged[-2:]),
+    identity=True,
 )
 
 # %% [markdown]
@@ -145,6 +146,7 @@ claim(
     "T10.2",
     "fine-tuned, it changes from the chosen layer on, and the running means stay as they were",
     set(moved) <= set(allowed) and len(moved) > 2 and not any("moving_" in path for path in moved),
+    identity=True,
 )
 
 # %%
@@ -241,7 +243,7 @@ asked = test.sample(frac=1, random_state=seed).head(400)
 some = cv.evaluation.examples(asked, explain.logits(net, cv.data.load_images(asked["path"], image_size)), n_images)
 images = cv.data.load_images(some["path"], image_size)
 maps = {name: map_of(model, images) for name, model in networks.items()}
-titles = [why.replace(": ", ":\n") for why in some["why"]]
+titles = [why.replace(": ", ":\n").replace(", with ", ",\nwith ").replace(" and ", "\nand ") for why in some["why"]]
 own = {name: explain.logits(model, images) for name, model in networks.items()}
 own = {name: z if z.ndim == 1 else z[:, 1] - z[:, 0] for name, z in own.items()}
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None  # outlined where known
@@ -250,7 +252,7 @@ display = cv.plots.AttributionGridDisplay.from_maps(images, maps, **drawn, widen
 _ = cv.series.save_figure(run, display.figure_, "10_maps")
 
 # %% [markdown]
-# The pictures are chosen by a rule, as in notebook 00, by the answers of MobileNetV2: its two surest cracks, its surest sound patch, its surest mistake, then one with a distractor. The number is each network's own logit.
+# The pictures are chosen by a rule, as in notebook 00, by the answers of MobileNetV2: its two surest cracks, its surest sound patch, its surest mistake, then one with a distractor, each of another wall as long as there is one. The number is each network's own logit.
 #
 # The large network's cells are wide: 32 px each, a third of the patch's side. It may be right more often than the others, and yet it can't say where. And a wide cell isn't
 # the whole of it, because each cell *sees* much more than it covers:
@@ -269,6 +271,7 @@ claim(
     fields["mobilenet_v2"]["sees [px]"] / fields["gap_cnn"]["sees [px]"],
     ">",
     10,
+    identity=True,
 )
 
 # %% [markdown]
@@ -371,7 +374,7 @@ comparison.round(3).astype({"weights": int, "epochs": int})
 # - **low** and **high** are the ends of the [95 % interval](../THEORY.md#g-confidence-interval) of the accuracy. Where two intervals overlap widely, nobody has won. And they hold the luck of the test pictures only: another `seed`
 #   trains other networks. The comparison that counts, with more pictures, more epochs and several seeds, is `benchmarks/networks.py`.
 # - **weights** and **ms per patch** don't go together. A network of few weights that are laid over the picture at full resolution may take longer than one of many that shrinks it first.
-# - **evidence near the crack** doesn't follow the accuracy. Which one would you send up the ladder?
+# - **evidence near the crack** needn't follow the accuracy: compare the two columns. Which network would you send up the ladder?
 #
 # ## TensorBoard
 #
@@ -438,31 +441,47 @@ shift.round(3).astype({"pictures": int})
 
 # %% [markdown]
 # Read the columns against each other. Where cracks are no longer found *and* false alarms vanish, the network has gone quiet: its threshold no longer fits, though [ROC-AUC](../THEORY.md#g-roc-auc) may say that it still knows one
-# from the other. Where ROC-AUC falls, it no longer does. No picture tells by itself that it comes from elsewhere, and the probabilities are as sure as ever.
+# from the other. Where ROC-AUC falls, it no longer does so well. Nothing in a probability says that its picture comes from elsewhere.
 #
-# A threshold that has moved can be set right. Label forty pictures from there, of whole photographs, take the threshold that is right most often on them, and judge it on the others. No network is trained for that.
+# A threshold that has moved can be set right. Label forty of the grainy pictures, of whole photographs, take the threshold that is right most often on them, and judge it on the others. No network is trained for that. Forty pictures of
+# a few walls are a small sample, so we draw them fifty times.
 
 # %%
-truth, images = sets["dusk"]
-z = explain.logits(shipped, images)
+truth, images = sets["grainy"]
+z = explain.logits(shipped, np.ascontiguousarray(images, np.float32))
 z = z[:, 1] - z[:, 0] if z.ndim == 2 else z
-photographs = pd.Categorical(fair["group"]).codes
-order = np.argsort(np.random.default_rng(seed).permutation(photographs.max() + 1)[photographs], kind="stable")
-labelled, others = order[:40], order[40:]
 old = np.log(cv.models.metadata(shipped).threshold / (1 - cv.models.metadata(shipped).threshold))
-ladder = np.sort(z[labelled])
-between = np.concatenate([[ladder[0] - 1], (ladder[1:] + ladder[:-1]) / 2, [ladder[-1] + 1]])
-new = between[np.argmax([((z[labelled] >= cut) == truth[labelled]).mean() for cut in between])]
-right = {name: float(((z[others] >= cut) == truth[others]).mean()) for name, cut in (("old", old), ("new", new))}
-print({name: f"{share:.1%} right with the {name} threshold" for name, share in right.items()})
+photographs = pd.Categorical(fair["group"]).codes
+
+
+def right_on_others(draw):
+    """Return how often the old threshold, and one set on forty pictures of a draw, is right on the others."""
+    shuffled = np.random.default_rng([seed, draw]).permutation(photographs.max() + 1)
+    order = np.argsort(shuffled[photographs], kind="stable")  # whole photographs
+    labelled, others = order[:40], order[40:]
+    ladder = np.sort(z[labelled])
+    between = np.concatenate([[ladder[0] - 1], (ladder[1:] + ladder[:-1]) / 2, [ladder[-1] + 1]])
+    new = between[np.argmax([((z[labelled] >= cut) == truth[labelled]).mean() for cut in between])]
+    return [((z[others] >= cut) == truth[others]).mean() for cut in (old, new)]
+
+
+enough = len(truth) >= 100  # forty to label, and others to judge by
+right = np.array([right_on_others(draw) for draw in range(50)]) if enough else np.full((50, 2), np.nan)
+print(
+    "right on the others, mean of fifty draws: {:.1%} with the old threshold, {:.1%} with a new one".format(
+        *right.mean(0)
+    )
+)
+print(f"the new one is better in {np.mean(right[:, 1] > right[:, 0]):.0%} of the draws")
 
 # %%
 claim(
     "T10.8",
-    "in the dusk a threshold set on forty labelled pictures is right more often on the others than the old one",
-    right["new"] - right["old"],
+    "on grainy pictures a threshold set on forty labelled ones is right more often on the others, on average over draws",
+    (right[:, 1] - right[:, 0]).mean(),
     ">",
     0,
+    unless="other pictures shift in other ways, and the lines above say how" if data or not enough else "",
 )
 
 # %% [markdown]
@@ -486,7 +505,7 @@ claim(
 #
 # <!-- end of answers -->
 #
-# METU's test part comes from the walls that it learnt from. The others don't, and each row is another building, another camera, another idea of what a crack is.
+# METU's test part comes from the walls that it learnt from, and synthetic concrete from the renderer that drew some of its training pictures. SDNET2018 and DeepCrack are other buildings, other cameras, other ideas of what a crack is.
 #
 # ## To remember
 #

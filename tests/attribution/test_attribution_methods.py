@@ -995,3 +995,14 @@ def test_signed_maps_sum_to_the_logit(seed: int, target: Any, dark: bool) -> Non
 
 
 _SUMS: dict[str, keras.Model] = {}
+
+
+@pytest.mark.parametrize("name", attribution.METHODS)
+def test_options_are_known_and_flags_are_flags(name: str) -> None:
+    images = np.zeros((1, 32, 32, 3), np.float32)
+    model = models.gap_cnn(32)
+    for call in (attribution.METHODS[name], getattr(attribution, name)):
+        with pytest.raises(CrackvizError, match=rf"{name} has no option 'uspample'\. Did you mean upsample\? Known: "):
+            call(model, images, uspample=False)
+        with pytest.raises(CrackvizError, match="upsample is 'yes'; expected True or False"):
+            call(model, images, upsample="yes")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -481,7 +483,8 @@ def test_a_pipe_is_not_waited_for_and_postscript_not_executed(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("dtype", "value", "cracked"),
     [(np.uint8, 0, False), (np.uint8, 1, True), (np.uint8, 2, None), (np.uint8, 127, None), (np.uint8, 128, True),
-     (np.uint16, 0, False), (np.uint16, 1, True), (np.uint16, 100, None), (np.uint16, 65535, True)],
+     (np.uint16, 0, False), (np.uint16, 1, True), (np.uint16, 100, None), (np.uint16, 255, True),
+     (np.uint16, 30000, None), (np.uint16, 40000, True), (np.uint16, 65535, True)],
 )  # fmt: skip
 def test_a_mask_says_crack_or_no_crack_or_is_left_out(
     dtype: type, value: int, cracked: bool | None, tmp_path: Path
@@ -494,6 +497,61 @@ def test_a_mask_says_crack_or_no_crack_or_is_left_out(
             data.images.read_mask(tmp_path / "mask.png")
         return
     assert data.images.read_mask(tmp_path / "mask.png").any() == cracked
+
+
+@pytest.mark.parametrize(
+    ("colour", "alpha", "cracked"),
+    [("white", "crack", None), ("black", "crack", None), ("white", "ground", None), ("crack", "crack", 2),
+     ("crack", "opaque", 2), ("crack", "clear", 2), ("crack", "ground", None)],
+)  # fmt: skip
+def test_a_mask_whose_truth_is_transparent_is_not_guessed(
+    colour: str, alpha: str, cracked: int | None, tmp_path: Path
+) -> None:
+    crack = np.zeros((8, 8), np.uint8)
+    crack[2:4] = 255
+    planes = {"crack": crack, "ground": 255 - crack, "white": crack * 0 + 255, "opaque": crack * 0 + 255}
+    planes |= {"black": crack * 0, "clear": crack * 0}
+    pixels = np.dstack([planes[colour]] * 3 + [planes[alpha]])
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    if cracked is None:
+        with pytest.raises(CrackvizError, match=r"mask\.png can't be read as a mask: its truth lies"):
+            data.images.read_mask(tmp_path / "mask.png")
+        return
+    assert data.images.read_mask(tmp_path / "mask.png").sum(axis=0).tolist() == [cracked] * 8
+
+
+def test_twelve_bits_are_scaled_where_the_file_says_so_and_refused_where_not(tmp_path: Path) -> None:
+    samples = np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)
+    packed = b"".join(
+        bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in samples.reshape(-1, 2).astype(int).tolist()
+    )
+    tags = [(256, 16), (257, 16), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 16), (279, len(packed))]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    whole = b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "twelve.tif").write_bytes(whole)
+    read = data.read_image(tmp_path / "twelve.tif")[..., 0]
+    np.testing.assert_array_equal(read, np.round(samples / 4095 * 255))
+    for name in ("sixteen.tif", "sixteen.png"):
+        Image.fromarray(samples).save(tmp_path / name)
+        with pytest.raises(CrackvizError, match=r"reach 4,080 of 65,535.*save it with 8 bits, or multiply"):
+            data.read_image(tmp_path / name)
+        Image.fromarray(samples * 16).save(tmp_path / name)
+        np.testing.assert_array_equal(data.read_image(tmp_path / name)[..., 0], np.round(samples * 16 / 257))
+    Image.fromarray(samples * 0).save(tmp_path / "black.png")
+    assert data.read_image(tmp_path / "black.png").max() == 0, "a black picture is one"
+
+
+@pytest.mark.parametrize("size", [(10_000, 9_400), (30_000, 9_400)], ids=["over", "over twice"])
+def test_what_is_too_large_is_refused_by_its_header(size: tuple[int, int], tmp_path: Path) -> None:
+    body = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + body + struct.pack(">I", zlib.crc32(b"IHDR" + body))
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + bytes(4))
+    for read in (data.read_image, data.images.read_mask):
+        with (
+            warnings.catch_warnings(action="ignore"),
+            pytest.raises(CrackvizError, match="exceed 89,478,485, the"),
+        ):
+            read(tmp_path / "huge.png")
 
 
 TAMPERED = [
@@ -510,3 +568,25 @@ def test_a_split_that_was_tampered_with_is_refused(old_new: tuple[str, str], tmp
     (tmp_path / "split.csv").write_text(text.replace(*old_new, 1))
     with pytest.raises(CrackvizError, match=r"is not a file of data\.write_split"):
         data.read_split(tmp_path / "split.csv")
+
+
+def test_a_run_folder_among_the_pictures_is_no_class(tmp_path: Path) -> None:
+    root = fill(tmp_path, 6)
+    before = data.index(root)
+    run = root / "Positive" / "runs" / "x"
+    shutil.copytree(root / "Positive", run / "figures", ignore=shutil.ignore_patterns("runs"))
+    (run / "config.json").write_text("{}")
+    pd.testing.assert_frame_equal(data.index(root), before)
+    (run / "config.json").unlink()
+    assert len(data.index(root)) > len(before), "without it, these are pictures like others"
+
+
+def test_names_that_are_no_text_are_named(tmp_path: Path) -> None:
+    root = fill(tmp_path / "ok", 6)
+    odd = Path(os.fsdecode(os.fsencode(root) + b"/Pr\xfcf"))
+    shutil.copytree(root / "Positive", odd)
+    assert any(entry["reason"] == "unprintable folder name" for entry in data.index(root).attrs["skipped"])
+    with pytest.raises(CrackvizError, match=r"\\udcfcf' has a name that is no text.*Rename it"):
+        data.index(odd)
+    named = shutil.copytree(tmp_path / "ok", tmp_path / "日本\u3000語\u00a0x", ignore=shutil.ignore_patterns("Pr*"))
+    assert len(data.index(named)) == len(data.index(root)), "blanks of other scripts are text"

@@ -54,6 +54,32 @@ def test_what_there_is_none_of_is_replaced() -> None:
     assert list(examples(TABLE.iloc[:3], LOGITS[:3], 2)["why"]) == ["surest crack", "next surest crack"]
 
 
+def test_each_comes_from_a_group_of_its_own_while_there_are_any() -> None:
+    walls = TABLE.assign(group=["w1", "w2", "w2", "w3", "w4", "w4", "w4", "w4"])
+    chosen = examples(walls, LOGITS).set_index("path")
+    assert chosen["why"].to_dict() == {
+        "b": "surest crack",
+        "a": "next surest crack",  # not c, surer than a: it is of b's wall
+        "d": "mistake: missed crack",
+        "e": "surest sound",
+        "f": "sound, with tie hole and cable",  # of e's wall, as all sound ones are
+    }
+    assert list(examples(walls, LOGITS, 7)["path"]) == list("badc") + list("efg"), "c, when nothing else is left"
+    nearby = walls.assign(group=["w1", "w2", "w3", "w1", "w4", "w4", "w5", "w6"])
+    why = examples(nearby, LOGITS).set_index("path")["why"]
+    assert why["g"] == "sound, with stain", "f is narrower, but of e's wall"
+    assert why["d"] == "mistake: missed crack", "w1 is still free"
+    assert examples(walls.assign(group="one"), LOGITS)["path"].tolist() == examples(TABLE, LOGITS)["path"].tolist()
+
+
+@given(st.lists(st.sampled_from("wxyz"), min_size=8, max_size=8))
+def test_the_two_surest_cracks_show_two_walls(groups: list[str]) -> None:
+    chosen = examples(TABLE.assign(group=groups), LOGITS)
+    cracks = chosen[chosen["why"].str.endswith("surest crack")]["group"]
+    right = {groups[place] for place in (0, 1, 2)}
+    assert cracks.nunique() == min(2, len(right))
+
+
 @given(st.permutations(range(8)), st.integers(1, 8))
 def test_the_order_of_the_table_does_not_matter(order: list[int], count: int) -> None:
     shuffled = examples(TABLE.iloc[order], LOGITS[order], count)

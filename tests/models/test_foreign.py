@@ -340,10 +340,52 @@ def test_augmentation_inside_is_passed_through() -> None:
     assert pd_plain["index"].tolist() == pd_augmented["index"].tolist()
 
 
-def test_a_table_of_scores_leaves_out_what_a_network_does_not_allow() -> None:
+@pytest.mark.parametrize("idle", [[L.Dropout(0.5)], [L.Dropout(0.5), L.Identity(), L.GaussianNoise(0.1)]], ids=len)
+def test_dropout_after_the_average_leaves_the_sum_exact(idle: list[Any]) -> None:
+    body = [L.Conv2D(6, 3, activation="relu"), L.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *body, *idle, L.Dense(1, activation="sigmoid")])
+    assert attribution.adds_up(model) == ""
+    maps = attribution.grad_cam(model, pictures(), upsample=False)
+    np.testing.assert_allclose(maps.sum((1, 2)), attribution.logits(model, pictures()).ravel(), atol=1e-5)
+    bent = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *body, L.Dense(4, "relu"), L.Dense(1, "sigmoid")])
+    assert "Dense" in attribution.adds_up(bent)
+
+
+def attending() -> keras.Model:
     inputs = keras.Input((SIDE, SIDE, 3))
     values = L.Reshape((-1, 8))(L.Conv2D(8, 3, strides=2, activation="relu")(inputs))
-    values = L.GlobalAveragePooling1D()(L.MultiHeadAttention(2, 4)(values, values))
+    values = L.GlobalAveragePooling1D()(L.LayerNormalization()(L.MultiHeadAttention(2, 4)(values, values)))
+    return keras.Model(inputs, L.Dense(1, activation="sigmoid")(values))
+
+
+def test_attention_is_drawn_anew() -> None:
+    model = attending()
+    fresh, again = (faithfulness.randomise(model, seed=1) for _ in range(2))
+    for old, new, same in zip(model.weights, fresh.weights, again.weights, strict=True):
+        assert np.array_equal(new, same), old.path
+        assert old.name != "kernel" or not np.allclose(old, new), f"{old.path} is as it was"
+    methods = {"gradient": attribution.gradient}
+    test = faithfulness.randomisation_test(model, pictures(2), methods, draws=1)
+    assert len(test) == 5, "trained, and four layers with weights"
+    options = faithfulness.Options(perturbed=2, baselines=False)
+    table = faithfulness.score_methods(model, pictures(), methods=["grad_cam"], scores=["drop"], options=options)
+    assert ("untrained", "grad_cam") in table.index
+
+
+class Odd(L.Layer):
+    """A layer of somebody's own, whose weight tells no initializer."""
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight(shape=(1,), name="scale")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale
+
+
+def test_a_table_of_scores_leaves_out_what_a_network_does_not_allow() -> None:
+    inputs = keras.Input((SIDE, SIDE, 3))
+    values = L.Reshape((-1, 8))(Odd()(L.Conv2D(8, 3, strides=2, activation="relu")(inputs)))
+    values = L.GlobalAveragePooling1D()(values)
     model = keras.Model(inputs, L.Dense(1, activation="sigmoid")(values))
     options = faithfulness.Options(perturbed=2, baselines=False)
     with pytest.warns(UserWarning, match="Left out.*untrained/grad_cam"):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from crackviz import CrackvizError, models
@@ -221,7 +224,7 @@ def test_the_shipped_model_is_the_published_one() -> None:
     assert 0 < models.metadata(model).threshold <= 0.5 and "METU" in models.metadata(model).trained_on
     for path in models.PRETRAINED.glob("*.h5"):
         assert path.stat().st_size <= 2_000_000
-    with pytest.raises(CrackvizError, match="no shipped model 'none'"):
+    with pytest.raises(CrackvizError, match="shipped network's name is 'none'"):
         models.load_pretrained("none")
 
 
@@ -376,7 +379,7 @@ def test_annotations_are_checked_and_go_with_the_model_through_a_file(tmp_path: 
     for changes, message in (
         ({"class_names": ("a", "b")}, "3 classes apart"),
         ({"class_names": ("a", "a", "b")}, "two or more different names"),
-        ({"treshold": 0.5}, r"metadata are class_names.*got treshold"),
+        ({"treshold": 0.5}, r"metadata has no option 'treshold'. Did you mean threshold\?"),
         ({"image_size": -1}, "image_size is -1"),
     ):
         with pytest.raises(CrackvizError, match=message):
@@ -495,3 +498,52 @@ def test_the_shipped_mobilenet_has_the_base_of_imagenet() -> None:
     shipped, fresh = models.load_pretrained("mobilenet_v2"), models.mobilenet_v2(128, weights=path)
     equal = [np.array_equal(a, b) for a, b in zip(shipped.get_weights(), fresh.get_weights(), strict=True)]
     assert all(equal[:-2]) and not any(equal[-2:])
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"local_cnn": 3}', '{"local_cnn": {"file": "x"}}', "\xff"])
+def test_a_damaged_list_of_shipped_networks_is_named(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["crackviz.models.shipped"], "PRETRAINED", tmp_path)
+    for _ in range(2):  # gone, and damaged
+        with pytest.raises(CrackvizError, match=r"models\.json, the list of shipped networks, can't be read"):
+            models.load_pretrained()
+        (tmp_path / "models.json").write_text(content, "latin-1")
+
+
+def test_one_turned_bit_in_what_a_network_has_seen_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("models.json", "local_cnn.seen.npy"):
+        shutil.copy(models.PRETRAINED / name, tmp_path / name)
+    monkeypatch.setattr(sys.modules["crackviz.models.shipped"], "PRETRAINED", tmp_path)
+    table = pd.DataFrame({"hash": [b"\0" * 32]})
+    assert models.seen_by_pretrained(table).tolist() == [False]
+    content = bytearray((tmp_path / "local_cnn.seen.npy").read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "local_cnn.seen.npy").write_bytes(content)
+    with pytest.raises(CrackvizError, match=r"local_cnn\.seen\.npy is not the published file"):
+        models.seen_by_pretrained(table)
+    with pytest.raises(CrackvizError, match=r"shipped network's name is 'local'.*Did you mean local_cnn"):
+        models.seen_by_pretrained(table, "local")
+
+
+def test_one_turned_bit_in_the_weights_of_an_h5_is_found(tmp_path: Path) -> None:
+    model = models.gap_cnn(32)
+    path = models.save(model, tmp_path)[1]
+    models.load(path)
+    with h5py.File(path, "a") as file:
+        found: list[Any] = []
+        file.visititems(lambda _, one: found.append(one) if isinstance(one, h5py.Dataset) and one.ndim == 4 else None)
+        found[0][0, 0, 0, 0] = found[0][0, 0, 0, 0] * 2 + 1
+    with pytest.raises(CrackvizError, match=r"model\.h5 is damaged: its weights aren't those that were saved"):
+        models.load(path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"class_names": "ab"}, {"class_names": 3}, {"class_names": ["a", "a"]}, {"image_size": "64"},
+     {"image_size": True}, {"threshold": "0.5"}, {"threshold": np.nan}, {"temperature": 0}, {"trained_on": 3},
+     {"preprocessing": "1"}, {"input_range": "01"}],
+)  # fmt: skip
+def test_metadata_of_another_kind_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(CrackvizError, match=next(iter(wrong))):
+        models.Metadata(**wrong)

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from crackviz import CrackvizError, plots
-from crackviz.plots.drawing import AGAINST, FOR, UNSIGNED, Display, Maker
+from crackviz.plots.drawing import AGAINST, FOR, UNSIGNED, Display, Maker, in_words
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_what_a_maker_is_given_reaches_the_display() -> None:
     display = plots.ImagesDisplay.from_images(IMAGES, titles=["a", "b", "c"], ax=axes)
     assert display.titles == ["a", "b", "c"] and display.ax_ is axes and display.figure_ is axes[0].figure
     assert plots.ImagesDisplay(IMAGES).figure_ is None, "nothing is drawn yet"
-    with pytest.raises(TypeError, match="tiles"):
+    with pytest.raises(CrackvizError, match=r"from_images has no option 'tiles'\. Did you mean titles\?"):
         plots.ImagesDisplay.from_images(IMAGES, tiles=["a"])
     with pytest.raises(TypeError, match="positional"):
         plots.ImagesDisplay.from_images(IMAGES, ["a", "b", "c"])
@@ -184,7 +184,7 @@ def test_mistakes_are_framed_and_named() -> None:
     display = plots.ImagesDisplay.from_predictions(IMAGES, [1, 0, 1], [0.9, 0.8, 0.2])
     assert titles(display.ax_) == [
         "crack\nP(crack) = 0.90",
-        "no_crack\nP(crack) = 0.80  wrong",
+        "no crack\nP(crack) = 0.80  wrong",
         "crack\nP(crack) = 0.20  wrong",
     ]
     assert [axis.spines["top"].get_visible() for axis in display.ax_.flat] == [False, True, True]
@@ -237,7 +237,9 @@ def test_scores_show_their_intervals() -> None:
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["F1, crack"]
     (segment,) = display.ax_.collections[0].get_segments()
     assert segment[:, 0] == pytest.approx([0.8, 0.95])
-    assert {text.get_text() for text in display.ax_.get_legend().get_texts()} == {"one", "two"}
+    (given,) = plt.subplots()[1:]
+    inside = plots.ScoresDisplay.from_report({"one": table, "two": table - 0.1}, ax=given).ax_.get_legend()
+    assert {text.get_text() for text in inside.get_texts()} == {"one", "two"}, "on an axis that was given, within it"
 
 
 # --- methods and layers -------------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ LADDER = pd.DataFrame({"cell": [2.0, 4.0, np.nan], "receptive_field": [3.0, 9.0,
 def test_the_ladder_draws_cell_and_field_to_size() -> None:
     display = plots.LadderDisplay.from_maps(IMAGES, {"a": MAPS, "b": MAPS, "odd": MAPS}, LADDER, logits=[1, 2, 3])
     assert display.ax_.shape == (3, 4) and len(color_bars(display.figure_)) == 3
-    texts = ["1. a: cell 2 px\nsees 3 px", "2. b: cell 4 px\nsees 9 px", "3. odd: cell ?\nsees ?"]
+    texts = ["1. a\ncell 2 px, sees 3 px", "2. b\ncell 4 px, sees 9 px", "3. odd\ncell ?, sees ?"]
     assert titles(display.ax_[0])[1:] == texts
     labels = [bar.get_xlabel() or bar.get_ylabel() for bar in color_bars(display.figure_)]
     assert labels == [f"{number}. [logits per cell]" for number in (1, 2, 3)]
@@ -474,6 +476,22 @@ def test_curves_have_a_band_of_two_standard_errors() -> None:
     error = np.std([0, 2], ddof=1) / np.sqrt(2)
     assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(1 - 2 * error)
     assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(1 + 2 * error)
+
+
+def test_the_legend_of_several_models_hides_no_interval() -> None:
+    table = pd.DataFrame({"value": [0.9], "low": [0.8], "high": [0.95]}, index=["accuracy"])
+    display = plots.ScoresDisplay.from_report({"one": table, "another": table})
+    display.figure_.canvas.draw()
+    (legend,) = display.figure_.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "another"]
+    assert not legend.get_window_extent().overlaps(display.ax_.get_window_extent())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("conv4", "convolution 4"), ("no_crack", "no crack"), ("logit", "logit"), ("conv_x", "conv x")]
+)
+def test_layers_and_classes_are_called_as_people_do(name: str, text: str) -> None:
+    assert in_words(name) == text
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,8 @@ def test_files_that_look_as_before_are_not_read_again(pictures: Path, monkeypatc
     first = Hashes()
     digest = first.data(name)
     read: list[Path] = []
-    content = hashes._content
-    monkeypatch.setattr(hashes, "_content", lambda path: read.append(path) or content(path))
+    content = hashes.file_hash
+    monkeypatch.setattr(hashes, "file_hash", lambda path: read.append(path) or content(path))
     again = Hashes(first.manifests)
     assert again.data(name) == digest and not read
     os.utime(pictures / "b" / "1.jpg")

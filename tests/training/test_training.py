@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -291,9 +292,17 @@ def test_unseen_leaves_out_what_the_shipped_model_was_trained_on(
     test = table[table["split"] == "test"]
     assert len(training.unseen(models.find(tmp_path), table)) == len(test)
     monkeypatch.setattr("crackviz.models.shipped.PRETRAINED", tmp_path)
-    np.save(tmp_path / f"{models.PREFERRED}.seen.npy", models.fingerprints(test.iloc[:2]))
+
+    def ship(seen: pd.DataFrame) -> None:
+        file = tmp_path / f"{models.PREFERRED}.seen.npy"
+        np.save(file, models.fingerprints(seen))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        entry = {"file": "none", "sha256": "none", "seen_sha256": digest}
+        (tmp_path / "models.json").write_text(json.dumps({models.PREFERRED: entry}))
+
+    ship(test.iloc[:2])
     assert list(training.unseen(models.find(tmp_path), table)["path"]) == list(test["path"].iloc[2:])
-    np.save(tmp_path / f"{models.PREFERRED}.seen.npy", models.fingerprints(test[test["label"] == 1]))
+    ship(test[test["label"] == 1])
     with pytest.raises(CrackvizError, match="lacks a class"):
         training.unseen(models.find(tmp_path), table)
     train(table, tmp_path / "run", epochs=1)
