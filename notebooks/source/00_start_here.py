@@ -75,7 +75,12 @@ names = table.attrs["class_names"]
 images = cv.data.load_images(some["path"], image_size)
 probabilities = model.predict(images, verbose=0)[:, 0]
 display = cv.plots.ImagesDisplay.from_predictions(images, labels, probabilities, class_names=names)
-_ = cv.series.save_figure(run, display.figure_, "00_predictions")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "00_predictions",
+    alt="The patches explained here. Above each stand the truth and the probability of a crack that the network gives; a frame marks a mistake.",
+)
 
 # %% [markdown]
 # Above each picture stand the truth and the network's answer, the probability that it shows a crack. A frame marks a
@@ -118,7 +123,12 @@ reasons = some["why"].str.replace(" and ", "\nand ")  # on two lines, where long
 titles = [f"{why}\nlogit {logit:+.1f}" for why, logit in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks, widen=2, percentile=99)
-_ = cv.series.save_figure(run, display.figure_, "00_maps")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "00_maps",
+    alt="Each patch, and below it the same patch under its map of evidence: red speaks for a crack, blue against it, in logits. A line runs around the crack where it is known.",
+)
 
 # %% [markdown]
 # On the surest cracks the red follows the crack. How closely depends on the network: the cells of a map may be wider than a pixel, and each looks

@@ -59,7 +59,12 @@ examples = table.sample(frac=1, random_state=seed).groupby("label").head(4).sort
 names = [table.attrs["class_names"][label] for label in examples["label"]]
 originals = [cv.data.read_image(path) for path in examples["path"]]
 display = cv.plots.ImagesDisplay.from_images(originals, titles=names)
-_ = cv.series.save_figure(run, display.figure_, "01_examples")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_examples",
+    alt="Patches of concrete from the data set: sound ones in the upper row, cracked ones in the lower row.",
+)
 
 # %% [markdown]
 # Look closely before you go on. How thin is the thinnest crack? Which sound patch would you have called cracked?
@@ -77,7 +82,12 @@ outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="out
 shown = [*outlined[:5], *(made.image for made in sound[:5])]
 display = cv.plots.ImagesDisplay.from_images(shown, columns=5)
 display.figure_.set_size_inches(10.4, 4.4)
-_ = cv.series.save_figure(run, display.figure_, "01_synthetic")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_synthetic",
+    alt="Ten rendered patches. In the upper row cracks are outlined in yellow, in the lower row is a sound patch of each of the same walls.",
+)
 
 # %% [markdown]
 # Above, patches with a crack and the outline of its mask; below, without. Each pair, one under the other, is from one wall. In
@@ -106,7 +116,12 @@ for made in (cv.synthetic.patch(number) for number in range(24, 32)):
 display = cv.plots.ImagesDisplay.from_images([np.asarray(whole)], titles=["yellow: with a crack; blue: without"])
 display.figure_.set_size_inches(8, 6.4)
 display.figure_.set_dpi(60)
-_ = cv.series.save_figure(run, display.figure_, "01_photograph")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_photograph",
+    alt="A rendered photograph of a wall with the eight squares that are cut from it: yellow ones hold a crack, blue ones don't. Some overlap.",
+)
 
 # %% [markdown]
 # ### What else lies on walls
@@ -131,7 +146,12 @@ display = cv.plots.ImagesDisplay.from_images(
     [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
 )
 display.figure_.set_dpi(88)  # keeps the notebook small
-_ = cv.series.save_figure(run, display.figure_, "01_distractors")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_distractors",
+    alt="A gallery of sound patches, one for each kind of distractor, with its name above: joints, cables, shadows, stains, marks and more.",
+)
 
 # %% [markdown]
 # Is it too easy? Try the rules that come to mind first: the darkest pixel, the mean brightness, the number of edges. For each we take the
@@ -228,7 +248,12 @@ display = cv.plots.ImagesDisplay.from_images(
     [np.asarray(patch), every_third, averaged], titles=["a patch and a hairline", "every third pixel", "averaged"]
 )
 display.figure_.set_size_inches(10, 3.9)
-_ = cv.series.save_figure(run, display.figure_, "01_aliasing")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_aliasing",
+    alt="A patch with a thin line drawn across it; beside it the patch at a third of the size, once by taking every third pixel, where the line is dotted, and once averaged, where it is pale and whole.",
+)
 
 # %% [markdown]
 # In the middle the hairline has become dots: where the line ran between the pixels that were taken, it is gone. On the right
@@ -263,7 +288,12 @@ display = cv.plots.ImagesDisplay.from_images(
     [originals[-1], fingerprint.astype(float)], titles=["a patch", "its fingerprint, 256 bits"]
 )
 display.figure_.set_size_inches(7, 3.9)
-_ = cv.series.save_figure(run, display.figure_, "01_fingerprint")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_fingerprint",
+    alt="A patch, and beside it its fingerprint: 16 by 16 black and white squares.",
+)
 
 
 # %%
@@ -304,7 +334,12 @@ if len(pairs):
     shown = [path for pair in list(one_each)[:3] for path in table["path"].iloc[list(pair)]]
     titles = [f"pair {i // 2 + 1}" for i in range(len(shown))]
     display = cv.plots.ImagesDisplay.from_images([cv.data.read_image(path) for path in shown], titles=titles)
-    _ = cv.series.save_figure(run, display.figure_, "01_near_duplicates")
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        "01_near_duplicates",
+        alt="Pairs of patches whose fingerprints nearly agree, side by side.",
+    )
 print(f"{len(np.unique(pairs)):,} of {len(table):,} pictures have a near-duplicate, in {len(pairs):,} pairs")
 
 # %% [markdown]
@@ -354,7 +389,12 @@ augment = cv.data.augmentation(seed)
 one = np.repeat(images[-1:], 6, axis=0)
 changed = np.asarray(augment(one, training=True))
 display = cv.plots.ImagesDisplay.from_images(changed, titles=[f"variant {i}" for i in range(1, 7)])
-_ = cv.series.save_figure(run, display.figure_, "01_augmentation")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_augmentation",
+    alt="Six variants of one training patch: mirrored, turned, and with other light.",
+)
 
 # %%
 untouched = np.asarray(augment(one, training=False))

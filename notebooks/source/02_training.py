@@ -107,7 +107,12 @@ small_history = cv.training.train(
 
 # %%
 display = cv.plots.HistoryDisplay.from_history(small_history)
-_ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_history")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "02_gap_cnn_history",
+    alt="Loss and accuracy of the small network over the epochs, for training and validation pictures; a dotted line marks the epoch whose weights were kept.",
+)
 
 # %% [markdown]
 # Three things to see:
@@ -171,7 +176,12 @@ history = cv.training.train(
 
 # %%
 display = cv.plots.HistoryDisplay.from_history(history)
-_ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_deep_history")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "02_gap_cnn_deep_history",
+    alt="Loss and accuracy of the deeper network over the epochs, for training and validation pictures; a dotted line marks the epoch whose weights were kept.",
+)
 
 # %% [markdown]
 # And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are four: before the training, after the first epoch, after a few, and after the last. (The network that is kept is that of the dotted line.)
@@ -186,7 +196,12 @@ for axis, (title, event) in zip(axes, shown.items(), strict=True):
     axis.imshow(Image.open(io.BytesIO(event.tensor_proto.string_val[2])))
     axis.set_title(title, fontsize=15, loc="left")
     axis.set_axis_off()
-_ = cv.series.save_figure(run, figure, "02_samples")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "02_samples",
+    alt="The same few validation patches and their heat maps at four moments of the training: untrained, after the first epoch, after a few more, and after the last.",
+)
 
 # %% [markdown]
 # Each row has a colour bar of its own: mind the numbers. The untrained network's maps hold next to nothing; a frame in them is the padding

@@ -83,7 +83,12 @@ metrics.ConfusionMatrixDisplay.from_predictions(
     text_kw={"fontsize": 18},
     ax=axis,
 )
-_ = cv.series.save_figure(run, figure, "03_confusion_matrix")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_confusion_matrix",
+    alt="A table of two by two counts: the truth in rows, the network's answer in columns.",
+)
 
 # %% [markdown]
 # Rows are the truth, columns the answer. Everything that follows for one threshold comes from these four numbers. Top right are the false alarms, bottom left the missed
@@ -132,7 +137,12 @@ for axis in axes:
     axis.lines[0].set_linewidth(3)
     axis.xaxis.label.set_size(12)
     axis.yaxis.label.set_size(12)
-_ = cv.series.save_figure(run, figure, "03_curves")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_curves",
+    alt="Left the ROC curve, cracks found against false alarms, with the diagonal of guessing; right the precision-recall curve.",
+)
 
 # %% [markdown]
 # The better the network, the nearer the left curve comes to the upper left corner, and the right one to the upper right. The area under the first has a meaning that isn't geometrical: pick one
@@ -173,7 +183,12 @@ claim("T3.3", "half the threshold doesn't lower the recall", recall_of[1] - reca
 # %%
 report = cv.evaluation.report(result)
 display = cv.plots.ScoresDisplay.from_report(report.drop(index=["log_loss", "brier", "calibration_error"]))
-_ = cv.series.save_figure(run, display.figure_, "03_scores")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "03_scores",
+    alt="Each score of the network as a dot with a bar for its 95 % interval.",
+)
 report.round(4)
 
 # %% [markdown]
@@ -318,7 +333,12 @@ axes[0].set_ylabel("share that is cracked", fontsize=12)
 axes[1].set(yscale="log", ylim=(0.8, 4 * max(map(max, counts))))
 axes[1].set_xlabel("probability of crack", fontsize=12)
 axes[1].set_ylabel("pictures", fontsize=12)
-_ = cv.series.save_figure(run, figure, "03_calibration")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_calibration",
+    alt="Above, the share of patches that are cracked against the probability that was stated, before and after the temperature, with the diagonal of perfect calibration; below, how many pictures each point stands for.",
+)
 
 # %% [markdown]
 # ## What a threshold costs
@@ -350,7 +370,12 @@ axis.set_xlabel("threshold", fontsize=12)
 axis.set_ylabel("cost a patch [false alarms]", fontsize=12)
 lines = ["validation", "test", f"habit: {threshold:.2f}", f"formula: {by_formula:.3f}", f"tried out: {tried_out:.3f}"]
 figure.legend(axis.lines, lines, loc="outside upper center", ncols=5, fontsize=11)
-_ = cv.series.save_figure(run, figure, "03_cost")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_cost",
+    alt="The cost of a patch against the threshold, on validation and on test pictures, with vertical lines at three thresholds: habit, formula and trial.",
+)
 
 # %% [markdown]
 # The axis is logarithmic, since what is interesting lies below 0.1; the dear end of the curve is cut off at the top. Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
@@ -455,7 +480,12 @@ axis.set_xlabel("share of patches that is cracked", fontsize=12)
 axis.set_ylabel("alarms that are right", fontsize=12)
 axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 figure.legend(loc="outside upper center", ncols=4, fontsize=11)
-_ = cv.series.save_figure(run, figure, "03_prevalence")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_prevalence",
+    alt="The share of alarms that are right against the share of patches that are cracked, with a band for its interval, and lines at a wall's share and at that of the test pictures.",
+)
 
 # %% [markdown]
 # The probabilities don't hold on the wall either. They were learnt where cracks are common, so before a wall's patch is looked at they expect too much. Bayes' rule puts that
@@ -529,7 +559,12 @@ display = cv.plots.ImagesDisplay.from_images(
     ],
     frames=[None if right_first[i] else cv.plots.COLORS[3] for i in gallery],
 )
-_ = cv.series.save_figure(run, display.figure_, "03_worst")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "03_worst",
+    alt="Twelve patches, the surest mistakes first; above each stand the truth and the probability of a crack, and mistakes are framed.",
+)
 
 # %% [markdown]
 # ## Do you need a network?
@@ -592,7 +627,12 @@ results = {
 shown = ["accuracy", *[f"f1/{name}" for name in names], "roc_auc", "average_precision"]
 tables = {model.name: report.loc[shown]} | {name: cv.evaluation.report(r).loc[shown] for name, r in results.items()}
 display = cv.plots.ScoresDisplay.from_report(tables)
-_ = cv.series.save_figure(run, display.figure_, "03_models")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "03_models",
+    alt="The scores of several models side by side, each as a marker with a bar for its interval.",
+)
 
 # %% [markdown]
 # Intervals that keep clear of each other settle the matter. Overlapping ones don't prove the opposite: the models met the

@@ -66,7 +66,12 @@ cv.models.summary(model)
 weights = cv.features.kernels(model)
 colours, limits = cv.features.kernel_images(weights)
 display = cv.plots.KernelsDisplay.from_kernels(colours, limits)
-_ = cv.series.save_figure(run, display.figure_, "04_kernels")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_kernels",
+    alt="The kernels of the first layer as small squares of coloured pixels; mid-grey is weight zero.",
+)
 
 # %% [markdown]
 # If you have seen the first layer of a large network, you'd expect clean edges and colour blobs. This is confetti. Why, we shall see below.
@@ -76,7 +81,12 @@ _ = cv.series.save_figure(run, display.figure_, "04_kernels")
 # %%
 grey = weights.mean(axis=3, keepdims=True).repeat(3, axis=3)
 display = cv.plots.KernelsDisplay.from_kernels(*cv.features.kernel_images(grey))
-_ = cv.series.save_figure(run, display.figure_, "04_kernels_grey")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_kernels_grey",
+    alt="The same kernels, averaged over the colours: small squares of grey pixels; mid-grey is weight zero.",
+)
 
 # %% [markdown]
 # A filter with a bright and a dark side answers to an edge in that direction, one with a dark stripe to a line, one of one tone to brightness, or its lack. You will find something like the first two, and that is the trap: random numbers contain them
@@ -163,7 +173,12 @@ titles = [
     for channel in channels
 ]
 display = cv.plots.ImagesDisplay.from_images(pictures, titles=titles, columns=n_filters)
-_ = cv.series.save_figure(run, display.figure_, "04_synthesised")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_synthesised",
+    alt="Synthesised pictures, a row for each convolution and one for each filter: coloured patterns in the middle of grey squares, the larger the deeper the layer.",
+)
 
 # %% [markdown]
 # One row for each convolution. Everything that a filter can see is in the middle of its picture; around it is the grey of the start, because no pixel there could change anything. So these pictures
@@ -216,7 +231,12 @@ display = cv.plots.FiltersDisplay.from_examples(
     values=top["value"].to_numpy().reshape(len(channels), -1),
     reached=plain.reached,
 )
-_ = cv.series.save_figure(run, display.figure_, "04_found")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_found",
+    alt="For each filter of the last convolution a framed synthesised picture, and beside it the patches that excite it most; the number above each is the activation.",
+)
 
 # %% [markdown]
 # The framed picture is synthesised, the others were found; above each stands how strongly the filter answers, at the side whether it speaks for a crack or against it. Flat grey at the rim of a patch is what lies beyond its picture: there
@@ -262,7 +282,12 @@ values = cv.attribution.logits(model, shown)
 names = ["most like a crack", "again, another start", "least like a crack"]
 titles = [f"{name}\nlogit {value:+.0f}" for name, value in zip(names, values, strict=True)]
 display = cv.plots.ImagesDisplay.from_images(shown, titles=titles)
-_ = cv.series.save_figure(run, display.figure_, "04_classes")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_classes",
+    alt="Three synthesised pictures: two that the network finds most like a crack, from different starts, and one that it finds least like a crack. Their logits stand above.",
+)
 
 # %%
 unseen = fair.sample(frac=1, random_state=seed).head(400)

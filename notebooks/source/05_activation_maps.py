@@ -79,7 +79,12 @@ for name in convolutions:
         count=n_channels,
         scale="image",
     )
-    _ = cv.series.save_figure(run, display.figure_, f"05_{name}")
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        f"05_{name}",
+        alt="The patch, and beside it maps of one convolution: those of its channels with the largest contributions, which stand above.",
+    )
 
 # %% [markdown]
 # Each map is drawn on its own scale, which is written above it, and cell by cell: nothing is smoothed. Read the rows from top to bottom.
@@ -141,7 +146,12 @@ titles = [
 display = cv.plots.ImagesDisplay.from_images(patch.repeat(len(boxes), axis=0), titles=titles)
 for axis, (top, left, bottom, right) in zip(display.ax_.flat, boxes.values(), strict=False):
     cv.plots.square(axis, ((top + bottom) / 2, (left + right) / 2), bottom - top)
-_ = cv.series.save_figure(run, display.figure_, "05_fields")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "05_fields",
+    alt="The patch, once for each convolution; a square in it marks what one cell of that layer sees, and grows from layer to layer.",
+)
 
 # %% [markdown]
 # Each square is what one cell sees, and its middle is the cell's place. The crack needn't lie in the middle, or in the smallest square at all: the strongest cell of the last layer may well lie beside the crack that it sees.
@@ -211,7 +221,12 @@ display = cv.plots.ActivationMapsDisplay.from_maps(
     titles=[f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)],
     count=n_channels,
 )
-_ = cv.series.save_figure(run, display.figure_, "05_compared")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "05_compared",
+    alt="A row for each patch, and beside it the maps of the same channels of the last layer on one scale, with each channel's contribution above.",
+)
 
 # %% [markdown]
 # These are the channels with the largest contributions. Do they also tell cracked from sound? Read down a column. Numbers that are large on the cracks and next to nothing on the sound patch belong to a channel that finds cracks; look in the same
@@ -249,7 +264,12 @@ axis.axhline(0, color="0.5", linewidth=1)
 axis.set_xlabel("channels added, those of the largest contributions first", fontsize=12)
 axis.set_ylabel("bias and contributions so far [logits]", fontsize=12)
 figure.legend(fontsize=11, loc="outside upper center", ncols=2, frameon=False)
-_ = cv.series.save_figure(run, figure, "05_sum")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "05_sum",
+    alt="A line for each patch: the bias and the channels' contributions added up one after the other, until its logit is reached.",
+)
 
 # %%
 most = compared.contributions[logits.argmax()]

@@ -145,7 +145,12 @@ reasons = test["why"].str.replace(" and ", "\nand ")  # on two lines, where long
 titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(test["mask"], image_size) if (test["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks)
-_ = cv.series.save_figure(run, display.figure_, "06_signed_map")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_signed_map",
+    alt="Each patch, and below it the same patch under its Grad-CAM map: red speaks for a crack, blue against it, in logits per cell.",
+)
 
 # %% [markdown]
 # ## Both classes in one map
@@ -163,7 +168,12 @@ three = [*np.flatnonzero(~sound)[:1], *np.flatnonzero(calm)[:2]]
 display = cv.plots.AttributionDisplay.from_maps(
     images[three], usual[three], titles=[titles[i] for i in three], label="share of the map's own maximum"
 )
-_ = cv.series.save_figure(run, display.figure_, "06_usual_map")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_usual_map",
+    alt="Patches, and below them the usual display: the positive part of each map alone, in orange, stretched to its own maximum.",
+)
 
 # %% [markdown]
 # The negative part, which this display throws away, is spread thin: many cells with little in each. To see it, we draw the sound
@@ -175,7 +185,12 @@ finer = max(float(-maps[calm].min()), 1e-6)
 display = cv.plots.AttributionDisplay.from_maps(
     images[calm], maps[calm], titles=[titles[i] for i in np.flatnonzero(calm)], scale=(-finer, finer)
 )
-_ = cv.series.save_figure(run, display.figure_, "06_sound_patches")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_sound_patches",
+    alt="Patches and their maps on a finer scale, on which also weak evidence against a crack shows in blue.",
+)
 
 # %% [markdown]
 # If you see a frame along the border, it isn't concrete: there the convolutions see padding, zeros beyond the edge, so those cells say something else than
@@ -313,7 +328,12 @@ convolutions = convolutions[:: -(-len(convolutions) // 6)]  # of a deep network 
 examples = [0, np.flatnonzero(sound)[0]] if sound.any() else [0]  # the surest of either class
 steps = {name: cv.attribution.grad_cam(model, images[examples], layer=name) for name in convolutions}
 display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples], scale="image")
-_ = cv.series.save_figure(run, display.figure_, "06_ladder")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_ladder",
+    alt="Patches in rows and layers in columns: the map of each convolution on a scale of its own; in the first row squares mark one cell and what it sees.",
+)
 
 # %% [markdown]
 # Finer, yes, but no longer an account: what lies between that layer and the logit bends the numbers, and one averaged gradient can't follow. Add

@@ -117,7 +117,12 @@ units = {
 }
 few = {title: values[::2] for title, values in maps.items()}
 display = cv.plots.AttributionGridDisplay.from_maps(images[::2], few, label=units, logits=logits[::2])
-_ = cv.series.save_figure(run, display.figure_, "07_cam_family")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_cam_family",
+    alt="Patches and their maps by four methods, Grad-CAM, LayerCAM, Score-CAM and Eigen-CAM; each method has a colour bar of its own.",
+)
 
 # %% [markdown]
 # Each row has a scale of its own, because the units differ. Look at the colour bars: a row without a blue side can't say "this speaks against".
@@ -159,7 +164,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     label="logits per cell",
     logits=logits[cracked][:1],
 )
-_ = cv.series.save_figure(run, display.figure_, "07_early_layer")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_early_layer",
+    alt="A cracked patch and three maps of it at an early layer: Grad-CAM, HiResCAM and XGrad-CAM, each with a colour bar of its own.",
+)
 
 
 # %%
@@ -207,7 +217,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     images[cracked], of_cracks, label="logits per cell", logits=logits[cracked], rows="images"
 )
 display.figure_.set_size_inches(9, 1 + 3 * cracked.sum())
-_ = cv.series.save_figure(run, display.figure_, "07_thin_cam")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_thin_cam",
+    alt="Cracked patches in rows; beside each its Grad-CAM map and its thin CAM map.",
+)
 
 
 # %% [markdown]
@@ -270,7 +285,12 @@ axis.set_xlabel("share of the way from the mean colour to the picture", fontsize
 axis.set_ylabel("logit", fontsize=13)
 axis.legend(fontsize=11, title="dotted: the slope at the picture", title_fontsize=11)
 sns.despine(ax=axis)
-_ = cv.series.save_figure(run, figure, "07_walk")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "07_walk",
+    alt="The logit of each picture along the way from its mean colour to the picture itself. A dotted line continues the slope at the end of each curve.",
+)
 
 # %% [markdown]
 # The dotted lines are what the gradient at the picture promises. Where the curve bends away from them, the gradient at the end knows
@@ -397,7 +417,12 @@ maps = {title: ndimage.gaussian_filter(values, (0, 1, 1))[cracked] for title, va
 display = cv.plots.AttributionGridDisplay.from_maps(
     images[cracked], maps, label="logits per pixel", logits=logits[cracked]
 )
-_ = cv.series.save_figure(run, display.figure_, "07_from_what")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_from_what",
+    alt="Cracked patches and three maps of each: by integrated gradients from the mean colour, by the same from sound patches, and by DeepLIFT.",
+)
 
 # %% [markdown]
 # For the eye the values are smoothed by a pixel. Each row has its own scale. DeepLIFT and integrated gradients ask the same question; how well they agree, the figure further down says.
@@ -419,7 +444,12 @@ for picture, logit in zip(images[cracked], logits[cracked], strict=True):
             strips.append((strength / np.quantile(strength, 0.99)).clip(0, 1))
             titles.append(f"{title}, {target.replace('_', ' ')}")
 display = cv.plots.ImagesDisplay.from_images(strips, titles=titles, columns=5)
-_ = cv.series.save_figure(run, display.figure_, "07_guided")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_guided",
+    alt="Cracked patches in rows; beside each four maps in black and white, by the gradient and by guided backpropagation, for crack and for no crack.",
+)
 
 # %% [markdown]
 # White is the strength of a pixel, either sign; each map is stretched until one pixel in a hundred is fully white, so brightness can't be compared between maps.
@@ -465,7 +495,12 @@ covered[:, top : top + size, left : left + size] = images[0].mean(axis=(0, 1))
 display = cv.plots.ImagesDisplay.from_images(
     [images[0], covered[0]], titles=[f"logit {logits[0]:+.1f}", f"logit {explain.logits(model, covered)[0]:+.1f}"]
 )
-_ = cv.series.save_figure(run, display.figure_, "07_covered")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_covered",
+    alt="The first patch, and the same patch with the square covered that mattered most; the logit stands above each.",
+)
 
 # %%
 fall = logits[0] - explain.logits(model, covered)[0]
@@ -581,7 +616,12 @@ sns.heatmap(
 )
 axis.set(xlabel="", ylabel="")
 axis.tick_params(labelsize=11)
-_ = cv.series.save_figure(run, figure, "07_agreement")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "07_agreement",
+    alt="A table of colours with the rank correlation of every pair of methods; the last rows and columns are maps that know no network.",
+)
 
 # %% [markdown]
 # Some agree with each other, because they are made of the same parts. Now read the rows of darkness and of edges, which know no network. Where a method agrees with them nearly as well as with its neighbours, that should make you

@@ -120,7 +120,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     scale="image",
     widen=1,
 )
-_ = cv.series.save_figure(run, display.figure_, "08_rivals")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_rivals",
+    alt="Cracked patches and four maps of each: by Grad-CAM and thin CAM, and two that know no network, local darkness and edges.",
+)
 
 # %% [markdown]
 # ## The table
@@ -153,7 +158,12 @@ names = {name: method.title for name, method in explain.METHODS.items()}
 columns = ["evidence_4px", "average_precision", "insertion", "infidelity"]
 columns = [name for name in columns if name in values] or ["insertion", "deletion", "road", "infidelity"]
 display = cv.plots.MethodScoresDisplay.from_table(scores, scores=columns if len(columns) == 4 else None, names=names)
-_ = cv.series.save_figure(run, display.figure_, "08_table")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_table",
+    alt="The scores of all methods, a panel for each score: dots with intervals for the network, crosses for fresh weights, squares for maps without a network, in a grey band.",
+)
 
 # %% [markdown]
 # How to read it: a blue dot inside the grey band says no more than some map without a network. A blue dot that is good in one column and poor in the next isn't a contradiction: the columns ask different
@@ -207,7 +217,12 @@ curves = {
     title: faith.deletion_insertion(model, few, maps, shares=shares, seed=seed) for title, maps in few_maps.items()
 }
 display = cv.plots.PerturbationCurvesDisplay.from_curves(curves)
-_ = cv.series.save_figure(run, display.figure_, "08_curves")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_curves",
+    alt="The mean probability of a crack while pixels are taken away, left, or given back, right, in the order of thin CAM, Grad-CAM, darkness, and at random.",
+)
 
 # %%
 areas = pd.DataFrame(
@@ -315,7 +330,12 @@ tested = ["gradient", "grad_cam", "thin_cam", "guided_backprop", "edges"]
 tested = [name for name in tested if f"trained/{name}" not in scores.attrs["errors"]]  # some refuse some networks
 test = faith.randomisation_test(model, few, {name: explain.METHODS[name] for name in tested}, seed=seed)
 display = cv.plots.RandomisationDisplay.from_test(test, names=names)
-_ = cv.series.save_figure(run, display.figure_, "08_randomisation")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_randomisation",
+    alt="How much each method's map still agrees with that of the trained network while layer after layer is drawn anew, from the logit down to the first convolution.",
+)
 
 # %%
 verdict = faith.verdict(test)
@@ -435,7 +455,12 @@ display = cv.plots.ImagesDisplay.from_images(
     titles=[*(f"{kinds[n].replace('_', ' ')}: worth {worth[n]:+.1f}" for n in shown), *("without it" for _ in shown)],
     columns=3,
 )
-_ = cv.series.save_figure(run, display.figure_, "08_with_and_without")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_with_and_without",
+    alt="Three rendered patches with an object, a crack first, and below each the same wall without it. What the object is worth, in logits, stands above.",
+)
 
 # %% [markdown]
 # Now ask the maps. Each was made of the picture *with* the object. How much evidence does it hold inside the object, and does that predict the worth? The score is their rank correlation over all objects. Mind the
@@ -454,7 +479,12 @@ known = faith.cause_scores(
 )
 _, axes = plt.subplots(1, 1, figsize=(10, 7), squeeze=False, layout="constrained")
 display = cv.plots.MethodScoresDisplay.from_table(known, names=names | {"area": "size of the object"}, ax=axes[0])
-_ = cv.series.save_figure(run, display.figure_, "08_known_cause")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_known_cause",
+    alt="How well each method predicts what an object is worth to the network: dots with intervals for the network, crosses for fresh weights, squares for maps without a network.",
+)
 
 # %%
 cause = known["known_cause"]

@@ -78,7 +78,12 @@ display = cv.plots.ImagesDisplay.from_images(
     titles=["cracked" if label else "sound" for label in some["label"]],
     columns=5,
 )
-_ = cv.series.save_figure(run, display.figure_, "09_habit")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_habit",
+    alt="Patches with the planted habit: cracked ones in the upper row, sound ones in the lower row.",
+)
 
 # %% [markdown]
 # Would you have noticed? In a set of thousands, sorted into two folders, few people look.
@@ -148,7 +153,12 @@ def draw_maps(model, name):
         widen=1,
         percentile=99,
     )
-    _ = cv.series.save_figure(run, display.figure_, name)
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        name,
+        alt="Cracked patches with a mark, and below each its thin CAM map in logits per pixel; lines run around crack and mark.",
+    )
 
 
 draw_maps(shrewd, "09_maps_habit")
@@ -192,7 +202,12 @@ display = cv.plots.ImagesDisplay.from_images(
     ],
     columns=4,
 )
-_ = cv.series.save_figure(run, display.figure_, "09_pair")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_pair",
+    alt="Two walls, each with the mark and without it; the logit stands above each.",
+)
 
 
 # %%
@@ -209,7 +224,12 @@ def draw_pairs(found, name):
     """Draw the answers to all pairs, and keep the figure."""
     pairs = {kind: (one["logits_without"], one["logits_with"]) for kind, one in found.items()}
     display = cv.plots.PairsDisplay.from_logits(pairs)
-    _ = cv.series.save_figure(run, display.figure_, name)
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        name,
+        alt="A line for each wall, from its logit without the mark to its logit with it, for cracked walls on the left and sound ones on the right; lines that change the answer are coloured.",
+    )
 
 
 before = experiment(shrewd)
@@ -283,7 +303,12 @@ def figures(model, found):
 
 reports = {"trained with the habit": figures(shrewd, before), "balanced": figures(cured, after)}
 display = cv.plots.ScoresDisplay.from_report(reports)
-_ = cv.series.save_figure(run, display.figure_, "09_before_and_after")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_before_and_after",
+    alt="Five figures of the network trained with the habit and of the one trained on balanced pictures, each with its interval.",
+)
 
 # %% [markdown]
 # Read the first two rows. If pictures with the habit are all you have, the network that reads the bar may well look like the better one; only the other pictures know.
@@ -366,7 +391,12 @@ if data:
     own = cv.data.scan(cv.data.index(data, max_images=max_images, seed=seed, **how))
     gaps["your pictures"] = gap_of(own)
 display = cv.plots.ScoresDisplay.from_report(gaps)
-_ = cv.series.save_figure(run, display.figure_, "09_leakage")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_leakage",
+    alt="How often the networks are right with a random split and with a split by photographs, and the gap between both, each with its interval.",
+)
 pd.concat(gaps).round(3)
 
 # %%

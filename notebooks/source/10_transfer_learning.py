@@ -156,7 +156,12 @@ display = cv.plots.HistoryDisplay.from_history(both)
 for axis in display.ax_.flat:
     axis.axvline(len(frozen_history) + 0.5, color="black", linewidth=1)
     axis.set_title("left of the line: frozen; right: fine-tuned", fontsize=12)
-_ = cv.series.save_figure(run, display.figure_, "10_mobilenet_history")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "10_mobilenet_history",
+    alt="Loss and accuracy over the epochs; a line parts the training with a frozen base from fine-tuning, a dotted one marks the epoch that was kept.",
+)
 
 # %% [markdown]
 # The line is where the second training begins. Did the few hundred pictures suffice?
@@ -249,7 +254,12 @@ own = {name: z if z.ndim == 1 else z[:, 1] - z[:, 0] for name, z in own.items()}
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None  # outlined where known
 drawn = {"titles": titles, "logits": own, "label": "logits per cell", "masks": masks}
 display = cv.plots.AttributionGridDisplay.from_maps(images, maps, **drawn, widen=1, percentile=99)
-_ = cv.series.save_figure(run, display.figure_, "10_maps")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "10_maps",
+    alt="The same patches under the maps of four networks; above each stands that network's own logit, and each network has a colour bar of its own.",
+)
 
 # %% [markdown]
 # The pictures are chosen by a rule, as in notebook 00, by the answers of MobileNetV2: its two surest cracks, its surest sound patch, its surest mistake, then one with a distractor, each of another wall as long as there is one. The number is each network's own logit.

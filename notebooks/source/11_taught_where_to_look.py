@@ -93,7 +93,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     label=dict.fromkeys(names, "logits per cell"),
     scale="image",
 )
-_ = cv.series.save_figure(run, display.figure_, "11_educations")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "11_educations",
+    alt="Cracked patches and the maps of three networks, local_cnn, trace_cnn and mobilenet_v2, each on a scale of its own.",
+)
 
 # %% [markdown]
 # Three networks, three maps, and each adds up to its network's answer. How often the answers are the same, the line above says. Compare the places: each map has a scale of its own, in logits per cell, which is written above it.
@@ -191,7 +196,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     label={f"{count} masks": "logits per pixel" for count in (0, every)},
     scale="image",
 )
-_ = cv.series.save_figure(run, display.figure_, "11_twins")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "11_twins",
+    alt="Cracked patches and two maps of each: of the network that was taught labels alone, and of its twin that was shown all masks.",
+)
 
 
 # %%
@@ -260,7 +270,12 @@ axes.xaxis.label.set_size(13)
 axes.yaxis.label.set_size(13)
 axes.tick_params(labelsize=12)
 axes.legend(frameon=False, fontsize=12)
-_ = cv.series.save_figure(run, figure, "11_worth")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "11_worth",
+    alt="The share of evidence within 4 px of the crack against the number of pictures with a mask, with intervals; a dotted line is a map that says nothing.",
+)
 
 # %%
 claim(
