@@ -7,6 +7,7 @@ THEORY.md is cut into its sections; each stands before its notebook. Outputs are
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from crackviz.series.lab import sections
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
+NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme")
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)")
 FIRST = """# crackviz
 
@@ -125,6 +127,10 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "book")
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks", help="folder of executed notebooks")
     arguments = parser.parse_args()
+    lacking = [name for name in NEEDED if not importlib.util.find_spec(name)]
+    if lacking:
+        print(f"The book needs {', '.join(lacking)}: pip install 'crackviz[book]'", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory(prefix="crackviz-book-") as place:
         prepare(Path(place), arguments.notebooks)
         options = ["-q", "-b", "html", "-c", str(HERE), "-d", f"{place}/.doctrees"]

@@ -5,6 +5,7 @@
     python notebooks/build.py --check          no execution: fails if a notebook's cells differ from its source
     python notebooks/build.py --links          no execution: lets each statement of THEORY.md lead to its cell
 
+``source/explore.py``, the notebook with sliders, is written without outputs: there is nothing to slide in a kept one.
 The notebooks run one after the other in one temporary run folder. What a run adds besides outputs (times, ids, paths)
 is left out, so that a rebuilt notebook differs from the committed one in its outputs only. A notebook that
 fails leaves the committed one as it was.
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--links", action="store_true", help="write the links of THEORY.md anew, execute nothing")
     arguments = parser.parse_args()
     every = sorted((HERE / "source").glob("[0-9][0-9]_*.py"))
+    alive = [source for source in (HERE / "source" / "explore.py",) if source.exists()]
     sources = [s for s in every if not arguments.only or s.stem in arguments.only or s.stem[:2] in arguments.only]
     if not sources:
         sys.exit(
@@ -156,10 +158,12 @@ def main() -> None:
     if arguments.links:
         return
     if arguments.check:
-        stale = check(sources)
+        stale = check([*sources, *alive])
         stale += [p.stem for p in HERE.glob("[0-9][0-9]_*.ipynb") if not (HERE / "source" / f"{p.stem}.py").exists()]
         stale += ["the links of THEORY.md (notebooks/build.py --links)"] if text != linked(text, every) else []
         sys.exit(f"Not made from their source: {', '.join(stale)}. Run: make notebooks" if stale else 0)
+    for source in alive:
+        (HERE / f"{source.stem}.ipynb").write_text(nbformat.writes(from_source(source)) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         cache = Path(os.environ.get("CRACKVIZ_CACHE", folder))

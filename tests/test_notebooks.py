@@ -26,7 +26,8 @@ from crackviz.claims import claim
 from crackviz.series.pages import page_of
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py"))
+ALIVE = ROOT / "notebooks" / "source" / "explore.py"  # sliders: kept without outputs, and no lesson
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
 
@@ -64,8 +65,9 @@ def claims_of(source: Path) -> dict[str, str]:
 
 def test_every_notebook_has_a_source_and_the_other_way_round() -> None:
     notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert notebooks == {path.stem for path in SOURCES}
-    assert build.check(SOURCES) == []
+    assert notebooks == {path.stem for path in (*SOURCES, ALIVE)}
+    assert build.check([*SOURCES, ALIVE]) == []
+    assert all(not cell.get("outputs") for cell in committed(ALIVE).cells)
 
 
 @each
@@ -209,6 +211,25 @@ def test_a_new_statement_gets_its_link_and_an_old_one_loses_it(tmp_path: Path) -
     assert build.linked(before, sources) == build.linked(after, sources) == after
     gone = '- <a id="t0.3"></a>**[T0.3](notebooks/x)** Three.\n'
     assert build.linked(gone, sources) == '- <a id="t0.3"></a>**T0.3** Three.\n'
+
+
+@each
+def test_every_figure_says_what_it_shows(source: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(source.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    kept = [node for node in calls if ast.unparse(node.func).endswith("save_figure")]
+    for node in kept:
+        (alt,) = [keyword.value for keyword in node.keywords if keyword.arg == "alt"]
+        text = ast.literal_eval(alt)
+        assert len(text) > 30 and text.endswith("."), ast.unparse(node)
+    assert kept
+
+
+@each
+def test_a_notebook_ends_in_what_to_remember_and_two_questions(source: Path) -> None:
+    text = "\n".join(cell.source for cell in build.from_source(source).cells if cell.cell_type == "markdown")
+    remember, rest = re.split(r"## To remember\n", text)[1].split("**Two questions**")
+    assert len(re.findall(r"(?m)^- ", remember)) == 5
+    assert rest.split("## Exercises")[0].count("<details><summary>") == 2
 
 
 @each

@@ -2,10 +2,12 @@
 
 ``python -m crackviz.series.lab [NUMBER] [OPTION ...]``; options are handed to JupyterLab. What it needs lies in
 ``.lab`` beside the notebooks, which git ignores: the user's own settings and workspaces are left alone.
+``python -m crackviz.series.lab app`` shows the notebook with sliders as a page, by Voilà.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -15,7 +17,7 @@ from typing import Any
 
 from crackviz import ROOT, CrackvizError
 from crackviz.files import replacing, write_json
-from crackviz.series.notebooks import find_notebooks
+from crackviz.series.notebooks import find_notebooks, notebooks_folder
 
 # What a reader of the lesson has no use for in the file browser.
 HIDDEN = (
@@ -127,11 +129,33 @@ def command(chosen: str = "00", *options: str) -> tuple[list[str], dict[str, str
     ], environment
 
 
+def app(*options: str) -> list[str]:
+    """Return the command that shows ``explore.ipynb`` as a page, for this machine alone; options are Voilà's.
+
+    Raises
+    ------
+    CrackvizError
+        If Voilà isn't installed, or the notebook isn't there.
+    """
+    if not importlib.util.find_spec("voila"):
+        raise CrackvizError(
+            "There is no Voilà: pip install 'crackviz[app]', or open notebooks/explore.ipynb (make lab)."
+        )
+    folder = notebooks_folder()
+    if folder is None or not (folder / "explore.ipynb").is_file():
+        raise CrackvizError("There is no notebooks/explore.ipynb: run this in a clone of crackviz.")
+    shown = ["--Voila.ip=127.0.0.1", "--VoilaConfiguration.show_tracebacks=True"]
+    return [sys.executable, "-m", "voila", str(folder / "explore.ipynb"), *shown, *options]
+
+
 def main(arguments: list[str]) -> int:
-    """Open JupyterLab; return its exit code."""
+    """Open JupyterLab or Voilà; return its exit code."""
     chosen = [word for word in arguments[:1] if not word.startswith("-")]
     try:
-        line, environment = command(*(chosen or ["00"]), *arguments[len(chosen) :])
+        if chosen == ["app"]:
+            line, environment = app(*arguments[1:]), dict(os.environ)
+        else:
+            line, environment = command(*(chosen or ["00"]), *arguments[len(chosen) :])
     except CrackvizError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -8,6 +8,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | what the network returns, what an attribution map is, and why this one can be trusted to *add up* |
+# | **You need** | a little Python and NumPy, and the idea of a derivative. Nothing about networks: notebook 02 begins with how one learns |
 # | **Time** | 15 minutes to read, under a minute to run |
 # | **Theory** | [T0 One decision, explained](../THEORY.md#t0-one-decision-explained) |
 # | **Afterwards** | [01 Data](01_data_and_preprocessing.ipynb) · [02 Training](02_training.ipynb) · [03 Evaluation](03_evaluation.ipynb) · [06 Grad-CAM](06_grad_cam.ipynb) |
@@ -205,17 +206,80 @@ claim(
 #
 # ## Exercises
 #
-# 1. Raise `n_images` and run the notebook again. Find a patch where the map surprises you.
-# 2. A patch has $p = 0.5$. What does its map add up to?
-# 3. Which of two patches has more evidence *for* a crack, one with logit +3, or one with logit +2 whose negative part is twice as
-#    large?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
 #
-# <details><summary>Solutions</summary>
+# **00.1** ★ A patch has $p = 0.5$. What does its map add up to: `"zero"`, `"the bias"`, `"minus the bias"` or `"one half"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
 #
-# 2: to minus the bias, for the logit of 0.5 is 0. 3: it can't be told from the logit alone, which is the balance. The
-# second may have far more on both sides; the sums "for" and "against" of the cell above tell.
+# The logit of 0.5 is 0, and a map adds up to the logit less the bias.
+#
+# ```python
+# answer = "minus the bias"
+# ```
 #
 # </details>
+#
+# **00.2** ★ One patch has logit +3, another +2, and the negative part of its map is twice as large. Which of them has more evidence *for* a crack: `"the first"`, `"the second"`, or `"it can't be told"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The logit is the balance. The second may have far more on both sides, or not: the sums "for" and "against" of the cell above tell.
+#
+# ```python
+# answer = "it can't be told"
+# ```
+#
+# </details>
+#
+# **00.3** ★★ Above, `cells` explains the answer "crack". Make the same map for the other answer, with `target="no_crack"`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.3", answer, of=(model, images))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# It is the first map with its sign turned. What speaks for the one answer speaks against the other.
+#
+# ```python
+# answer = cv.attribution.grad_cam(model, images, target="no_crack", upsample=False)
+# ```
+#
+# </details>
+#
+# **00.4** ★★★ Write `def answer(cells):` for maps of shape (pictures, rows, columns). It returns an array of shape (pictures, 2): the sum of what is positive in each map, and the sum of what is negative.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.4", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cut off at zero from below, then from above, and sum over rows and columns.
+#
+# ```python
+# def answer(cells):
+#     return np.stack([cells.clip(min=0).sum(axis=(1, 2)), cells.clip(max=0).sum(axis=(1, 2))], axis=1)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Raise `n_images` and run the notebook again. Find a patch where the map surprises you.
 
 # %%
 cv.series.write_results(

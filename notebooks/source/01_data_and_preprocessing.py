@@ -433,17 +433,81 @@ claim(
 #
 # ## Exercises
 #
-# 1. `cv.data.near_duplicate_pairs(list(table["hash"]), 20)` allows 20 bits instead of 12. How many more pairs? Look at some of them.
-# 2. Which of these is safe for cracks, and which isn't: mirroring; turning by any angle; blurring; swapping colours; cutting out a quarter?
-# 3. Your pictures show a scale bar in all the cracked patches and in none of the others. Does the split help?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
 #
-# <details><summary>Solutions</summary>
+# **01.1** ★ Which of these may make the label "crack" false: `"mirroring"`, `"turning"`, `"blurring"`, `"swapping colours"`, `"cutting out a quarter"`? Give a set, such as `{"mirroring", "turning"}`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
 #
-# 2: mirroring and turning are safe. Blurring hides thin cracks: the label "crack" may become false. Swapping colours
-# is harmless for grey concrete, but rust tells an engineer something. The quarter that is cut out may hold the crack. 3: No. The [shortcut](../THEORY.md#g-shortcut) is
-# in every part, so the test won't notice; only a map would.
+# Blurring hides thin cracks, and the quarter that is cut out may hold the crack. Mirroring and turning are safe. Swapping colours leaves a crack a crack; but rust tells an engineer something.
+#
+# ```python
+# answer = {"blurring", "cutting out a quarter"}
+# ```
 #
 # </details>
+#
+# **01.2** ★ Your pictures show a scale bar in all the cracked patches and in none of the others. What makes the test notice it: `"a split by groups"`, `"more pictures"` or `"neither"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The [shortcut](../THEORY.md#g-shortcut) is in every part of the split, so the test can't notice. Only a map would.
+#
+# ```python
+# answer = "neither"
+# ```
+#
+# </details>
+#
+# **01.3** ★★ Near-duplicates were pairs within 12 bits. Find the pairs within 20: the second argument of `cv.data.near_duplicate_pairs` says how many bits. Then look at some of the new ones.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.3", answer, of=(list(table["hash"]),))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# More pairs are found, and more of them are no twins: the limit is a compromise.
+#
+# ```python
+# answer = cv.data.near_duplicate_pairs(list(table["hash"]), 20)
+# ```
+#
+# </details>
+#
+# **01.4** ★★★ Write `def answer(grey):` that makes a grey picture of shape (rows, columns) half as high and half as wide, by the mean of each two by two pixels. Both sides are even.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.4", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cut each side in two, so that the array has four axes, and take the mean over the short ones.
+#
+# ```python
+# def answer(grey):
+#     rows, columns = grey.shape
+#     return grey.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Look at the sound patches of the figure with the distractors. For each, which rule of thumb would take it for a crack?
 
 # %%
 parts = table.groupby("split").size()

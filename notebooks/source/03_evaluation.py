@@ -8,7 +8,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | confusion matrix, precision and recall, ROC and PR curves, intervals, calibration, thresholds by cost and by prevalence, comparing two models |
-# | **Time** | 45 minutes to read, about a minute to run |
+# | **Time** | two halves of 25 minutes to read, about a minute to run |
 # | **Theory** | [T3 Evaluation](../THEORY.md#t3-evaluation) |
 
 # %% tags=["parameters"]
@@ -238,6 +238,14 @@ claim(
     0.03,
     identity=True,
 )
+
+# %% [markdown]
+# ---
+#
+# **Half-way.** Here is a good place to stop for today. You can now say how often the network is right, which mistakes it makes, and how sure those figures are. The second half asks what its probabilities are worth, which threshold a wall needs, and whether a simpler
+# model would do. Nothing is lost meanwhile: run the notebook again, and go on here.
+#
+# ---
 
 # %% [markdown]
 # ## Are the probabilities right?
@@ -732,19 +740,120 @@ for name in ("six numbers", "longest dark ridge"):
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **03.1** ★ A colleague tests on 40 pictures without a mistake and writes "100 % accuracy". How high may the error rate still be, by the rule of three? Give a share.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# "No mistake in 40; the error rate may be as high as 3/40 = 7.5 %."
+#
+# ```python
+# answer = 3 / 40
+# ```
+#
+# </details>
+#
+# **03.2** ★ Somebody divides all logits by 0.1. Is the network then `"too sure"` or `"not sure enough"`, if its probabilities were right before?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The probabilities crowd at 0 and 1, and the points lie flatter than the diagonal: too sure. Accuracy at 0.5 is the same; the log loss punishes the sure mistakes.
+#
+# ```python
+# answer = "too sure"
+# ```
+#
+# </details>
+#
+# **03.3** ★★ Two models disagree on 8 pictures, and one of them is right on 7. What is McNemar's p-value? Change the line of the coins above.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $2 (1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't, by far.
+#
+# ```python
+# answer = 2 * sum(comb(8, i) for i in range(2)) / 2**8
+# ```
+#
+# </details>
+#
+# **03.4** ★★ Suppose only one patch in a thousand is cracked on the wall. Correct the probabilities `scaled` for that.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.4", answer, of=(scaled, learnt))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `correct_prior` takes the share in training and the share on the wall. Nearly all probabilities fall.
+#
+# ```python
+# answer = cv.evaluation.correct_prior(scaled, learnt, 0.001)
+# ```
+#
+# </details>
+#
+# **03.5** ★★ How many sound patches without a false alarm must you test, to promise that every second alarm is right where one patch in a hundred is cracked? The [recall](../THEORY.md#g-recall) is 1; use the rule of three.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.5", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The false-alarm rate must be below $\pi / (1 - \pi) = 1/99$; by the rule of three, which looks at one side only, that takes $3 \cdot 99 \approx 300$. By the two-sided interval used above, which counts the recall as uncertain as well, it takes more.
+#
+# ```python
+# answer = 3 * 99
+# ```
+#
+# </details>
+#
+# **03.6** ★★★ Write `def answer(recall, false_alarms, share):` for three arrays of one length. It returns the precision where that share of the patches is cracked.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.6", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Alarms that are right, over all alarms.
+#
+# ```python
+# def answer(recall, false_alarms, share):
+#     right = recall * share
+#     return right / (right + false_alarms * (1 - share))
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Set `prevalence = 0.001`. How many alarms are right? What threshold would bring that to one half?
 # 2. Replace the bootstrap over groups by one over pictures (`witnesses = cv.evaluation.Bootstrap(seed=seed)`). Which interval is wider, and why?
-# 3. A colleague tests on 40 pictures without a mistake and writes "100 % accuracy". What would you write?
-# 4. Divide the logits by 10 and by 0.1 and draw the calibration figure for both. Which one is "too sure"? What do the log loss and the accuracy say?
-# 5. Two models disagree on 8 pictures; one is right on 7 of them. Is it better? And if they disagree on 80, and it is right on 70?
-# 6. How many sound patches without a false alarm must you test, to promise that every second alarm is right where one patch in a hundred is cracked, and the [recall](../THEORY.md#g-recall) is 1?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their
-# fate. 3: "no mistake in 40; the error rate may be as high as 3/40 = 7.5 % (rule of three)". 4: divided by 0.1 they crowd at 0 and 1 and the points lie flatter than the
-# diagonal: too sure. Accuracy is the same for both; the log loss punishes the sure mistakes. 5: $2 (1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't,
-# by far. 6: $f$ must be below $\pi / (1 - \pi) \approx 1/99$; by the rule of three, which looks at one side only, that takes $3 \cdot 99 \approx 300$; by the two-sided interval used above, which counts the recall as uncertain as well, more than that.
+# 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their fate.
 #
 # </details>
 

@@ -353,14 +353,68 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **04.1** ★ Take `layer=convolutions[1]` for the found patches, and they are small. What decides how large a found patch is: `"the kernel"`, `"the stride"`, `"the receptive field"` or `"the picture"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("04.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# A patch is the receptive field of one cell, and early layers see a few pixels only.
+#
+# ```python
+# answer = "the receptive field"
+# ```
+#
+# </details>
+#
+# **04.2** ★★ Above you saw the kernels of the first layer. Get those of the *second* convolution, `convolutions[1]`. Why can't they be drawn as small colour pictures?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("04.2", answer, of=(model, convolutions[1]))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# They have as many channels as the first layer has filters. A screen has three.
+#
+# ```python
+# answer = cv.features.kernels(model, convolutions[1])
+# ```
+#
+# </details>
+#
+# **04.3** ★★★ Write `def answer(kernel, pixels, bias):`, the answer of one filter at one place. `kernel` and `pixels` have shape (3, 3, 3), `bias` has shape (1,); return an array of shape (1,), after ReLU.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("04.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Multiply, sum, add the bias, cut off what is negative.
+#
+# ```python
+# def answer(kernel, pixels, bias):
+#     return np.maximum((kernel * pixels).sum() + bias, 0)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Draw `free.images` beside `wanted[last].images`. What had the penalties been good for?
-# 2. Start `maximise_logit(model, "crack", start=…)` from a sound patch, for ten steps. How much has to change until the network says "crack"? Is there a crack now?
-# 3. Take `layer=convolutions[1]` for the found patches. Why are these patches so small?
+# 2. Start `cv.features.maximise_logit(model, "crack", start=…)` from a sound patch, for ten steps. How much has to change until the network says "crack"? Is there a crack now?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: without them single pixels flicker, and the noise of the start stays; the strokes are harder to see, though the filter likes it better. 2: very little, and there is none: the network can be pushed over by changes that mean nothing to us (such pictures are called *adversarial*). 3: a patch
-# is the cell's receptive field, and early layers see a few pixels only.
+# 1: without them single pixels flicker, and the noise of the start stays; the strokes are harder to see, though the filter likes it better. 2: very little, and there is none. The network can be pushed over by changes that mean nothing to us; such pictures are called *adversarial*.
 #
 # </details>
 

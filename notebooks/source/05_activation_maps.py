@@ -362,14 +362,68 @@ claim(
 #
 # ## Exercises
 #
-# 1. Add the maps of all channels of the last layer, each times its weight. You have seen the result before: where?
-# 2. Follow a sound patch: `patch = images[[logits.argmin()]]`. Which channels carry the "no"?
-# 3. Roll the patch by one pixel instead of the stride. How much do the maps of the last layer change, and why at all?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **05.1** ★ Add the maps of all channels of the last layer, each times its weight. What is the result called: `"activation map"`, `"class activation map"` or `"receptive field"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("05.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# It is the class activation map of notebook 00; notebook 06 derives it.
+#
+# ```python
+# answer = "class activation map"
+# ```
+#
+# </details>
+#
+# **05.2** ★★ Do it for `patch`: `cv.attribution.cam` gives that map, enlarged. Get its cells as they are, with `upsample=False`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("05.2", answer, of=(model, patch))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# It has as many cells as the maps of the last layer. Their sum is the logit less the bias.
+#
+# ```python
+# answer = cv.attribution.cam(model, patch, upsample=False)
+# ```
+#
+# </details>
+#
+# **05.3** ★★★ Write `def answer(maps, weights):` for the maps of one picture, (rows, columns, channels), and the weights of the logit, (channels,). It returns each channel's contribution to the logit.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("05.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The average of each map times the weight of its channel, $w_c \bar A_c$.
+#
+# ```python
+# def answer(maps, weights):
+#     return maps.mean(axis=(0, 1)) * weights
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Follow a sound patch: `patch = images[[logits.argmin()]]`. Which channels carry the "no"?
+# 2. Roll the patch by one pixel instead of the stride. How much do the maps of the last layer change, and why at all?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: it is the class activation map of notebook 00; notebook 06 derives it. 2: those with a negative weight that answer to plain surface, and the bias. 3: noticeably: a pixel is a fraction of a cell, and which pixels share a
-# pooling window changes.
+# 1: those with a negative weight that answer to plain surface, and the bias. 2: noticeably: a pixel is a fraction of a cell, and which pixels share a pooling window changes.
 #
 # </details>
 

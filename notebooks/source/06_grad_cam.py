@@ -406,17 +406,65 @@ claim(
 #
 # ## Exercises
 #
-# 1. Double all the weights of the logit layer and the bias. What happens to the maps, to the probabilities, to the decisions?
-# 2. Replace the mean of the gradient by the gradient itself, $\sum_c \frac{\partial z}{\partial A_{ijc}} A_{ijc}$ (HiResCAM). Why is it the same map at the last layer, and
-#    what does it do at the first?
-# 3. Explain a picture of your own: `cv.data.load_images(["patch.jpg"], image_size)`, a patch cut from a photograph, not the whole of it. Would you send someone up?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
 #
-# <details><summary>Solutions</summary>
+# **06.1** ★ Double all the weights of the logit layer, and the bias. Which of these stay as they are: `"maps"`, `"logits"`, `"probabilities"`, `"decisions"`? Decisions are taken at 0.5. Give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("06.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
 #
-# 1: maps and logits double; probabilities move towards 0 and 1; decisions at 0.5 stay. 2: there the gradient is the same in every
-# cell, so its mean is the gradient. At the first layer it isn't, and the two maps differ.
+# Maps and logits double; probabilities move towards 0 and 1; decisions at 0.5 stay.
+#
+# ```python
+# answer = {"decisions"}
+# ```
 #
 # </details>
+#
+# **06.2** ★★ Replace the mean of the gradient by the gradient itself, $\sum_c \frac{\partial z}{\partial A_{ijc}} A_{ijc}$. This is HiResCAM. Change the line with `einsum` above.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("06.2", answer, of=(model, images))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# At this layer the gradient is the same in every cell, so its mean is the gradient, and the map is that of Grad-CAM. At the first layer it isn't, and the two maps differ.
+#
+# ```python
+# with tf.GradientTape() as tape:
+#     A, z = whole(images)
+# answer = (tape.gradient(z, A).numpy() * A.numpy()).sum(axis=-1)
+# ```
+#
+# </details>
+#
+# **06.3** ★★★ Write `def answer(activations, weights):` that returns the class activation map: activations are (pictures, rows, columns, channels), weights (channels,), and the map of a picture sums to its logit less the bias.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("06.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The weighted sum over the channels, divided by the number of cells.
+#
+# ```python
+# def answer(activations, weights):
+#     return activations @ weights / (activations.shape[1] * activations.shape[2])
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Explain a picture of your own: `cv.data.load_images(["patch.jpg"], image_size)`, a patch cut from a photograph, not the whole of it. Would you send someone up?
 
 # %%
 cv.series.write_results(

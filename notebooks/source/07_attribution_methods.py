@@ -852,16 +852,69 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **07.1** ★ Which of these add up to something that you can name: `"grad_cam"`, `"thin_cam"`, `"deep_lift"`, `"occlusion"`, `"rise"`, `"guided_backprop"`? Look at the column *complete* of the table, and give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("07.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Grad-CAM and thin CAM add up to the logit less the bias, DeepLIFT to the difference of two logits. The falls of occlusion overlap, RISE is an estimate, and guided backpropagation adds up to nothing.
+#
+# ```python
+# answer = {"grad_cam", "thin_cam", "deep_lift"}
+# ```
+#
+# </details>
+#
+# **07.2** ★★ Occlude the first picture with black squares: `explain.occlusion` with `baseline="black"`, and the cells as they are (`upsample=False`). Why do the maps of sound pictures change so much?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("07.2", answer, of=(model, images[:1]))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Each black square is itself dark, like a crack, and the network answers to it.
+#
+# ```python
+# answer = explain.occlusion(model, images[:1], baseline="black", upsample=False)
+# ```
+#
+# </details>
+#
+# **07.3** ★★★ Write `def answer(weights, picture, baseline):` for three arrays of one length. It returns the Shapley values of the inputs of $f(x) = \sum_i w_i x_i$, where an absent input has its baseline's value.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("07.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# What an input adds doesn't depend on which others are there, so every order gives the same.
+#
+# ```python
+# def answer(weights, picture, baseline):
+#     return weights * (picture - baseline)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Give `thin_cam` the layers by hand, `layer=[…]`, with the first convolution and the last. What changes, and what doesn't?
-# 2. Occlude with `baseline="black"`. Why do the maps of sound pictures change so much?
-# 3. Compute SmoothGrad with `noise=0.02` and with `noise=0.5`. Which one would you show, and how would you defend the choice?
-# 4. Which methods of the table give a different map when all the weights of the logit layer are permuted? Try `guided_backprop`.
+# 2. Compute SmoothGrad with `noise=0.02` and with `noise=0.5`. Which one would you show, and how would you defend the choice?
+# 3. Which methods of the table give a different map when all the weights of the logit layer are permuted? Try `guided_backprop`.
 #
 # <details><summary>Solutions</summary>
 #
-# 1: where the evidence is drawn changes; its sum doesn't. 2: each black square is itself dark, like a crack, and the network answers to it. 3: with little noise it is the
-# gradient; with much, the copies no longer look like concrete; the network's answers to them are no explanation of this one. Neither can be told from the picture: that is why the setting belongs in the caption. 4: all
-# that know the network, but guided backpropagation changes least in its lines.
+# 1: where the evidence is drawn changes; its sum doesn't. 2: with little noise it is the gradient. With much, the copies no longer look like concrete, and the answers to them are no explanation of this one. Neither can be told from the picture: that is why the setting belongs in the caption. 3: all that know the network, but guided backpropagation changes least in its lines.
 #
 # </details>
 

@@ -559,6 +559,63 @@ pd.DataFrame(right).T.round(2)
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **08.1** ★ Cube every value of a map that is nowhere negative. Which of these scores change: `"average_precision"`, `"insertion"`, `"pointing_4px"`, `"evidence_4px"`? Give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("08.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cubing keeps the order of the pixels, and the first three depend on the order alone. The share of the evidence near the crack rises, or falls, since it weighs the values.
+#
+# ```python
+# answer = {"evidence_4px"}
+# ```
+#
+# </details>
+#
+# **08.2** ★★ For the drawn cracks, the complement of the mask had all its evidence *beside* the crack. How much of it lies within 8 px, for each of the three? Use `faith.evidence_near` with `distance=8`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("08.2", answer, of=((~drawn).astype(float), drawn))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Plenty: near a crack that runs across the picture is a large part of the picture. A score is read beside its chance level.
+#
+# ```python
+# answer = faith.evidence_near((~drawn).astype(float), drawn, distance=8)
+# ```
+#
+# </details>
+#
+# **08.3** ★★★ Write `def answer(values, mask):` for one map and one mask of the same shape. It returns the share of the map's positive part that lies where the mask is above one half.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("08.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cut off what is negative first; then divide the sum on the mask by the whole sum.
+#
+# ```python
+# def answer(values, mask):
+#     positive = values.clip(min=0)
+#     return positive[mask > 0.5].sum() / positive.sum()
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Score `1 - images.mean(axis=-1)` cubed as a map of your own: `methods={"mine": …}`. Which scores change against "darkness", which can't, and why?
 # 2. Compute `sensitivity_max` of the gradient and of Grad-CAM. Which one is steadier? Does that make it truer?
 # 3. Give `deletion_insertion` a map that is 1 on the mask and 0 elsewhere. Does the truth get the best deletion score?
@@ -566,8 +623,7 @@ pd.DataFrame(right).T.round(2)
 #
 # <details><summary>Solutions</summary>
 #
-# 1: average precision and the curves depend on the order of the pixels alone, and cubing keeps it; the share of evidence near the crack rises, since it weighs the values. 2: Grad-CAM, as its cells average; a constant map
-# would be steadier still. 3: often not: the network also uses what lies around the crack, and the holes are strange to it; the mask knows the crack, not the network. 4: random numbers with the network's weights as their seed.
+# 1: see 08.1. 2: Grad-CAM, as its cells average; a constant map would be steadier still. 3: often not: the network also uses what lies around the crack, and the holes are strange to it. The mask knows the crack, not the network. 4: random numbers with the network's weights as their seed.
 #
 # </details>
 

@@ -359,31 +359,32 @@ def out_of_sample(table, grouped):
     return found
 
 
+# %% [markdown]
+# Every patch is answered twice, so the gap is a difference patch by patch. Its interval comes from drawing whole photographs.
+
+
+# %%
 def gap_of(table):
     """Return how often either split is right, and the gap, each with its interval over the photographs."""
-    labels, photographs = table["label"].to_numpy(), pd.factorize(table["group"])[0]
+    labels = table["label"].to_numpy()
     right = {
         name: ((out_of_sample(table, grouped) >= 0.5) == labels).astype(float)
         for name, grouped in (("random split", False), ("split by photographs", True))
     }
     right["gap"] = right["random split"] - right["split by photographs"]
-    sums = {name: np.bincount(photographs, values) for name, values in right.items()}
-    counts = np.bincount(photographs)
-    times = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=2000)
-    rows = {}
-    for name, values in right.items():
-        low, high = np.quantile(times @ sums[name] / (times @ counts), [0.025, 0.975])
-        rows[name] = {"value": values.mean(), "low": low, "high": high}
-    return pd.DataFrame(rows).T
+    drawn = cv.evaluation.Bootstrap(table["group"], resamples=2000, seed=seed)
+    weights = drawn.weights(len(table))
+    spans = {name: drawn.interval(weights @ values / weights.sum(axis=1)) for name, values in right.items()}
+    return pd.DataFrame({name: spans[name] | {"value": values.mean()} for name, values in right.items()}).T
 
 
+# %%
 crowded = replace(habit, patches=patches // 2, patches_per_photo=50, shortcut="", distractor_rate=0.8)
 album = cv.data.index(cv.synthetic.dataset(crowded))
 gaps = {f"synthetic, {album['group'].nunique()} photographs": gap_of(album)}
 
 # %% [markdown]
-# The same pictures, the same recipe, as many pictures to learn from. Only who sits on which side has changed. As every patch is tested in both ways, the gap is a difference patch by patch, and its interval comes from drawing whole
-# photographs.
+# The same pictures, the same recipe, as many pictures to learn from. Only who sits on which side has changed.
 
 # %%
 if data:
@@ -441,17 +442,72 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **09.1** ★ The shortcut share needs a mark with a place in the picture. Which of these has none: `"scale_bar"`, `"chalk_line"`, `"date_stamp"`, `"colour_cast"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("09.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# A cast of colour lies everywhere, as the quality of a JPEG or a lens does. Then the evidence lies on neither crack nor mark, and `elsewhere` in the result of `shortcut_share` says so.
+#
+# ```python
+# answer = "colour_cast"
+# ```
+#
+# </details>
+#
+# **09.2** ★★ With `shortcut_correlation=0.9`, 95 % of the cracked pictures carry the mark, and 5 % of the sound ones. Which share of the cracked ones carries it with 0.72?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("09.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $(1 + 0.72) / 2 = 0.86$, and 0.14 of the sound ones.
+#
+# ```python
+# answer = (1 + 0.72) / 2
+# ```
+#
+# </details>
+#
+# **09.3** ★★★ Write `def answer(values, mark, crack):` for one map and two masks of the same shape, in which a pixel counts where it is above one half. It returns the shortcut share: of the positive evidence on mark and crack, how much is on the mark? Where they overlap, a pixel counts for both.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("09.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The sum on the mark, over the sums on mark and crack.
+#
+# ```python
+# def answer(values, mark, crack):
+#     positive = values.clip(min=0)
+#     on_mark, on_crack = positive[mark > 0.5].sum(), positive[crack > 0.5].sum()
+#     return on_mark / (on_mark + on_crack)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Set `shortcut = "date_stamp"`, and name another `run` folder. Which figures get worse, and why does this mark win so clearly?
 # 2. Paint the marks over instead: set `pictures[marks]` to each picture's mean colour, and ask the first network again. Why is this a worse experiment than rendering the wall anew?
-# 3. The share can be small although the mark decides. Build such a case: which marks have no place in the picture?
-# 4. How many pictures does the cure need? Balance only a fifth of the set (`shortcut_correlation=0.72`).
-# 5. Does the network of notebook 02 read scale bars? Put `cv.models.find(run).load()` to the experiment, with pairs of its own image size.
+# 3. How many pictures does the cure need? Balance only a fifth of the set (`shortcut_correlation=0.72`).
+# 4. Does the network of notebook 02 read scale bars? Put `cv.models.find(run).load()` to the experiment, with pairs of its own image size.
 #
 # <details><summary>Solutions</summary>
 #
-# 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the
-# box's doing. 3: a cast of colour (`colour_cast`), a lens, a JPEG quality: the evidence lies on neither crack nor mark, and `elsewhere` in the result of `shortcut_share` says so. 4: less than one would think changes the maps,
-# more than one would like is needed to make the answers independent. 5: it was never taught the habit; what remains is how much a bar looks like a crack to it.
+# 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the box's doing. 3: less than one would think changes the maps, more than one would like is needed to make the answers independent. 4: it was never taught the habit; what remains is how much a bar looks like a crack to it.
 #
 # </details>
 

@@ -48,7 +48,7 @@ run = cv.series.open_run(run, "10_transfer_learning")
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
-explain = cv.attribution  # the methods live here
+explain, faith = cv.attribution, cv.faithfulness
 
 # %% [markdown]
 # All networks get the same pictures: some of the run's training part to learn from, some of its validation part to stop by, and its test part to be
@@ -328,18 +328,18 @@ claim(
 # ## Side by side
 #
 # Accuracy is one column of several. *Localisation* is the share of the positive evidence that lies within 4 px of the crack; it needs masks, as the synthetic set and image-and-mask
-# sets have them. Guessing would give the share of the picture that lies so near: `at random`.
-
+# sets have them. Guessing would give the share of the picture that lies so near: `at random`. The time is the best of three.
 
 # %%
-def near_crack(masks):
-    """Return which pixels lie within 4 px of the crack: bool, like the masks."""
-    return np.stack([ndimage.distance_transform_edt(~mask) <= 4 for mask in masks])
+masked = test[(test["label"] == 1) & (test["mask"] != "")].head(60)
+if len(masked):
+    pictures = cv.data.load_images(masked["path"], image_size)
+    masks = cv.data.load_masks(masked["mask"], image_size)
+lot = np.random.default_rng(0).random((64, image_size, image_size, 3), np.float32)
 
 
 def milliseconds(model):
-    """Return the time for one patch, in lots of 64, the best of three."""
-    lot = np.random.default_rng(0).random((64, image_size, image_size, 3), np.float32)
+    """Return the time for one patch, in lots of 64."""
     explain.logits(model, lot)
     times = []
     for _ in range(3):
@@ -349,18 +349,14 @@ def milliseconds(model):
     return min(times) / len(lot) * 1e3
 
 
-masked = test[(test["label"] == 1) & (test["mask"] != "")].head(60)
-near = near_crack(cv.data.load_masks(masked["mask"], image_size)) if len(masked) else None
-pictures = cv.data.load_images(masked["path"], image_size) if len(masked) else None
-rows = {}
-for name, model in networks.items():
-    p = cv.evaluation.predict(model, test, image_size)
+def figures(name, model):
+    """Return a network's row of the table."""
     drawn = cv.evaluation.Bootstrap(test["group"], resamples=200, seed=seed)
+    p = cv.evaluation.predict(model, test, image_size)
     scores = cv.evaluation.evaluate(labels, p, bootstrap=drawn)["scores"]
-    folder = run / "networks" / name
-    rows[name] = {
+    row = {
         "weights": model.count_params(),
-        "MB": (folder / "model.h5").stat().st_size / 1e6,
+        "MB": (run / "networks" / name / "model.h5").stat().st_size / 1e6,
         "ms per patch": milliseconds(model),
         "epochs": epochs_used[name],
         "accuracy": scores["accuracy"]["value"],
@@ -369,13 +365,15 @@ for name, model in networks.items():
         "F1": scores["f1/crack"]["value"],
         "calibration error": scores["calibration_error"]["value"],
     }
-    if near is not None:
-        evidence = map_of(model, pictures).clip(min=0)
-        whole = evidence.sum((1, 2))
-        share = np.divide((evidence * near).sum((1, 2)), whole, out=np.zeros_like(whole), where=whole > 0)
-        rows[name]["evidence near the crack"] = float(share.mean())
-comparison = pd.DataFrame(rows).T
-print(f"at random {near.mean():.2f}" if near is not None else "no masks here: no localisation")
+    if len(masked):
+        row["evidence near the crack"] = np.nanmean(faith.evidence_near(map_of(model, pictures), masks, distance=4))
+    return row
+
+
+# %%
+comparison = pd.DataFrame({name: figures(name, model) for name, model in networks.items()}).T
+near = faith.chance_levels(masks)["evidence_4px"] if len(masked) else None
+print(f"at random {near:.2f}" if len(masked) else "no masks here: no localisation")
 comparison.round(3).astype({"weights": int, "epochs": int})
 
 # %% [markdown]
@@ -541,16 +539,69 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **10.1** ★ Which two columns of the comparison would you read first: for a drone with a small battery, and for a report that says where the crack is? Give a set of two names.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("10.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# For the battery the time for a patch, and not the number of weights. For the report the evidence near the crack: a map that can be checked against the wall.
+#
+# ```python
+# answer = {"ms per patch", "evidence near the crack"}
+# ```
+#
+# </details>
+#
+# **10.2** ★★ Frozen, 1,281 numbers are learnt: one for each of the base's 1,280 channels, and a bias. How many would they be if the new end told five kinds of damage apart, with a logit for each?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("10.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Five logits, each with 1,280 weights and a bias.
+#
+# ```python
+# answer = 5 * (1280 + 1)
+# ```
+#
+# </details>
+#
+# **10.3** ★★★ Write `def answer(logits):` for two logits a picture, of shape (pictures, 2), "crack" in the second column. It returns the probability of a crack, computed from the difference of the two.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("10.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The logistic function of the difference is the softmax.
+#
+# ```python
+# def answer(logits):
+#     return 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Set `first_layer` to `"Conv1"`, and name another `run` folder: all layers learn. What happens to training and validation accuracy with so few pictures?
 # 2. Build MobileNetV2 with `weights=None`, and train it like the others. What are ImageNet's pictures worth here?
-# 3. Which network would you choose for a drone with a small battery, which for an expert's report?
-# 4. Give `n_training` the values 100, 300 and 1,000. Whose accuracy falls least with few pictures?
+# 3. Give `n_training` the values 100, 300 and 1,000. Whose accuracy falls least with few pictures?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill. 2: with a few hundred pictures it learns little; it has 400,000 weights and batch
-# normalisation that starts from nothing. 3: for the battery, the fewest milliseconds; for the report, the one whose map can be checked against the wall. 4: the one whose base is given,
-# because it has the least left to learn.
+# 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill. 2: with a few hundred pictures it learns little; it has 400,000 weights and batch normalisation that starts from nothing. 3: the one whose base is given, because it has the least left to learn.
 #
 # </details>
 

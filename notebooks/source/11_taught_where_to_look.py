@@ -392,14 +392,70 @@ claim("T11.8", "on pictures without the mark it is right more often", better["va
 #
 # ## Exercises
 #
-# 1. ★ Read from the figure: how many masks bring the evidence above one half?
-# 2. ★★ Set `place=10` in `teach`. What happens to the answers, what to the map?
-# 3. ★★★ Give half of the cracked pictures a wrong mask, mirrored left to right. Where does the evidence go?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **11.1** ★ The loss has three parts: `"the answer"`, `"the cells"` and `"the overlap"`. Which of them count for a cracked photograph whose mask nobody drew? Give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("11.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Only the cross-entropy of the answer. A sound picture has a mask: an empty one.
+#
+# ```python
+# answer = {"the answer"}
+# ```
+#
+# </details>
+#
+# **11.2** ★★ Compute the Dice loss of the picture of two by two pixels above for another map, one that is 0.5 in every cell.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("11.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The overlap is $(2 \cdot 0.5 + 5) / (1 + 2 + 5) = 0.75$.
+#
+# ```python
+# flat = np.full((2, 2), 0.5)
+# answer = 1 - (2 * (mask * flat).sum() + 5) / (mask.sum() + flat.sum() + 5)
+# ```
+#
+# </details>
+#
+# **11.3** ★★★ Write `def answer(evidence, mask):` that returns the cross-entropy of the cells: the mean of $-(m \ln e + (1 - m) \ln(1 - e))$ over them. Without the 1.2 here.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("11.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The same formula as for the answer, cell by cell.
+#
+# ```python
+# def answer(evidence, mask):
+#     return -(mask * np.log(evidence) + (1 - mask) * np.log(1 - evidence)).mean()
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Read from the figure: how many masks bring the evidence above one half?
+# 2. Set `place=10` in `teach`. What happens to the answers, what to the map?
+# 3. Give half of the cracked pictures a wrong mask, mirrored left to right. Where does the evidence go?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: the first point above 0.5 in the figure. 2: the map gets sharper at first, while the answers gain less, since their loss is drowned by the other. 3: it spreads over both places or fades: the network can't know which
-# half of the teacher's words to believe, and what is right for both is little evidence everywhere.
+# 1: the first point above 0.5 in the figure. 2: the map gets sharper at first, while the answers gain less, since their loss is drowned by the other. 3: it spreads over both places or fades: the network can't know which half of the teacher's words to believe, and what is right for both is little evidence everywhere.
 #
 # </details>
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 
 from crackviz import CrackvizError, models, synthetic
 from crackviz.series import exercise
@@ -45,6 +48,128 @@ def test_every_solution_is_right_and_every_wrong_one_is_told_why(
     for wrong, say in solution.get("wrong", []):
         exercise(number, wrong)
         assert capsys.readouterr().out == f"✗ {number} {say}\n"
+
+
+# --- in the notebooks ---------------------------------------------------------------------------------------------
+
+build_spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
+assert build_spec is not None and build_spec.loader is not None
+build: Any = importlib.util.module_from_spec(build_spec)
+build_spec.loader.exec_module(build)
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py"))
+EXERCISE = re.compile(r"\*\*(\d\d\.\d+)\*\* (★{1,3}) \S")
+FOLDED = re.compile(r"\A<details><summary>Solution</summary>\n\n(.*?)```python\n(.*?)```\n\n</details>", re.DOTALL)
+
+
+def exercises_of(source: Path) -> dict[str, tuple[str, str, str]]:
+    """Stars, the cell to be filled in, and the folded solution of each exercise of a notebook."""
+    cells = build.from_source(source).cells
+    found = {}
+    for before, cell, after in zip(cells, cells[1:], cells[2:], strict=False):
+        if "exercise" in cell.metadata.get("tags", []):
+            (number, stars) = EXERCISE.findall(before.source.split("</details>")[-1])[-1]
+            solution = FOLDED.match(after.source)
+            assert solution and solution[1].strip(), f"{number} has no folded solution"
+            found[number] = stars, cell.source, solution[2]
+    return found
+
+
+def filled(cell: str, solution: str) -> str:
+    """An exercise's cell with the solution in place of the dots."""
+    assert cell.count("answer = ...") == 1
+    return cell.replace("answer = ...", solution)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_has_exercises_of_each_kind(source: Path) -> None:
+    found = exercises_of(source)
+    assert {len(stars) for stars, _, _ in found.values()} == {1, 2, 3}
+    order = [len(stars) for stars, _, _ in found.values()]
+    assert order == sorted(order), "the easy ones first"
+    assert list(found) == [number for number in answers.SOLUTIONS if number.startswith(f"{source.stem[:2]}.")]
+    assert list(found) == [f"{source.stem[:2]}.{k}" for k in range(1, len(found) + 1)]
+    text = "\n".join(cell.source for cell in build.from_source(source).cells if cell.cell_type == "markdown")
+    assert len(EXERCISE.findall(text)) == len(found)
+    for number, (_, cell, _) in found.items():
+        calls = [node for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call)]
+        (call,) = [node for node in calls if ast.unparse(node.func) == "cv.series.exercise"]
+        assert ast.literal_eval(call.args[0]) == number
+        assert bool(call.keywords) == (answers.SOLUTIONS[number]["kind"] == "library")
+
+
+class Surroundings(dict[str, Any]):
+    """What a notebook has made before its exercises, in small; no name that the notebook itself doesn't know."""
+
+    def __init__(self, source: Path) -> None:
+        import keras
+        import tensorflow as tf
+
+        import crackviz as cv
+        from crackviz import attribution, faithfulness
+
+        model = models.build("gap_cnn_deep", 32)
+        images = np.stack([synthetic.patch(k).image[:32, :32] for k in range(3)]) / np.float32(255)
+        layer = attribution.default_layer(model)
+        cells = build.from_source(source).cells
+        tree = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
+        known = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        known |= {
+            name.asname or name.name.split(".")[0]
+            for node in ast.walk(tree)
+            for name in getattr(node, "names", ())
+            if hasattr(name, "asname")
+        }
+        known |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        for text in (cell.source for cell in cells if "def slide(" in cell.source):  # pure arithmetic
+            exec(text, self)
+        rng = np.random.default_rng(0)
+        stand_ins = {
+            "np": np,
+            "tf": tf,
+            "keras": keras,
+            "cv": cv,
+            "comb": __import__("math").comb,
+            "explain": attribution,
+            "faith": faithfulness,
+            "model": model,
+            "images": images,
+            "patch": images[:1],
+            "whole": keras.Model(model.inputs[0], [model.get_layer(layer).output, model.get_layer("logit").output]),
+            "convolutions": [name for name in attribution.ladder(model).index if "conv" in name],
+            "table": {"hash": [rng.bytes(2) * 16 for _ in range(60)]},
+            "scaled": rng.random(9),
+            "learnt": 0.5,
+            "drawn": rng.random((3, 40, 40)) < 0.1,
+            "mask": np.array([[1, 0], [0, 0]]),
+        }
+        self.update({name: value for name, value in stand_ins.items() if name in known})
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_folded_solution_is_right(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    surroundings = Surroundings(source)
+    for number, (_, cell, solution) in exercises_of(source).items():
+        exec(cell, surroundings)
+        assert capsys.readouterr().out == f"· {number} is waiting for your answer\n"
+        exec(filled(cell, solution), surroundings)
+        assert capsys.readouterr().out == f"✓ {number} right\n", solution
+
+
+@pytest.mark.slow
+def test_a_notebook_with_its_solutions_filled_in_runs_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = next(path for path in SOURCES if path.stem.startswith("06"))
+    monkeypatch.setenv("CRACKVIZ_RUN", str(tmp_path / "run"))
+    notebook = build.from_source(source)
+    found = exercises_of(source)
+    for cell in notebook.cells:
+        if "exercise" in cell.metadata.get("tags", []):
+            _, empty, solution = next(one for one in found.values() if one[1] == cell.source)
+            cell.source = filled(empty, solution)
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source += "\nmax_images = 400"
+    NotebookClient(notebook, timeout=300).execute()
+    said = [out.text for cell in notebook.cells if "exercise" in cell.metadata.get("tags", []) for out in cell.outputs]
+    assert said == [f"✓ {number} right\n" for number in found]
 
 
 def test_an_answer_that_the_library_knows() -> None:
