@@ -130,7 +130,7 @@ SOLUTIONS: dict[str, dict[str, Any]] = {
         "which pixels can change the answer of one cell?",
         [("the kernel", "that holds for the first layer alone: a kernel of the second one reads maps")],
     ),
-    "04.2": library("features.kernels"),
+    "04.2": library("attribution.logits"),
     "04.3": function(
         lambda kernel, pixels, bias: np.maximum((kernel * pixels).sum() + bias, 0),
         {"shape": [3, 3, 3], "low": -0.8},

@@ -146,8 +146,9 @@ def main() -> None:
     arguments = parser.parse_args()
     every = sorted((HERE / "source").glob("[0-9][0-9]_*.py"))
     alive = [source for source in (HERE / "source" / "explore.py",) if source.exists()]
+    written = [source for source in alive if not arguments.only or source.stem in arguments.only]
     sources = [s for s in every if not arguments.only or s.stem in arguments.only or s.stem[:2] in arguments.only]
-    if not sources:
+    if not sources and not written:
         sys.exit(
             f"No source matches: expected one of {', '.join(s.stem for s in every) or 'notebooks/source/NN_name.py'}."
         )
@@ -162,7 +163,7 @@ def main() -> None:
         stale += [p.stem for p in HERE.glob("[0-9][0-9]_*.ipynb") if not (HERE / "source" / f"{p.stem}.py").exists()]
         stale += ["the links of THEORY.md (notebooks/build.py --links)"] if text != linked(text, every) else []
         sys.exit(f"Not made from their source: {', '.join(stale)}. Run: make notebooks" if stale else 0)
-    for source in alive:
+    for source in written:
         (HERE / f"{source.stem}.ipynb").write_text(nbformat.writes(from_source(source)) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"

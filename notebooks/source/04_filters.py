@@ -372,19 +372,19 @@ cv.series.exercise("04.1", answer)
 #
 # </details>
 #
-# **04.2** ★★ Above you saw the kernels of the first layer. Get those of the *second* convolution, `convolutions[1]`. Why can't they be drawn as small colour pictures?
+# **04.2** ★★ The climb begins with faint noise on grey. Which logit has plain grey, 0.5 in every pixel and colour? Give an array of one logit.
 
 # %% tags=["exercise"]
 answer = ...
-cv.series.exercise("04.2", answer, of=(model, convolutions[1]))
+cv.series.exercise("04.2", answer, of=(model, np.full((1, image_size, image_size, 3), 0.5, np.float32)))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# They have as many channels as the first layer has filters. A screen has three.
+# Compare it with the logits of the synthesised pictures: that is how far the climb led.
 #
 # ```python
-# answer = cv.features.kernels(model, convolutions[1])
+# answer = cv.attribution.logits(model, np.full((1, image_size, image_size, 3), 0.5, np.float32))
 # ```
 #
 # </details>

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
@@ -20,8 +21,67 @@ spec = importlib.util.spec_from_file_location("book", ROOT / "book" / "build.py"
 assert spec is not None and spec.loader is not None
 book: Any = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(book)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 lacking = [name for name in ("sphinx", "myst_nb", "sphinx_book_theme") if not importlib.util.find_spec(name)]
 needs_sphinx = pytest.mark.skipif(bool(lacking), reason=f"no {', '.join(lacking)}: pip install 'crackviz[book]'")
+
+
+slides_spec = importlib.util.spec_from_file_location("slides", ROOT / "book" / "slides.py")
+assert slides_spec is not None and slides_spec.loader is not None
+slides: Any = importlib.util.module_from_spec(slides_spec)
+slides_spec.loader.exec_module(slides)
+
+
+def test_without_sphinx_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(book, "NEEDED", ("sphinx_that_is_not_there",))
+    monkeypatch.setattr(sys, "argv", ["build.py", str(tmp_path / "book")])
+    assert book.main() == 2
+    assert "pip install 'crackviz[book]'" in capsys.readouterr().err and not (tmp_path / "book").exists()
+
+
+def test_slides_hold_text_figures_and_claims_and_nothing_to_be_fetched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    picture = nbformat.v4.new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": "a dot"}})
+    said = nbformat.v4.new_output("stream", name="stdout", text="noise\n✓ T6.1 it is so\n")
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# 06 · Title\n\nThe logit $z = 1$."),
+        nbformat.v4.new_code_cell("secret = 1", outputs=[picture]),
+        nbformat.v4.new_markdown_cell("## Next\n\nMore.\n\n<details><summary>a</summary>\n\nb\n\n</details>"),
+        nbformat.v4.new_code_cell("claim()", outputs=[said]),
+        nbformat.v4.new_markdown_cell("## Exercises\n\nHard ones."),
+    ]
+    nbformat.write(notebook, tmp_path / "06_grad_cam.ipynb")
+    monkeypatch.setattr(sys, "argv", ["slides.py", "06", str(tmp_path / "s.html"), "--notebooks", str(tmp_path)])
+    assert slides.main() == 0 and capsys.readouterr().out.startswith("3 slides")
+    text = (tmp_path / "s.html").read_text("utf-8")
+    first, second, third = BeautifulSoup(text, "html.parser").find_all("section")
+    assert first.h1 and first.find("math") and not first.find("img")
+    assert second.h1 and second.img["alt"] == "a dot"
+    assert third.h2.get_text() == "Next" and third.select_one(".claim").get_text() == "✓ T6.1 it is so"
+    assert not re.search("secret|noise|Exercises|<details|https?:", text)
+    monkeypatch.setattr(sys, "argv", ["slides.py", "77"])
+    assert slides.main() == 2 and "no notebook '77'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+@pytest.mark.slow
+def test_slides_of_a_notebook_of_the_series(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "book" / "slides.py", "06", tmp_path / "s.html"], check=True)
+    with open_page(tmp_path / "profile") as page:
+        page.go((tmp_path / "s.html").as_uri())
+        page.until("document.querySelectorAll('section').length > 10 && document.readyState == 'complete'")
+        size = "(r => [r.width, r.height])(document.querySelector('.figure').getBoundingClientRect())"
+        width, height = page.ask(size)
+        assert width > 1000 and height > 500, "figures are large"
+        for _ in range(2):
+            page.send("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
+            time.sleep(0.5)
+        page.until("Math.abs(document.querySelectorAll('section')[2].getBoundingClientRect().top) < 5", 10)
+        assert {url.split(":")[0] for url in page.asked} <= {"file", "data", "about", "blob"}
 
 
 def test_the_theory_is_cut_into_its_sections() -> None:

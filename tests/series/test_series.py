@@ -135,9 +135,12 @@ def test_a_figure_is_kept_with_its_notebook(tmp_path: Path) -> None:
             series.save_figure(run, figure, name)
 
 
-def test_a_figure_says_what_it_shows_in_the_file_the_notebook_and_the_report(tmp_path: Path) -> None:
+def test_a_figure_says_what_it_shows_in_the_file_the_notebook_and_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from PIL import Image
 
+    monkeypatch.delenv("MPLBACKEND")  # the kernel takes its own, which makes pictures of figures
     said = 'A line from 0 to 1 – "steep" & straight'
     cells = [
         "import matplotlib.pyplot as plt\nfrom crackviz import series\n"
