@@ -21,7 +21,7 @@ import papermill
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from crackviz import series
+from crackviz import CrackvizError, claims, series
 from crackviz.claims import claim
 from crackviz.series.pages import page_of
 
@@ -213,6 +213,29 @@ def test_a_new_statement_gets_its_link_and_an_old_one_loses_it(tmp_path: Path) -
     assert build.linked(gone, sources) == '- <a id="t0.3"></a>**T0.3** Three.\n'
 
 
+NONSENSE = {"data": "nowhere", "seed": -1, "n_images": 0, "n_objects": -3, "n_pairs": 0, "elsewhere": "nowhere"}
+
+
+@each
+@pytest.mark.parametrize("name", NONSENSE)
+def test_a_parameter_that_makes_no_sense_is_named_at_once(
+    source: Path, name: str, small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRACKVIZ_RUN", str(tmp_path / "run"))
+    for attribute, value in {"file": None, "notebook": "", "made": {}, "excused": {}}.items():
+        monkeypatch.setattr(claims._Record, attribute, value)  # what open_run sets is undone afterwards
+    cells = [cell for cell in build.from_source(source).cells if cell.cell_type == "code"]
+    names: dict[str, Any] = {}
+    exec(cells[0].source, names)
+    if name not in names:
+        pytest.skip(f"it has no {name}")
+    names |= {"data": str(small_set), "max_images": 0, name: NONSENSE[name]}
+    with pytest.raises(CrackvizError, match=str(NONSENSE[name])) as refused:
+        for cell in cells[1:4]:  # before anything is trained
+            exec(cell.source, names)
+    assert name in str(refused.value) or name in ("data", "elsewhere")
+
+
 @each
 def test_every_figure_says_what_it_shows(source: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(source.read_text("utf-8"))) if isinstance(node, ast.Call)]
@@ -255,7 +278,7 @@ run = ""  # run folder
 # %%
 from nbval.plugin import get_sanitize_patterns
 
-from crackviz import series
+from crackviz import CrackvizError, claims, series
 from crackviz.claims import claim
 from crackviz.claims import claim
 

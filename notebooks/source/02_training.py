@@ -84,9 +84,9 @@ relu = np.maximum(raw - 0.1, 0)
 steps = {"the picture": tiny, "the kernel's answers": raw, "with the bias, after ReLU": relu}
 figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
 for axis, (title, values) in zip(axes, steps.items(), strict=True):
-    axis.imshow(values, cmap="gray", vmin=-0.4, vmax=0.8)
+    axis.imshow(values, cmap="gray", vmin=-0.4, vmax=1)
     for (row, column), value in np.ndenumerate(values):
-        shade = "white" if value < 0.2 else "black"
+        shade = "white" if value < 0.25 else "black"
         axis.text(column, row, f"{round(value, 1) + 0.0:.1f}", ha="center", va="center", color=shade, fontsize=11)
     axis.set_title(title, fontsize=13)
     axis.set_axis_off()

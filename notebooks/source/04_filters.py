@@ -32,8 +32,11 @@ import numpy as np
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "04_filters")
+for name, value in {"n_filters": n_filters, "n_patches": n_patches, "n_searched": n_searched, "steps": steps}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )

@@ -29,8 +29,11 @@ import numpy as np
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "05_activation_maps")
+for name, value in {"n_images": n_images, "n_channels": n_channels}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )

@@ -29,8 +29,10 @@ import tensorflow as tf
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "06_grad_cam")
+check_number("n_images", n_images, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )

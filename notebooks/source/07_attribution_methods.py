@@ -36,10 +36,13 @@ from scipy import ndimage, stats
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 plt.rcParams["figure.dpi"] = 80  # keeps the notebook small
 explain = cv.attribution  # the methods live here
 run = cv.series.open_run(run, "07_attribution_methods")
+for name, value in {"n_images": n_images, "n_masks": n_masks}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )

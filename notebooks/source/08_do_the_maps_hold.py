@@ -33,9 +33,17 @@ import pandas as pd
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 explain, faith = cv.attribution, cv.faithfulness
 run = cv.series.open_run(run, "08_do_the_maps_hold")
+for name, value in {
+    "n_images": n_images,
+    "n_perturbed": n_perturbed,
+    "n_objects": n_objects,
+    "n_masks": n_masks,
+}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )

@@ -43,11 +43,16 @@ from sklearn.metrics import roc_auc_score
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "10_transfer_learning")
+for name, value in {"n_training": n_training, "n_validation": n_validation, "n_images": n_images}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
+for folder in filter(None, elsewhere.split(";")):  # needed at the end: a mistake in a name should show now
+    cv.data.index(folder.strip())
 explain, faith = cv.attribution, cv.faithfulness
 
 # %% [markdown]

@@ -31,9 +31,12 @@ import pandas as pd
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 explain, faith = cv.attribution, cv.faithfulness
 run = cv.series.open_run(run, "11_taught_where_to_look")
+for name, value in {"n_images": n_images, "n_patches": n_patches, "epochs": epochs}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
