@@ -1,4 +1,4 @@
-"""Runs, sweeps, trainings and synthetic sets killed at random moments; see robustness.py."""
+"""Runs, sweeps, trainings, synthetic sets and inspections killed at random moments; see robustness.py."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NOTEBOOK = [
 
 
 def kills(place: Path, rng: np.random.Generator, count: int = 24) -> Iterator[tuple[str, Callable[[], str], None]]:
-    """Kill a run, a sweep, a training, a synthetic set at a random moment; the same command does what is missing."""
+    """Kill what takes its time at a random moment; the same command does what is missing."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from made import write_notebook
 
@@ -41,6 +41,11 @@ def kills(place: Path, rng: np.random.Generator, count: int = 24) -> Iterator[tu
         (base / "set" / label).mkdir(parents=True)
         for number in range(8):
             Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).save(base / "set" / label / f"{number}.png")
+    wall = np.clip(rng.normal(170, 6, (400, 400, 3)), 0, 255)
+    wall[:, 198:203] *= 0.3  # a crack of 5 px
+    for number in range(2):
+        (base / "photos").mkdir(exist_ok=True)
+        Image.fromarray(np.rot90(wall, number).astype(np.uint8)).save(base / "photos" / f"{number}.png")
     (base / "out").mkdir()
     command = [sys.executable, "-m", "crackviz.cli"]
     made = "from crackviz import data; print(len(data.index('synthetic:patches=64,image_size=32,crack_width=(1,4)')))"
@@ -49,6 +54,7 @@ def kills(place: Path, rng: np.random.Generator, count: int = 24) -> Iterator[tu
         "sweep": [*command, "sweep", "grid.toml", "--out", "out", "--jobs", "2"],
         "training": [sys.executable, "-c", _TRAIN, "."],
         "synthetic set": [sys.executable, "-c", made],
+        "inspection": [*command, "inspect", "photos", "--out", "out"],
     }
     whole: dict[str, tuple[float, Any]] = {}
     for number in range(count):
@@ -82,7 +88,8 @@ def _left(folder: Path) -> Any:
     states = [record["status"] for config in configs for record in config["notebooks"].values()]
     history = [path.read_text() for path in sorted((folder / "out").rglob("history.csv"))]
     drawn = {path.name: path.read_bytes() for path in (folder / "out" / "cache").rglob("*.png")}
-    return results, states, history, drawn
+    tables = {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "out").rglob("cracks.csv")}
+    return results, states, history, drawn, tables
 
 
 def _killed(command: list[str], folder: Path, moment: float, how: signal.Signals, expected: Any) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
@@ -82,6 +83,8 @@ class Execution:
     watched: bool = False
     """Whether a bar of its cells is shown."""
     client: Any = field(default=None, init=False)
+    process: Any = field(default=None, init=False)
+    """The kernel's, a ``subprocess.Popen``; its manager forgets it when it dies."""
     cell: int = field(default=0, init=False)
     found: dict[str, Any] = field(default_factory=dict, init=False)
     """``cells_seconds``, the sum of the cells' own times; ``memory_MiB``, the kernel's greatest resident set."""
@@ -125,6 +128,7 @@ class Execution:
     def look(self, cell: Any, cell_index: int, execute_reply: Any = None) -> None:
         """Note where it is and what the kernel has needed, before and after a cell; begin none once it is stopped."""
         self.cell = cell_index
+        self.process = self.client.km.provisioner.process or self.process
         with suppress(AttributeError, OSError, StopIteration):  # Linux knows the peak; elsewhere it stays unknown
             status = Path(f"/proc/{self.client.km.provisioner.pid}/status").read_text(encoding="utf-8")
             peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
@@ -169,7 +173,10 @@ class _Engine(Engine):
         if execution.threads:
             env |= dict.fromkeys(_THREADS, str(execution.threads))
         with (execution.run / "logs" / f"{execution.path.stem}.kernel.log").open("wb") as log:
-            execution.client.execute(stdout=log, stderr=log, env=env)
+            try:
+                execution.client.execute(stdout=log, stderr=log, env=env)
+            except DeadKernelError as error:
+                raise DeadKernelError(_death(execution.process and execution.process.poll())) from error
 
 
 papermill_engines.register("crackviz", _Engine)
@@ -203,10 +210,24 @@ def describe(error: BaseException) -> dict[str, str]:
     name = "KeyboardInterrupt" if isinstance(error, KeyboardInterrupt) else type(error).__name__
     message = {
         "CellTimeoutError": "it took longer than the time limit",
-        "DeadKernelError": "its Python process ended by itself, which mostly means that memory ran out",
+        "DeadKernelError": str(error),
         "KeyboardInterrupt": "interrupted",
     }.get(name, f"{name}: {error}")
+    if "Kernel didn't respond" in message:  # nbclient's words
+        message += ". Is the machine very busy, or 127.0.0.1, by which Jupyter talks to its kernel, closed?"
     return {"name": name, "message": message, "where": "", "traceback": message}
+
+
+def _death(code: int | None) -> str:
+    """Return in words how a kernel's process ended, from its exit code, which is −n after signal n."""
+    if code is None:
+        return "its Python process ended by itself"
+    if code >= 0:
+        return f"its Python process ended by itself with exit code {code}; does a cell call exit() or os._exit()?"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    if name == "SIGKILL":
+        return "its Python process was killed, which mostly means that memory ran out"
+    return f"its Python process crashed ({name}): a fault of a library, or a cell that harms its own process"
 
 
 def _plain(text: str) -> str:

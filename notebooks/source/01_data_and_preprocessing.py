@@ -27,8 +27,10 @@ from skimage.segmentation import mark_boundaries
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "01_data_and_preprocessing")
+check_number("seed", seed, 0, whole=True)
 
 # %% [markdown]
 # ## One table

@@ -424,10 +424,10 @@ pd.DataFrame(alike, index=["true again", *nonsense]).rename(columns=names).round
 if len(set(labels)) == 2:  # of one class alone, shuffled labels are the true ones
     claim(
         "T8.9",
-        "taught shuffled labels, a network gives other maps than taught the true ones once more",
-        alike["grad_cam"][0] - np.mean(alike["grad_cam"][1:]),
+        "taught shuffled labels, a network gives other maps than taught the true ones once more, in each of three draws",
+        alike["grad_cam"][0] - max(alike["grad_cam"][1:]),
         ">",
-        0.3,
+        0,
     )
 
 # %% [markdown]

@@ -19,7 +19,8 @@ crack_class: str = ""  # the folder whose pictures show cracks, where its name d
 groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 64  # side to which pictures are resized [px]; 128 takes four times as long
-max_images: int = 2000  # pictures of your own used, drawn by whole groups; 0 takes all
+max_images: int = 2000  # pictures of the run, drawn by whole groups; 0 takes all
+n_own: int = 1000  # of these, so many for the comparison at the end; 0 takes all, and with thousands it takes its time
 shortcut: str = "scale_bar"  # what is planted beside cracks: scale_bar, chalk_line or date_stamp
 patches: int = 1000  # synthetic pictures in each set
 n_pairs: int = 120  # pictures of other walls, each shown with and without the mark
@@ -394,7 +395,8 @@ gaps = {f"synthetic, {album['group'].nunique()} photographs": gap_of(album)}
 # %%
 if data:
     how = {"crack_class": crack_class, "groups": groups}
-    own = cv.data.scan(cv.data.index(data, max_images=max_images, seed=seed, **how))
+    most = min((limit for limit in (max_images, n_own) if limit), default=0)
+    own = cv.data.scan(cv.data.index(data, max_images=most, seed=seed, **how))
     gaps["your pictures"] = gap_of(own)
 display = cv.plots.ScoresDisplay.from_report(gaps)
 _ = cv.series.save_figure(

@@ -397,9 +397,11 @@ comparison.round(3).astype({"weights": int, "epochs": int})
 
 # %%
 if tensorboard:
+    import shlex
+
     from tensorboard import notebook
 
-    notebook.start(f"--logdir '{run / 'logs'}'")
+    notebook.start(f"--logdir {shlex.quote(str(run / 'logs'))}")
 else:
     print("not asked for: set tensorboard = True")
 
