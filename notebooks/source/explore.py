@@ -119,8 +119,9 @@ def draw_threshold():
     recall, alarms = tp / max(tp + fn, 1), fp / max(fp + tn, 1)
     right_ones = recall * prevalence.value
     precision = right_ones / max(right_ones + alarms * (1 - prevalence.value), 1e-12)
-    right.set_title(f"on the wall {precision:.0%} of the alarms are right; {recall:.0%} of the cracks are found")
-    right.set(xlabel="threshold", ylabel="cost of 1000 patches [false alarms]", ylim=(0, None))
+    figure.suptitle(f"on the wall {precision:.0%} of the alarms are right; {recall:.0%} of the cracks are found")
+    right.set(xlabel="threshold", ylim=(0, None))
+    right.set_ylabel(f"cost of 1000 patches, a miss at {cost.value} [false alarms]")
     return figure
 
 
@@ -164,10 +165,9 @@ def draw_map():
     logit = float(cv.attribution.logits(model, image)[0])
     answer = 1 / (1 + np.exp(-logit))
     word = "alarm" if answer >= threshold.value else "no alarm"
-    drawn = cv.plots.AttributionDisplay.from_maps(
-        image, values, titles=[f"{word}: P(crack) = {answer:.3f}, logit {logit:+.1f}"], label=asks.title
-    )
-    drawn.figure_.set_size_inches(9, 4.4)
+    drawn = cv.plots.AttributionGridDisplay.from_maps(image, {asks.title: values}, label="strength")
+    drawn.figure_.set_size_inches(9, 5.2)
+    drawn.figure_.suptitle(f"{word}: P(crack) = {answer:.3f}, logit {logit:+.1f}")
     return drawn.figure_
 
 

@@ -21,7 +21,17 @@ from crackviz.series import lab
 
 ROOT = Path(__file__).resolve().parents[2]
 VOILA = importlib.util.find_spec("voila") is not None
-SMALL = "\nmax_images, n_images = 120, 40"
+
+
+def on_few_pictures(data: Path, target: Path) -> Path:
+    """The notebook with other defaults, where a page of it can be opened as well."""
+    notebook = nbformat.read(ROOT / "notebooks" / "explore.ipynb", as_version=4)
+    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    parameters.source += f"\ndata, max_images = {str(data)!r}, 0"
+    (target / "notebooks" / "source").mkdir(parents=True)  # as a series has it
+    nbformat.write(notebook, target / "notebooks" / "explore.ipynb")
+    return target / "notebooks" / "explore.ipynb"
+
 
 MOVED = """\
 def changes(picture, control, value):
@@ -56,14 +66,12 @@ for name, content in (("my wall.png", place.getvalue()), ("broken.png", b"no pic
 
 @pytest.mark.slow
 def test_every_slider_changes_its_figure_and_a_picture_can_be_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRACKVIZ_RUN", str(tmp_path / "run"))
-    notebook = nbformat.read(ROOT / "notebooks" / "explore.ipynb", as_version=4)
-    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    parameters.source += SMALL
+    notebook = nbformat.read(on_few_pictures(small_set, tmp_path), as_version=4)
     notebook.cells += [nbformat.v4.new_code_cell(MOVED), nbformat.v4.new_code_cell(UPLOADED)]
-    NotebookClient(notebook, timeout=300).execute()
+    NotebookClient(notebook, timeout=600).execute()
     moved, uploaded = ("".join(out.text for out in cell.outputs if "text" in out) for cell in notebook.cells[-2:])
     assert moved.split() == ["True"] * 7
     good, broken = uploaded.splitlines()
@@ -79,6 +87,8 @@ def test_what_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     line = lab.app("--no-browser")
     assert line[:3] == [sys.executable, "-m", "voila"] and line[3] == str(ROOT / "notebooks" / "explore.ipynb")
     assert "--Voila.ip=127.0.0.1" in line and line[-1] == "--no-browser"
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert "crackviz.series.lab app $(LAB)" in makefile
     monkeypatch.setattr(lab, "notebooks_folder", lambda: tmp_path)
     with pytest.raises(CrackvizError, match=r"no notebooks/explore\.ipynb"):
         lab.app()
@@ -88,17 +98,17 @@ def test_what_opens_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert lab.main(["app"]) == 2
 
 
-@pytest.fixture(scope="module")
-def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def page_address(small_set: Path, tmp_path: Path) -> Iterator[str]:
     """Address of the page as `make app` starts it, on few pictures."""
+    on_few_pictures(small_set, tmp_path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    run = tmp_path_factory.mktemp("explored")
-    settings = [f"BIN={Path(sys.executable).parent}", f"LAB=--no-browser --port={port}"]
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-    environment |= {"CRACKVIZ_RUN": str(run), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(["make", "-C", str(ROOT), "-o", "setup", "app", *settings], env=environment)
+    environment |= {"CRACKVIZ_RUN": str(tmp_path / "run"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "crackviz.series.lab", "app", "--no-browser", f"--port={port}"]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path)
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
     while True:
         try:
@@ -119,7 +129,7 @@ def test_a_slider_that_moves_changes_the_figure_in_the_browser(page_address: str
     with open_page(tmp_path / "profile") as page:
         page.go(page_address)
         images = "[...document.querySelectorAll('img.widget-image')].filter(e => e.naturalWidth > 300)"
-        page.until(f"{images}.length == 2", 300)
+        page.until(f"{images}.length == 2", 600)
         assert not page.ask("document.body.innerText.includes('import ipywidgets')"), "the page shows no code"
         sources = page.ask(f"{images}.map(e => e.src)")
         handle = "document.querySelectorAll('.noUi-handle')"
