@@ -313,32 +313,21 @@ claim(
 
 # %%
 figure, axes = plt.subplots(2, 1, figsize=(8, 7.2), height_ratios=[3, 1.3], sharex=True, layout="constrained")
-edges = np.linspace(0, 1, 11)
+edges, blue, orange = np.linspace(0, 1, 11), *cv.plots.COLORS[:2]
 kinds = {
-    "as stated": (probabilities, "o-", cv.plots.COLORS[0]),
-    f"at temperature {temperature:.2f}": (scaled, "s--", cv.plots.COLORS[1]),
+    "as stated": (probabilities, -0.021, {"marker": "o", "linestyle": "-", "color": blue}),
+    f"at temperature {temperature:.2f}": (scaled, 0.021, {"marker": "s", "linestyle": "--", "color": orange}),
 }
-for name, (stated, style, color) in kinds.items():
-    CalibrationDisplay.from_predictions(
-        labels,
-        stated,
-        n_bins=10,
-        ax=axes[0],
-        name=name,
-        marker=style[0],
-        linestyle=style[1:],
-        color=color,
-        markersize=9,
-    )
-counts = [np.histogram(stated, edges)[0] for stated, _, _ in kinds.values()]
-for side, count, color in zip((-0.021, 0.021), counts, (cv.plots.COLORS[0], cv.plots.COLORS[1]), strict=True):
-    bars = axes[1].bar(edges[:-1] + 0.05 + side, count, width=0.042, color=color)
+for name, (stated, side, look) in kinds.items():
+    CalibrationDisplay.from_predictions(labels, stated, n_bins=10, ax=axes[0], name=name, markersize=9, **look)
+    count = np.histogram(stated, edges)[0]
+    bars = axes[1].bar(edges[:-1] + 0.05 + side, count, width=0.042, color=look["color"])
     axes[1].bar_label(bars, labels=[str(n) if n else "" for n in count], fontsize=9)
 axes[0].get_legend().remove()
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=11)
 axes[0].set(xlabel="", xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))
 axes[0].set_ylabel("share that is cracked", fontsize=12)
-axes[1].set(yscale="log", ylim=(0.8, 4 * max(map(max, counts))))
+axes[1].set(yscale="log", ylim=(0.8, 4 * len(labels)))
 axes[1].set_xlabel("probability of crack", fontsize=12)
 axes[1].set_ylabel("pictures", fontsize=12)
 _ = cv.series.save_figure(

@@ -354,6 +354,7 @@ def milliseconds(model):
     return min(times) / len(lot) * 1e3
 
 
+# %%
 def figures(name, model):
     """Return a network's row of the table."""
     drawn = cv.evaluation.Bootstrap(test["group"], resamples=200, seed=seed)

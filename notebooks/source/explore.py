@@ -53,6 +53,7 @@ def shown(figure):
     return place.getvalue()
 
 
+# %%
 def slider(kind, name, value, low, high, step, **more):
     """Return a slider that acts when it is let go."""
     return kind(
@@ -68,6 +69,7 @@ def slider(kind, name, value, low, high, step, **more):
     )
 
 
+# %%
 def together(controls, draw):
     """Show controls beside a picture that `draw` makes of their values, and draw it anew on every change."""
     picture = widgets.Image(format="png", layout={"max_width": "100%"})
@@ -148,6 +150,7 @@ layers = [name for name in ladder.index if ladder.loc[name, "kind"] == "Conv2D"]
 layers = {f"{name}, a cell is {ladder.loc[name, 'stride']:.0f} px": name for name in layers}
 methods = {method.title: name for name, method in cv.attribution.METHODS.items() if name not in ("rise", "lime")}
 
+# %%
 own = {"style": {"description_width": "9em"}, "layout": {"width": "26em"}}
 which = widgets.Dropdown(options=list(pictures), description="picture", **own)
 method = widgets.Dropdown(options=methods, value="grad_cam", description="method", **own)
@@ -156,6 +159,7 @@ smoothing = slider(widgets.FloatSlider, "smoothing [px]", 0, 0, 8, 0.5)
 upload = widgets.FileUpload(accept="image/*", multiple=True, description="Upload")
 
 
+# %%
 def draw_map():
     """Draw a picture and its map."""
     image = pictures[which.value][np.newaxis]
