@@ -5,8 +5,8 @@ SHELL := /bin/sh
 DATA ?=                # folder of a data set; empty: synthetic concrete
 OUT ?= runs/series     # run folder
 MAX ?= 0               # pictures used of DATA; 0: all
-N ?= 00                # notebook of a lesson
-LAB ?=                 # options of JupyterLab, such as --no-browser
+N ?= 00                # notebook of a lesson, or of slides
+LAB ?=                 # options of JupyterLab or Voilà, such as --no-browser
 JOBS ?= 2              # processes among which the tests are divided; each holds a TensorFlow, about 1 GB
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(she
 # What .venv was made from, and where: another lock file, another Python or a moved folder makes it anew.
 KEY = $$(cksum < requirements.lock) $(CURDIR) $(PYTHON)
 
-.PHONY: help setup run test fast lab lesson notebooks lint clean
+.PHONY: help setup run test fast lab lesson app book slides notebooks lint clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,15 @@ lab: setup  ## open JupyterLab: the first notebook, and the theory beside it
 
 lesson: setup  ## the same for another notebook: make lesson N=06
 	@$(BIN)/python -m crackviz.series.lab '$(strip $(N))' $(LAB)
+
+app: setup  ## sliders for threshold, layer, method and more, as a page on this machine
+	@$(BIN)/python -m crackviz.series.lab app $(LAB)
+
+book: setup  ## the theory and the notebooks as a book that needs no net: build/book/index.html
+	@$(BIN)/python book/build.py
+
+slides: setup  ## a notebook's text and figures as slides: make slides N=06
+	@$(BIN)/python book/slides.py '$(strip $(N))'
 
 notebooks: setup  ## make the committed notebooks anew from notebooks/source
 	@$(BIN)/python notebooks/build.py

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = (
     "README.md",
+    "benchmarks/README.md",
     "crackviz/pretrained/MODEL_CARD.md",
     "crackviz/pretrained/MODEL_CARD_trace_cnn.md",
     "notebooks/source/10_transfer_learning.py",

@@ -4,7 +4,7 @@ A notebook says ``claim("T6.2", "the signed map sums to logit − bias", error, 
 measured value and its bound is printed: ``✓ T6.2 the signed map sums to logit − bias (3.1e-06 < 0.0001)``. The
 digits of the value may differ from machine to machine: nbval leaves the brackets out of its comparison, by
 ``notebooks/nbval_sanitize.cfg``. What was claimed, what was found, and whether it holds, is kept in ``claims.json``
-of the run.
+of the run. In a notebook a link to the statement follows the line.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from crackviz import CrackvizError
 from crackviz.files import update_json
+from crackviz.progress import in_notebook
 
 _ID = re.compile(r"T\d+\.\d+")
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
@@ -117,6 +118,7 @@ def claim(
     found: dict[str, Any] = {"id": id, "statement": statement}
     if unless:
         _excuse(found, unless, value, relation, bound, besides)
+        _point_to(id)
         return
     if not relation and bound is None:
         found["holds"] = _truth(id, value) and besides
@@ -130,8 +132,19 @@ def claim(
     numbers = in_words(found)
     if not found["holds"]:
         reason = f" ({numbers}{'' if besides else ', and something besides is not so'})" if numbers else ""
+        _point_to(id)
         raise AssertionError(f"{id} does not hold here: {statement}{reason}")
     print(f"{'≡' if identity else '✓'} {id} {statement}{f' ({numbers})' if numbers else ''}")
+    _point_to(id)
+
+
+def _point_to(id: str) -> None:
+    """In a notebook of the series, show a link to the statement: the same on every machine, so nbval may compare it."""
+    if _Record.notebook and in_notebook():
+        from IPython.display import display
+
+        words = f"{id} in the theory"
+        display({"text/markdown": f"[{words}](../THEORY.md#{id.lower()})", "text/plain": words}, raw=True)
 
 
 def _excuse(found: dict[str, Any], unless: str, value: object, relation: str, bound: object, besides: bool) -> None:

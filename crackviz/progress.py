@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import sys
 from typing import Any
@@ -17,6 +18,15 @@ def cores() -> int:
 def watched() -> bool:
     """Say whether somebody sees what is written to stderr; it may be closed."""
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def in_notebook() -> bool:
+    """Say whether this process is a notebook's kernel, where what is displayed goes into a cell."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return get_ipython() is not None
 
 
 def progress(
@@ -39,5 +49,38 @@ def progress(
     scale : bool
         Count in thousands, millions, ...
     """
-    seen = watched() or "ipykernel" in sys.modules  # a notebook's stderr is no terminal
-    return tqdm(items, what, total, unit=f" {unit}", leave=False, disable=hidden or not seen, unit_scale=scale)
+    notebook = in_notebook()  # its stderr is no terminal, and shows a red box
+    file: Any = _Shown() if notebook and not hidden else None
+    return tqdm(
+        items,
+        what,
+        total,
+        unit=f" {unit}",
+        leave=False,
+        disable=hidden or not (notebook or watched()),
+        unit_scale=scale,
+        file=file,
+    )
+
+
+class _Shown:
+    """What tqdm writes, as one output of a notebook's cell that is drawn anew; empty in the end, it takes no room."""
+
+    encoding = "utf-8"  # tqdm asks which characters it may draw with
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def write(self, text: str) -> None:
+        from IPython.display import DisplayHandle
+
+        line = html.escape(text.strip("\r\n "))
+        data = {"text/html": f"<pre>{line}</pre>" if line else "", "text/plain": ""}
+        if self._handle is None and line:
+            self._handle = DisplayHandle()
+            self._handle.display(data, raw=True)
+        elif self._handle is not None:
+            self._handle.update(data, raw=True)
+
+    def flush(self) -> None:
+        """Do nothing: what is written is shown."""

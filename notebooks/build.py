@@ -3,7 +3,9 @@
     python notebooks/build.py                  every notebook, in order
     python notebooks/build.py --only 06        one of them; it finds what the others keep only if they run before it
     python notebooks/build.py --check          no execution: fails if a notebook's cells differ from its source
+    python notebooks/build.py --links          no execution: lets each statement of THEORY.md lead to its cell
 
+``source/explore.py``, the notebook with sliders, is written without outputs: there is nothing to slide in a kept one.
 The notebooks run one after the other in one temporary run folder. What a run adds besides outputs (times, ids, paths)
 is left out, so that a rebuilt notebook differs from the committed one in its outputs only. A notebook that
 fails leaves the committed one as it was.
@@ -36,6 +38,8 @@ LIMIT = 2_500_000  # bytes: what GitHub still shows, and a clone does not notice
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 CLAIM = re.compile(r"\bclaim\(")
+NUMBER = re.compile(r"\bclaim\(\s*[\"'](T\d+\.\d+)[\"']")
+STATEMENT = re.compile(r'(?m)^(\s*[-*] <a id="t[\d.]+"></a>)\*\*\[?(T\d+\.\d+)(?:\]\([^)]*\))?\*\*')
 
 
 def from_source(source: Path) -> Any:
@@ -46,6 +50,9 @@ def from_source(source: Path) -> Any:
     for cell in script.cells:
         # An id from the content stays when a cell is put before it; the count tells equal cells apart.
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+        claimed = NUMBER.search(cell.source) if cell.cell_type == "code" else None
+        if claimed:  # the statement in THEORY.md leads to it, however the cell is reworded
+            digest = cell_id(claimed[1])
         seen[digest] = seen.get(digest, 0) + 1
         cell.id = f"{digest}-{seen[digest]}" if seen[digest] > 1 else digest
         tags = list(cell.metadata.get("tags", []))
@@ -54,6 +61,26 @@ def from_source(source: Path) -> Any:
         cell.metadata = {"tags": tags} if tags else {}
         notebook.cells.append(cell)
     return nbformat.from_dict(notebook)
+
+
+def cell_id(claim: str) -> str:
+    """Return the id of the cell that makes a claim."""
+    return claim.replace(".", "-")
+
+
+def linked(theory: str, sources: Sequence[Path]) -> str:
+    """Return THEORY.md with a link from each numbered statement to the cell that checks it."""
+    places: dict[str, str] = {}
+    for source in sources:
+        for cell in from_source(source).cells:
+            for number in NUMBER.findall(cell.source) if cell.cell_type == "code" else ():
+                places[number] = f"notebooks/{source.stem}.ipynb#cell-id={cell.id}"
+
+    def link(found: re.Match[str]) -> str:
+        number = found[2]
+        return f"{found[1]}**[{number}]({places[number]})**" if number in places else f"{found[1]}**{number}**"
+
+    return STATEMENT.sub(link, theory)
 
 
 def execute(notebook: Any, run: Path, timeout: int | None = None) -> None:
@@ -115,17 +142,29 @@ def main() -> None:
     )
     parser.add_argument("--check", action="store_true", help="compare with the sources, execute nothing")
     parser.add_argument("--timeout", type=int, default=900, help="seconds that a cell may take (900)")
+    parser.add_argument("--links", action="store_true", help="write the links of THEORY.md anew, execute nothing")
     arguments = parser.parse_args()
     every = sorted((HERE / "source").glob("[0-9][0-9]_*.py"))
+    alive = [source for source in (HERE / "source" / "explore.py",) if source.exists()]
+    written = [source for source in alive if not arguments.only or source.stem in arguments.only]
     sources = [s for s in every if not arguments.only or s.stem in arguments.only or s.stem[:2] in arguments.only]
-    if not sources:
+    if not sources and not written:
         sys.exit(
             f"No source matches: expected one of {', '.join(s.stem for s in every) or 'notebooks/source/NN_name.py'}."
         )
+    theory = HERE.parent / "THEORY.md"
+    text = theory.read_text(encoding="utf-8") if theory.exists() else ""
+    if text and text != linked(text, every) and not arguments.check:
+        theory.write_text(linked(text, every), encoding="utf-8")
+    if arguments.links:
+        return
     if arguments.check:
-        stale = check(sources)
+        stale = check([*sources, *alive])
         stale += [p.stem for p in HERE.glob("[0-9][0-9]_*.ipynb") if not (HERE / "source" / f"{p.stem}.py").exists()]
+        stale += ["the links of THEORY.md (notebooks/build.py --links)"] if text != linked(text, every) else []
         sys.exit(f"Not made from their source: {', '.join(stale)}. Run: make notebooks" if stale else 0)
+    for source in written:
+        (HERE / f"{source.stem}.ipynb").write_text(nbformat.writes(from_source(source)) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         cache = Path(os.environ.get("CRACKVIZ_CACHE", folder))

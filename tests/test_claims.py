@@ -8,8 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
+from made import write_notebook
+from nbclient import NotebookClient
 
 from crackviz import CrackvizError, claims, files, series
 
@@ -297,3 +300,18 @@ def test_the_page_of_a_run_names_what_does_not_apply(tmp_path: Path) -> None:
     page = html.unescape(series.report(tmp_path).read_text(encoding="utf-8"))
     assert "1 of 1" in page and "(1 doesn't apply)" in page
     assert "<strong>T6.2</strong> it adds up: it <flattens> its maps; it would not hold" in page
+
+
+def test_a_notebook_of_the_series_links_to_the_statement(tmp_path: Path) -> None:
+    run = repr(str(tmp_path))
+    cells = ["from crackviz import claims", f"claims.start({run}, '00_a')", "claims.claim('T0.1', 'one', 2, '<', 3)"]
+    cells += ["claims.claim('T0.2', 'two', 2, '<', 3, unless='reasons')", "claims.claim('T0.3', 'three', False)"]
+    notebook = nbformat.read(write_notebook(tmp_path / "a.ipynb", cells), as_version=4)
+    NotebookClient(notebook, allow_errors=True).execute()
+    for number, cell in enumerate(notebook.cells[2:], start=1):
+        (link,) = [output.data for output in cell.outputs if output.output_type == "display_data"]
+        assert link == {
+            "text/markdown": f"[T0.{number} in the theory](../THEORY.md#t0.{number})",
+            "text/plain": f"T0.{number} in the theory",
+        }
+    assert notebook.cells[2].outputs[0].text == "✓ T0.1 one (2 < 3)\n"

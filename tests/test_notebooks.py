@@ -21,12 +21,13 @@ import papermill
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from crackviz import series
+from crackviz import CrackvizError, claims, series
 from crackviz.claims import claim
 from crackviz.series.pages import page_of
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9]*.py"))
+ALIVE = ROOT / "notebooks" / "source" / "explore.py"  # sliders: kept without outputs, and no lesson
 each = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
 
@@ -64,8 +65,9 @@ def claims_of(source: Path) -> dict[str, str]:
 
 def test_every_notebook_has_a_source_and_the_other_way_round() -> None:
     notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert notebooks == {path.stem for path in SOURCES}
-    assert build.check(SOURCES) == []
+    assert notebooks == {path.stem for path in (*SOURCES, ALIVE)}
+    assert build.check([*SOURCES, ALIVE]) == []
+    assert all(not cell.get("outputs") for cell in committed(ALIVE).cells)
 
 
 @each
@@ -169,7 +171,7 @@ def test_nbval_leaves_the_digits_of_claims_out_and_nothing_else(capsys: pytest.C
 
 def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
     theory = (ROOT / "THEORY.md").read_text(encoding="utf-8")
-    stated = re.findall(r'^\s*[-*] <a id="t[\d.]+"></a>\*\*(T\d+\.\d+)\*\*', theory, re.MULTILINE)
+    stated = re.findall(r'^\s*[-*] <a id="t[\d.]+"></a>\*\*\[(T\d+\.\d+)\]', theory, re.MULTILINE)
     assert len(stated) == len(set(stated))
     assert re.findall(r'<a id="(t\d+\.\d+)"></a>', theory) == [id.lower() for id in stated], "each has its own anchor"
     made = {id: source.stem for source in SOURCES for id in claims_of(source)}
@@ -183,6 +185,74 @@ def test_the_theory_and_the_notebooks_make_the_same_claims() -> None:
         ]
     elsewhere = [id for id, stem in made.items() if int(id[1:].split(".")[0]) != int(stem[:2])]
     assert elsewhere == [], "section Tn goes with notebook n"
+
+
+def test_each_statement_leads_to_the_cell_that_checks_it() -> None:
+    theory = (ROOT / "THEORY.md").read_text(encoding="utf-8")
+    assert build.linked(theory, SOURCES) == theory, "run: python notebooks/build.py --links"
+    links = dict(re.findall(r"\*\*\[(T\d+\.\d+)\]\((notebooks/[^)]+)\)\*\*", theory))
+    cells = {
+        f"notebooks/{source.stem}.ipynb#cell-id={cell.id}": cell.source
+        for source in SOURCES
+        for cell in committed(source).cells
+    }
+    made = {id for source in SOURCES for id in claims_of(source)}
+    assert set(links) == made
+    for id, link in links.items():
+        assert f'"{id}"' in cells[link], id
+
+
+def test_a_new_statement_gets_its_link_and_an_old_one_loses_it(tmp_path: Path) -> None:
+    (tmp_path / "00_a.py").write_text('# %%\nclaim(\n    "T0.1", "one", True)\nclaim("T0.2", "two", True)\n')
+    place = "notebooks/00_a.ipynb#cell-id=T0-1"
+    before = '- <a id="t0.1"></a>**T0.1** One, see T0.2.\n- <a id="t0.2"></a>**[T0.2](x)** Two.\n'
+    after = f'- <a id="t0.1"></a>**[T0.1]({place})** One, see T0.2.\n- <a id="t0.2"></a>**[T0.2]({place})** Two.\n'
+    sources = [tmp_path / "00_a.py"]
+    assert build.linked(before, sources) == build.linked(after, sources) == after
+    gone = '- <a id="t0.3"></a>**[T0.3](notebooks/x)** Three.\n'
+    assert build.linked(gone, sources) == '- <a id="t0.3"></a>**T0.3** Three.\n'
+
+
+NONSENSE = {"data": "nowhere", "seed": -1, "n_images": 0, "n_objects": -3, "n_pairs": 0, "elsewhere": "nowhere"}
+
+
+@each
+@pytest.mark.parametrize("name", NONSENSE)
+def test_a_parameter_that_makes_no_sense_is_named_at_once(
+    source: Path, name: str, small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRACKVIZ_RUN", str(tmp_path / "run"))
+    for attribute, value in {"file": None, "notebook": "", "made": {}, "excused": {}}.items():
+        monkeypatch.setattr(claims._Record, attribute, value)  # what open_run sets is undone afterwards
+    cells = [cell for cell in build.from_source(source).cells if cell.cell_type == "code"]
+    names: dict[str, Any] = {}
+    exec(cells[0].source, names)
+    if name not in names:
+        pytest.skip(f"it has no {name}")
+    names |= {"data": str(small_set), "max_images": 0, name: NONSENSE[name]}
+    with pytest.raises(CrackvizError, match=str(NONSENSE[name])) as refused:
+        for cell in cells[1:4]:  # before anything is trained
+            exec(cell.source, names)
+    assert name in str(refused.value) or name in ("data", "elsewhere")
+
+
+@each
+def test_every_figure_says_what_it_shows(source: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(source.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    kept = [node for node in calls if ast.unparse(node.func).endswith("save_figure")]
+    for node in kept:
+        (alt,) = [keyword.value for keyword in node.keywords if keyword.arg == "alt"]
+        text = ast.literal_eval(alt)
+        assert len(text) > 30 and text.endswith("."), ast.unparse(node)
+    assert kept
+
+
+@each
+def test_a_notebook_ends_in_what_to_remember_and_two_questions(source: Path) -> None:
+    text = "\n".join(cell.source for cell in build.from_source(source).cells if cell.cell_type == "markdown")
+    remember, rest = re.split(r"## To remember\n", text)[1].split("**Two questions**")
+    assert len(re.findall(r"(?m)^- ", remember)) == 5
+    assert rest.split("## Exercises")[0].count("<details><summary>") == 2
 
 
 @each
@@ -208,7 +278,7 @@ run = ""  # run folder
 # %%
 from nbval.plugin import get_sanitize_patterns
 
-from crackviz import series
+from crackviz import CrackvizError, claims, series
 from crackviz.claims import claim
 from crackviz.claims import claim
 

@@ -261,6 +261,9 @@ def test_the_figures_of_the_shipped_model_are_those_that_were_measured() -> None
         metu = figures[shown]["METU, test part"]["scores"]["accuracy"]
         prefix = "# " if name.endswith(".py") else ""
         assert cards.written(text, figures, prefix) == text, f"{name}: run python benchmarks/_cards.py"
+        if name == "benchmarks/README.md":  # it has the maps and the networks; the answers are in the other README
+            assert "<!-- maps -->" in text and "<!-- networks -->" in text
+            continue
         assert "| METU, grouped test part |" in text
         metu["value"] += 0.01
         assert cards.written(text, figures, prefix) != text

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from crackviz.files import write_json
 from crackviz.series.comparison import Difference, compare, write_comparison
+from crackviz.series.exercises import exercise
 from crackviz.series.grid import Grid, read_grid
 from crackviz.series.lesson import open_run, save_figure, write_results
 from crackviz.series.notebooks import KERNEL_ARGUMENTS, find_notebooks, parameters_of, settle_streams
@@ -35,6 +36,7 @@ __all__ = [
     "Run",
     "SweepFailed",
     "compare",
+    "exercise",
     "find_notebooks",
     "find_runs",
     "look",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError, claims
 from crackviz.files import replacing, update_json
+from crackviz.progress import in_notebook
 from crackviz.series.notebooks import series_root
 
 if TYPE_CHECKING:
@@ -66,8 +67,11 @@ def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR
 
 
-def save_figure(run: str | Path, figure: Figure, name: str) -> Path:
+def save_figure(run: str | Path, figure: Figure, name: str, *, alt: str = "") -> Path:
     """Keep a matplotlib figure as ``figures/<name>.png`` of the run, marked with the notebook it comes from.
+
+    With an alternative text, a notebook shows the figure here and not at the end of the cell: only so can the text go
+    with it, into the report and the book.
 
     Parameters
     ----------
@@ -77,17 +81,29 @@ def save_figure(run: str | Path, figure: Figure, name: str) -> Path:
         Saved at 110 dots per inch, with tight borders.
     name : str
         Letters, digits, ``_`` and ``-``; begin it with the notebook's number (``"06_signed_map"``).
+    alt : str
+        What the figure shows, for those who can't see it: one or two sentences, without line breaks, true on every run.
+        It is kept in the file as the PNG text ``Description``.
 
     Raises
     ------
     CrackvizError
-        If the name is not of that kind, or the file cannot be written.
+        If the name or the text is not of that kind, or the file cannot be written.
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise CrackvizError(f"{name!r} is no figure name: use letters, digits, _ and - only, such as '06_signed_map'.")
+    if not isinstance(alt, str) or "\n" in alt or alt != alt.strip():
+        raise CrackvizError(f"{alt!r:.80} is no alternative text of {name}: say on one line what the figure shows.")
     path = Path(run) / "figures" / f"{name}.png"
+    about = {"Source": claims.current_notebook()} | ({"Description": alt} if alt else {})
     with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=110, bbox_inches="tight", metadata={"Source": claims.current_notebook()})
+        figure.savefig(part, format="png", dpi=110, bbox_inches="tight", metadata=about)
+    if alt and in_notebook():
+        import matplotlib.pyplot as plt
+        from IPython.display import display
+
+        display(figure, metadata={"image/png": {"alt": alt}})
+        plt.close(figure)  # or it would be shown a second time
     return path
 
 

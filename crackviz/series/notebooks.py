@@ -201,4 +201,9 @@ def settle_streams(notebook: Any) -> None:
             lines = output.text.split("\n")
             output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
         if kept:  # of a bar that has cleared itself nothing is left
-            cell.outputs = [o for o in kept if o.output_type != "stream" or o.text.strip()]
+            cell.outputs = [o for o in kept if (o.text.strip() if o.output_type == "stream" else not _vanished(o))]
+
+
+def _vanished(output: Any) -> bool:
+    """Say whether an output was shown for a while, and holds nothing now."""
+    return output.output_type == "display_data" and not any(output.data.values())

@@ -61,13 +61,13 @@ def _converted(content: Any) -> str:
 
     class Renderer(IPythonRenderer):
         def block_math(self, body: str) -> str:
-            return _mathml(body, "block")
+            return mathml(body, "block")
 
         def inline_math(self, body: str) -> str:
-            return _mathml(body, "inline")
+            return mathml(body, "inline")
 
         def latex_environment(self, name: str, body: str) -> str:
-            return _mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
+            return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
 
     class Inline(MathInlineParser):
         # $5 and $6 are money: maths begins and ends without a space, holds no other $ and meets no digit.
@@ -97,6 +97,9 @@ def _hold(soup: BeautifulSoup, beside: Path) -> None:
     """Put pictures that lie `beside` the notebook into the page, and name those that a browser would fetch."""
     for element in soup.find_all(["script", "template", "noscript", "title"]):  # their text isn't to be read either
         element.decompose()
+    for element in soup.find_all("img", alt=True):
+        # nbconvert escapes it twice, and so does bleach where it holds a quotation mark
+        element["alt"] = html.unescape(str(element["alt"])).replace('"', "\N{RIGHT DOUBLE QUOTATION MARK}")
     for element in soup.find_all(src=True):
         source = str(element["src"])
         kind = mimetypes.guess_type(source)[0] or ""
@@ -147,7 +150,7 @@ def _link(soup: BeautifulSoup, beside: Path, here: Path) -> None:
             element.unwrap()
 
 
-def _mathml(latex: str, display: str) -> str:
+def mathml(latex: str, display: str) -> str:
     """Return MathML, or the source as code where it holds a command that the converter does not know."""
     from latex2mathml.converter import convert
 

@@ -115,10 +115,10 @@ def figures_of(run: Path) -> dict[str, list[dict[str, str]]]:
     for path in sorted((run / "figures").glob("*.png")):
         try:
             with Image.open(path) as image:
-                source = str(image.info.get("Source", ""))
+                source, alt = (str(image.info.get(key, "")) for key in ("Source", "Description"))
         except (OSError, ValueError):
             continue  # not a picture: nothing to show
-        found.setdefault(source, []).append({"name": path.stem, "file": path.name})
+        found.setdefault(source, []).append({"name": path.stem, "file": path.name, "alt": alt})
     return found
 
 

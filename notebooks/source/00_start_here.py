@@ -8,6 +8,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | what the network returns, what an attribution map is, and why this one can be trusted to *add up* |
+# | **You need** | a little Python and NumPy, and the idea of a derivative. Nothing about networks: notebook 02 begins with how one learns |
 # | **Time** | 15 minutes to read, under a minute to run |
 # | **Theory** | [T0 One decision, explained](../THEORY.md#t0-one-decision-explained) |
 # | **Afterwards** | [01 Data](01_data_and_preprocessing.ipynb) · [02 Training](02_training.ipynb) · [03 Evaluation](03_evaluation.ipynb) · [06 Grad-CAM](06_grad_cam.ipynb) |
@@ -32,8 +33,10 @@ import numpy as np
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "00_start_here")
+check_number("n_images", n_images, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -75,7 +78,12 @@ names = table.attrs["class_names"]
 images = cv.data.load_images(some["path"], image_size)
 probabilities = model.predict(images, verbose=0)[:, 0]
 display = cv.plots.ImagesDisplay.from_predictions(images, labels, probabilities, class_names=names)
-_ = cv.series.save_figure(run, display.figure_, "00_predictions")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "00_predictions",
+    alt="The patches explained here. Above each stand the truth and the probability of a crack that the network gives; a frame marks a mistake.",
+)
 
 # %% [markdown]
 # Above each picture stand the truth and the network's answer, the probability that it shows a crack. A frame marks a
@@ -118,7 +126,12 @@ reasons = some["why"].str.replace(" and ", "\nand ")  # on two lines, where long
 titles = [f"{why}\nlogit {logit:+.1f}" for why, logit in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks, widen=2, percentile=99)
-_ = cv.series.save_figure(run, display.figure_, "00_maps")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "00_maps",
+    alt="Each patch, and below it the same patch under its map of evidence: red speaks for a crack, blue against it, in logits. A line runs around the crack where it is known.",
+)
 
 # %% [markdown]
 # On the surest cracks the red follows the crack. How closely depends on the network: the cells of a map may be wider than a pixel, and each looks
@@ -195,17 +208,80 @@ claim(
 #
 # ## Exercises
 #
-# 1. Raise `n_images` and run the notebook again. Find a patch where the map surprises you.
-# 2. A patch has $p = 0.5$. What does its map add up to?
-# 3. Which of two patches has more evidence *for* a crack, one with logit +3, or one with logit +2 whose negative part is twice as
-#    large?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
 #
-# <details><summary>Solutions</summary>
+# **00.1** ★ A patch has $p = 0.5$. What does its map add up to: `"zero"`, `"the bias"`, `"minus the bias"` or `"one half"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
 #
-# 2: to minus the bias, for the logit of 0.5 is 0. 3: it can't be told from the logit alone, which is the balance. The
-# second may have far more on both sides; the sums "for" and "against" of the cell above tell.
+# The logit of 0.5 is 0, and a map adds up to the logit less the bias.
+#
+# ```python
+# answer = "minus the bias"
+# ```
 #
 # </details>
+#
+# **00.2** ★ One patch has logit +3, another +2, and the negative part of its map is twice as large. Which of them has more evidence *for* a crack: `"the first"`, `"the second"`, or `"it can't be told"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The logit is the balance. The second may have far more on both sides, or not: the sums "for" and "against" of the cell above tell.
+#
+# ```python
+# answer = "it can't be told"
+# ```
+#
+# </details>
+#
+# **00.3** ★★ Above, `cells` explains the answer "crack". Make the same map for the other answer, with `target="no_crack"`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.3", answer, of=(model, images))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# It is the first map with its sign turned. What speaks for the one answer speaks against the other.
+#
+# ```python
+# answer = cv.attribution.grad_cam(model, images, target="no_crack", upsample=False)
+# ```
+#
+# </details>
+#
+# **00.4** ★★★ Write `def answer(cells):` for maps of shape (pictures, rows, columns). It returns an array of shape (pictures, 2): the sum of what is positive in each map, and the sum of what is negative.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("00.4", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cut off at zero from below, then from above, and sum over rows and columns.
+#
+# ```python
+# def answer(cells):
+#     return np.stack([cells.clip(min=0).sum(axis=(1, 2)), cells.clip(max=0).sum(axis=(1, 2))], axis=1)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Raise `n_images` and run the notebook again. Find a patch where the map surprises you.
 
 # %%
 cv.series.write_results(

@@ -27,8 +27,10 @@ from skimage.segmentation import mark_boundaries
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "01_data_and_preprocessing")
+check_number("seed", seed, 0, whole=True)
 
 # %% [markdown]
 # ## One table
@@ -59,7 +61,12 @@ examples = table.sample(frac=1, random_state=seed).groupby("label").head(4).sort
 names = [table.attrs["class_names"][label] for label in examples["label"]]
 originals = [cv.data.read_image(path) for path in examples["path"]]
 display = cv.plots.ImagesDisplay.from_images(originals, titles=names)
-_ = cv.series.save_figure(run, display.figure_, "01_examples")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_examples",
+    alt="Patches of concrete from the data set: sound ones in the upper row, cracked ones in the lower row.",
+)
 
 # %% [markdown]
 # Look closely before you go on. How thin is the thinnest crack? Which sound patch would you have called cracked?
@@ -77,7 +84,12 @@ outlined = [mark_boundaries(made.image, made.mask, color=(1, 0.85, 0), mode="out
 shown = [*outlined[:5], *(made.image for made in sound[:5])]
 display = cv.plots.ImagesDisplay.from_images(shown, columns=5)
 display.figure_.set_size_inches(10.4, 4.4)
-_ = cv.series.save_figure(run, display.figure_, "01_synthetic")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_synthetic",
+    alt="Ten rendered patches. In the upper row cracks are outlined in yellow, in the lower row is a sound patch of each of the same walls.",
+)
 
 # %% [markdown]
 # Above, patches with a crack and the outline of its mask; below, without. Each pair, one under the other, is from one wall. In
@@ -106,7 +118,12 @@ for made in (cv.synthetic.patch(number) for number in range(24, 32)):
 display = cv.plots.ImagesDisplay.from_images([np.asarray(whole)], titles=["yellow: with a crack; blue: without"])
 display.figure_.set_size_inches(8, 6.4)
 display.figure_.set_dpi(60)
-_ = cv.series.save_figure(run, display.figure_, "01_photograph")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_photograph",
+    alt="A rendered photograph of a wall with the eight squares that are cut from it: yellow ones hold a crack, blue ones don't. Some overlap.",
+)
 
 # %% [markdown]
 # ### What else lies on walls
@@ -131,7 +148,12 @@ display = cv.plots.ImagesDisplay.from_images(
     [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
 )
 display.figure_.set_dpi(88)  # keeps the notebook small
-_ = cv.series.save_figure(run, display.figure_, "01_distractors")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_distractors",
+    alt="A gallery of sound patches, one for each kind of distractor, with its name above: joints, cables, shadows, stains, marks and more.",
+)
 
 # %% [markdown]
 # Is it too easy? Try the rules that come to mind first: the darkest pixel, the mean brightness, the number of edges. For each we take the
@@ -228,7 +250,12 @@ display = cv.plots.ImagesDisplay.from_images(
     [np.asarray(patch), every_third, averaged], titles=["a patch and a hairline", "every third pixel", "averaged"]
 )
 display.figure_.set_size_inches(10, 3.9)
-_ = cv.series.save_figure(run, display.figure_, "01_aliasing")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_aliasing",
+    alt="A patch with a thin line drawn across it; beside it the patch at a third of the size, once by taking every third pixel, where the line is dotted, and once averaged, where it is pale and whole.",
+)
 
 # %% [markdown]
 # In the middle the hairline has become dots: where the line ran between the pixels that were taken, it is gone. On the right
@@ -263,7 +290,12 @@ display = cv.plots.ImagesDisplay.from_images(
     [originals[-1], fingerprint.astype(float)], titles=["a patch", "its fingerprint, 256 bits"]
 )
 display.figure_.set_size_inches(7, 3.9)
-_ = cv.series.save_figure(run, display.figure_, "01_fingerprint")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_fingerprint",
+    alt="A patch, and beside it its fingerprint: 16 by 16 black and white squares.",
+)
 
 
 # %%
@@ -304,7 +336,12 @@ if len(pairs):
     shown = [path for pair in list(one_each)[:3] for path in table["path"].iloc[list(pair)]]
     titles = [f"pair {i // 2 + 1}" for i in range(len(shown))]
     display = cv.plots.ImagesDisplay.from_images([cv.data.read_image(path) for path in shown], titles=titles)
-    _ = cv.series.save_figure(run, display.figure_, "01_near_duplicates")
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        "01_near_duplicates",
+        alt="Pairs of patches whose fingerprints nearly agree, side by side.",
+    )
 print(f"{len(np.unique(pairs)):,} of {len(table):,} pictures have a near-duplicate, in {len(pairs):,} pairs")
 
 # %% [markdown]
@@ -354,7 +391,12 @@ augment = cv.data.augmentation(seed)
 one = np.repeat(images[-1:], 6, axis=0)
 changed = np.asarray(augment(one, training=True))
 display = cv.plots.ImagesDisplay.from_images(changed, titles=[f"variant {i}" for i in range(1, 7)])
-_ = cv.series.save_figure(run, display.figure_, "01_augmentation")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "01_augmentation",
+    alt="Six variants of one training patch: mirrored, turned, and with other light.",
+)
 
 # %%
 untouched = np.asarray(augment(one, training=False))
@@ -393,17 +435,81 @@ claim(
 #
 # ## Exercises
 #
-# 1. `cv.data.near_duplicate_pairs(list(table["hash"]), 20)` allows 20 bits instead of 12. How many more pairs? Look at some of them.
-# 2. Which of these is safe for cracks, and which isn't: mirroring; turning by any angle; blurring; swapping colours; cutting out a quarter?
-# 3. Your pictures show a scale bar in all the cracked patches and in none of the others. Does the split help?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
 #
-# <details><summary>Solutions</summary>
+# **01.1** ★ Which of these may make the label "crack" false: `"mirroring"`, `"turning"`, `"blurring"`, `"swapping colours"`, `"cutting out a quarter"`? Give a set, such as `{"mirroring", "turning"}`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
 #
-# 2: mirroring and turning are safe. Blurring hides thin cracks: the label "crack" may become false. Swapping colours
-# is harmless for grey concrete, but rust tells an engineer something. The quarter that is cut out may hold the crack. 3: No. The [shortcut](../THEORY.md#g-shortcut) is
-# in every part, so the test won't notice; only a map would.
+# Blurring hides thin cracks, and the quarter that is cut out may hold the crack. Mirroring and turning are safe. Swapping colours leaves a crack a crack; but rust tells an engineer something.
+#
+# ```python
+# answer = {"blurring", "cutting out a quarter"}
+# ```
 #
 # </details>
+#
+# **01.2** ★ Your pictures show a scale bar in all the cracked patches and in none of the others. What makes the test notice it: `"a split by groups"`, `"more pictures"` or `"neither"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The [shortcut](../THEORY.md#g-shortcut) is in every part of the split, so the test can't notice. Only a map would.
+#
+# ```python
+# answer = "neither"
+# ```
+#
+# </details>
+#
+# **01.3** ★★ Near-duplicates were pairs within 12 bits. Find the pairs within 20: the second argument of `cv.data.near_duplicate_pairs` says how many bits. Then look at some of the new ones.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.3", answer, of=(list(table["hash"]),))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# More pairs are found, and more of them are no twins: the limit is a compromise.
+#
+# ```python
+# answer = cv.data.near_duplicate_pairs(list(table["hash"]), 20)
+# ```
+#
+# </details>
+#
+# **01.4** ★★★ Write `def answer(grey):` that makes a grey picture of shape (rows, columns) half as high and half as wide, by the mean of each two by two pixels. Both sides are even.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("01.4", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cut each side in two, so that the array has four axes, and take the mean over the short ones.
+#
+# ```python
+# def answer(grey):
+#     rows, columns = grey.shape
+#     return grey.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Look at the sound patches of the figure with the distractors. For each, which rule of thumb would take it for a crack?
 
 # %%
 parts = table.groupby("split").size()

@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 02 · Training a small network
 #
-# Two networks learn to tell cracked concrete from sound: one small enough to count by hand, and a deeper sibling that does better. (Notebook 03 shows that the small one doesn't beat a few grey numbers.) We count
+# How does a network learn? First by hand, on a picture of seven by seven pixels. Then two networks learn to tell cracked concrete from sound: one small enough to count by hand, and a deeper sibling that does better. (Notebook 03 shows that the small one doesn't beat a few grey numbers.) We count
 # their weights by hand, watch them learn, stop them in time, and keep the result in a file that anyone can open.
 #
 # | | |
 # |---|---|
-# | **You will learn** | what the layers do, what is minimised, how to read the curves, when to stop, how to watch it in TensorBoard, how to save as H5 |
-# | **Time** | 30 minutes to read, two and a half minutes to run; longer with more pictures |
+# | **You will learn** | how a network learns, what the layers do, what is minimised, how to read the curves, when to stop, how to watch it in TensorBoard, how to save as H5 |
+# | **Time** | 45 minutes to read, two and a half minutes to run; longer with more pictures |
 # | **Theory** | [T2 Training a small network](../THEORY.md#t2-training-a-small-network) |
 
 # %% tags=["parameters"]
@@ -48,6 +48,155 @@ table = cv.data.prepare(
 table.groupby("split").size().to_frame("pictures")
 
 # %% [markdown]
+# ## How a network learns
+#
+# This part takes a quarter of an hour, NumPy, and the idea of a derivative. Whoever has trained a network before goes on at "The smallest network".
+#
+# ### A kernel slides over a picture
+#
+# A *[convolution](../THEORY.md#g-convolution)* lays a small square of numbers, the *[kernel](../THEORY.md#g-kernel)*, on every place of a picture. There it multiplies number by number, and adds up. Here is a picture of
+# seven by seven pixels with a crack and a pore, both dark. The kernel asks of each place: are the pixels left and right brighter than those in the middle?
+
+# %%
+tiny = np.full((7, 7), 0.8)  # a bright wall
+tiny[:, 3] = 0.2  # a crack, from top to bottom
+tiny[1, 5] = 0.2  # a pore
+kernel = np.array([[1, -2, 1], [1, -2, 1], [1, -2, 1]]) / 6
+
+
+def slide(picture, kernel):
+    """Return the kernel's answers at all places where it fits into the picture."""
+    rows, columns = picture.shape[0] - 2, picture.shape[1] - 2
+    found = np.empty((rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            found[i, j] = (picture[i : i + 3, j : j + 3] * kernel).sum()
+    return found
+
+
+raw = slide(tiny, kernel)
+
+# %% [markdown]
+# The weights of the kernel sum to 0, so a plain wall answers 0. Then comes a *[bias](../THEORY.md#g-bias)*, one number that is added everywhere, here −0.1. And then *[ReLU](../THEORY.md#g-relu)*: what is negative becomes 0.
+
+# %%
+relu = np.maximum(raw - 0.1, 0)
+steps = {"the picture": tiny, "the kernel's answers": raw, "with the bias, after ReLU": relu}
+figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
+for axis, (title, values) in zip(axes, steps.items(), strict=True):
+    axis.imshow(values, cmap="gray", vmin=-0.4, vmax=1)
+    for (row, column), value in np.ndenumerate(values):
+        shade = "white" if value < 0.25 else "black"
+        axis.text(column, row, f"{round(value, 1) + 0.0:.1f}", ha="center", va="center", color=shade, fontsize=11)
+    axis.set_title(title, fontsize=13)
+    axis.set_axis_off()
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "02_slide",
+    alt="Three squares of numbers. The picture is bright, with a dark column and one dark pixel. The kernel's answers are largest along the column. With the bias and after ReLU the column stays, the pixel is faint, and all else is 0.",
+)
+
+# %% [markdown]
+# The kernel has found the crack. It hears the pore, too, but the bias makes it faint. A layer of a network has many kernels, each with a map of answers of its own; the next layer's kernels slide over these maps.
+#
+# ### Pooling
+#
+# Where exactly a line lies, to the pixel, matters little for "cracked or not". *[Max-pooling](../THEORY.md#g-max-pooling)* keeps the largest of each two by two answers, and the map is half as high and half as wide:
+
+# %%
+four = np.array([[0, 1, 0, 0], [2, 5, 1, 0], [0, 3, 0, 4], [1, 0, 2, 2]])
+pooled = np.array([[four[i : i + 2, j : j + 2].max() for j in (0, 2)] for i in (0, 2)])
+print(four, "becomes", pooled, sep="\n")
+
+# %% [markdown]
+# ### Downhill
+#
+# Nobody writes the kernels. They begin as random numbers, and are changed until the answers are right. What is "right" needs a number: the *[loss](../THEORY.md#g-loss)*. It is small if cracked patches get a large logit, and sound ones a low one.
+#
+# Take one weight, $w$, and four patches, each boiled down to one number $x$: how much line was found, less what is usual. The logit is $w x$. For a crack ($s = 1$) the loss is $\ln(1 + e^{-wx})$, for a sound patch ($s = -1$) it is $\ln(1 + e^{wx})$.
+
+# %%
+x = np.array([0.9, 0.5, -0.4, 0.3])  # the last one is sound, and has a joint that looks like a crack
+s = np.array([1, 1, -1, -1])
+
+
+def loss(w):
+    """Return the mean loss of the four patches at a weight, or at each of several."""
+    return np.logaddexp(0, -s * np.multiply.outer(w, x)).mean(axis=-1)
+
+
+def slope(w):
+    """Return the derivative of the loss at a weight."""
+    return (-s * x / (1 + np.exp(s * w * x))).mean()
+
+
+rate = 8.0  # the learning rate: how large a step a slope of 1 makes
+way = [-1.0]
+for _ in range(3):
+    way.append(way[-1] - rate * slope(way[-1]))  # against the slope, so downhill
+print("weights", np.round(way, 2), "losses", loss(way).round(3))
+
+# %%
+line = np.linspace(-2, 6, 200)
+figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
+axis.plot(line, loss(line), color="black", linewidth=2, label="loss")
+near = np.array([-1.9, 0.6])
+axis.plot(near, loss(way[0]) + slope(way[0]) * (near - way[0]), color=cv.plots.COLORS[3], label="slope at the start")
+axis.plot(way, loss(way), "o-", color=cv.plots.COLORS[0], markersize=9, label="three steps downhill")
+axis.set_xlabel("weight", fontsize=12)
+axis.set_ylabel("loss [nats]", fontsize=12)
+axis.legend(fontsize=11, frameon=False)
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "02_downhill",
+    alt="The loss over one weight, a curve with one lowest point. A straight line touches it at the start; dots mark the start and three steps, each lower than the one before.",
+)
+
+# %% [markdown]
+# The steps get shorter by themselves, because the slope gets flatter. This is *[gradient descent](../THEORY.md#g-gradient-descent)*. With a million weights it is the same: each is moved against its own slope. (Adam, which trains the networks below, gives each weight a step size of its own besides.)
+#
+# ### The chain rule
+#
+# A network is a chain: pixels, kernel, ReLU, average, logit, loss. The *chain rule* says that the slope of the whole chain is the product of the slopes of its links, so it can be handed back from the loss to each weight, link by link; that is *[backpropagation](../THEORY.md#g-backpropagation)*.
+#
+# TensorFlow's *tape* does that: it records the links on the way forward, and multiplies their slopes on the way back. Do we believe it? There is a slower way that needs no theory: change one weight a little, and see how the loss changes. We ask for the nine weights of the kernel.
+
+
+# %%
+def chain(kernel):
+    """Return the loss of the small picture, which is cracked: kernel, bias, ReLU, average, logit, loss."""
+    return np.logaddexp(0, -(8 * np.maximum(slide(tiny, kernel) - 0.1, 0).mean() - 1))
+
+
+nine = tf.Variable(kernel[:, :, np.newaxis, np.newaxis])
+with tf.GradientTape() as tape:
+    found = tf.nn.conv2d(tiny[np.newaxis, :, :, np.newaxis], nine, strides=1, padding="VALID")
+    cost = tf.nn.softplus(-(8 * tf.reduce_mean(tf.nn.relu(found - 0.1)) - 1))
+by_tape = tape.gradient(cost, nine).numpy()[:, :, 0, 0]
+
+by_trial = np.empty((3, 3))
+for place in np.ndindex(3, 3):
+    little = np.zeros((3, 3))
+    little[place] = 1e-6
+    by_trial[place] = (chain(kernel + little) - chain(kernel - little)) / 2e-6
+print(by_tape.round(4))
+
+# %%
+claim(
+    "T2.1",
+    "the tape's slope of the loss is what a little change of each weight gives",
+    np.abs(by_tape - by_trial).max() / np.abs(by_tape).max(),
+    "<",
+    1e-5,
+    identity=True,
+)
+
+# %% [markdown]
+# All slopes are negative here: the loss falls if any of the nine weights rises. It falls most slowly for the middle column, where the pixels are dark. That is how a kernel learns what a crack looks like: the dark middle falls behind.
+
+# %% [markdown]
 # ## The smallest network
 #
 # Two [convolutions](../THEORY.md#g-convolution), each followed by [ReLU](../THEORY.md#g-relu) and [max-pooling](../THEORY.md#g-max-pooling), then the average of every map, then one weighted sum. Read the
@@ -66,7 +215,7 @@ print(by_hand)
 
 # %%
 claim(
-    "T2.1",
+    "T2.2",
     "gap_cnn has 5,121 weights, counted by hand",
     small.count_params(),
     "==",
@@ -107,7 +256,12 @@ small_history = cv.training.train(
 
 # %%
 display = cv.plots.HistoryDisplay.from_history(small_history)
-_ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_history")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "02_gap_cnn_history",
+    alt="Loss and accuracy of the small network over the epochs, for training and validation pictures; a dotted line marks the epoch whose weights were kept.",
+)
 
 # %% [markdown]
 # Three things to see:
@@ -171,7 +325,12 @@ history = cv.training.train(
 
 # %%
 display = cv.plots.HistoryDisplay.from_history(history)
-_ = cv.series.save_figure(run, display.figure_, "02_gap_cnn_deep_history")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "02_gap_cnn_deep_history",
+    alt="Loss and accuracy of the deeper network over the epochs, for training and validation pictures; a dotted line marks the epoch whose weights were kept.",
+)
 
 # %% [markdown]
 # And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are four: before the training, after the first epoch, after a few, and after the last. (The network that is kept is that of the dotted line.)
@@ -186,7 +345,12 @@ for axis, (title, event) in zip(axes, shown.items(), strict=True):
     axis.imshow(Image.open(io.BytesIO(event.tensor_proto.string_val[2])))
     axis.set_title(title, fontsize=15, loc="left")
     axis.set_axis_off()
-_ = cv.series.save_figure(run, figure, "02_samples")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "02_samples",
+    alt="The same few validation patches and their heat maps at four moments of the training: untrained, after the first epoch, after a few more, and after the last.",
+)
 
 # %% [markdown]
 # Each row has a colour bar of its own: mind the numbers. The untrained network's maps hold next to nothing; a frame in them is the padding
@@ -201,7 +365,7 @@ print(f"best epoch {best} of {len(history)}")
 
 # %%
 claim(
-    "T2.2",
+    "T2.3",
     "training ended when its patience was over, or at the epoch limit",
     len(history) - best == patience or len(history) == epochs,
     identity=True,
@@ -220,7 +384,7 @@ print(f"measured {loss:.4f}, smallest of the curve {history['val_loss'].min():.4
 
 # %%
 claim(
-    "T2.3",
+    "T2.4",
     "the weights kept are those of the lowest validation loss",
     abs(loss - history["val_loss"].min()),
     "<",
@@ -244,7 +408,7 @@ print(
 # %%
 dark = roc_auc_score(label, -np.quantile(pictures.mean(axis=-1), 0.01, axis=(1, 2)))
 claim(
-    "T2.4",
+    "T2.5",
     "the network puts cracked above sound pictures more often than the darkest hundredth of the pixels does",
     in_order - dark,
     ">",
@@ -265,7 +429,7 @@ for name in ("model.keras", "model.h5"):
 
 # %%
 claim(
-    "T2.5",
+    "T2.6",
     "both files, read again, give the same probabilities",
     max(np.abs(answer - model.predict(some, verbose=0)).max() for answer in answers),
     "<=",
@@ -283,7 +447,7 @@ known
 
 # %%
 claim(
-    "T2.6",
+    "T2.7",
     "the H5 file itself names its labels, its image size, its preprocessing and its training data",
     known.class_names == tuple(table.attrs["class_names"])
     and known.image_size == image_size
@@ -305,7 +469,7 @@ for _ in range(2):
     twice.append(b"".join(weights.tobytes() for weights in again.get_weights()))
 
 # %%
-claim("T2.7", "on one machine the same seed trains the same network, bit for bit", twice[0] == twice[1])
+claim("T2.8", "on one machine the same seed trains the same network, bit for bit", twice[0] == twice[1])
 
 # %% [markdown]
 # ## TensorBoard
@@ -315,7 +479,7 @@ claim("T2.7", "on one machine the same seed trains the same network, bit for bit
 #
 # ## To remember
 #
-# - Training makes the loss small, step by step, along its slope.
+# - Training makes the loss small, step by step, against its slope. The chain rule gives the slope.
 # - Validation pictures decide when to stop; the best weights are kept.
 # - Training loss can go on falling; when validation loss no longer does, learning by heart has begun.
 # - One seed fixes order, augmentation and first weights: the same run again gives the same network.
@@ -337,16 +501,104 @@ claim("T2.7", "on one machine the same seed trains the same network, bit for bit
 #
 # ## Exercises
 #
-# 1. Set `patience = 1`, and name another `run` folder. When does it stop, and what does it cost?
-# 2. An untrained network answers about 0.5 to everything. What is its loss, and which curve above starts near it?
-# 3. Train with another `seed`. By how much do the best validation losses differ? Is the deeper network still better?
-# 4. How many weights would the last layer have if, instead of averaging, all cells of the last map were connected to the logit?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **02.1** ★ An untrained network answers 0.5 to everything. What is its loss in nats, to two digits? And which curve above starts near it?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("02.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $\ln 2 = 0.69$. The validation curves start there: after one epoch the averaged weights have hardly left the start.
+#
+# ```python
+# answer = np.log(2)
+# ```
+#
+# </details>
+#
+# **02.2** ★ How many numbers would the last layer of the deeper network have at 128 px if each cell of its last map, 16 × 16 cells with 64 channels, were connected to the logit, instead of the averages? Count the bias, too.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("02.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# 16 · 16 · 64 weights and a bias, instead of 65. And it would learn *where in the patch* cracks usually are.
+#
+# ```python
+# answer = 16 * 16 * 64 + 1
+# ```
+#
+# </details>
+#
+# **02.3** ★★ Take the kernel that answers to *horizontal* dark lines, the one above turned by a quarter, and slide it over `tiny`. Give the map before ReLU.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("02.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# On a vertical line its positive and negative weights cancel. What is left is the pore, which is a short line in every direction.
+#
+# ```python
+# answer = slide(tiny, kernel.T)
+# ```
+#
+# </details>
+#
+# **02.4** ★★★ Write `def answer(values):` that does max-pooling: of an array with even sides, the largest of each two by two values.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("02.4", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# As with the mean of notebook 01, but with the largest.
+#
+# ```python
+# def answer(values):
+#     rows, columns = values.shape
+#     return values.reshape(rows // 2, 2, columns // 2, 2).max(axis=(1, 3))
+# ```
+#
+# </details>
+#
+# **02.5** ★★★ The loss over one weight was $\frac{1}{N} \sum \ln(1 + e^{-s_n w x_n})$, with $s_n = 1$ for a crack and $-1$ for sound. Write `def answer(x, s):` that returns its slope at $w = 0$.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("02.5", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The derivative of a term is $-s_n x_n / (1 + e^{s_n w x_n})$, which is $-s_n x_n / 2$ at $w = 0$.
+#
+# ```python
+# def answer(x, s):
+#     return -(s * x).mean() / 2
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Set `patience = 1`, and name another `run` folder. When does the training stop, and what does it cost?
+# 2. Train with another `seed`. By how much do the lowest validation losses differ? Is the deeper network still better?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: at the first epoch that is worse than its predecessor. As averaged weights are validated, that may be late, and may cost
-# little. 2: $\ln 2 = 0.69$; the validation curves: after one epoch the averaged weights have hardly left the start. 4: at 128 px the deeper network has 16 × 16 cells with 64 channels: 16,384
-# weights and a bias instead of 65, and it would learn *where in the patch* cracks usually are.
+# 1: at the first epoch that is worse than its predecessor. As averaged weights are validated, that may be late, and may cost little. 2: compare the difference of the seeds with that of the networks.
 #
 # </details>
 

@@ -8,7 +8,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | confusion matrix, precision and recall, ROC and PR curves, intervals, calibration, thresholds by cost and by prevalence, comparing two models |
-# | **Time** | 45 minutes to read, about a minute to run |
+# | **Time** | two halves of 25 minutes to read, about a minute to run |
 # | **Theory** | [T3 Evaluation](../THEORY.md#t3-evaluation) |
 
 # %% tags=["parameters"]
@@ -83,7 +83,12 @@ metrics.ConfusionMatrixDisplay.from_predictions(
     text_kw={"fontsize": 18},
     ax=axis,
 )
-_ = cv.series.save_figure(run, figure, "03_confusion_matrix")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_confusion_matrix",
+    alt="A table of two by two counts: the truth in rows, the network's answer in columns.",
+)
 
 # %% [markdown]
 # Rows are the truth, columns the answer. Everything that follows for one threshold comes from these four numbers. Top right are the false alarms, bottom left the missed
@@ -132,7 +137,12 @@ for axis in axes:
     axis.lines[0].set_linewidth(3)
     axis.xaxis.label.set_size(12)
     axis.yaxis.label.set_size(12)
-_ = cv.series.save_figure(run, figure, "03_curves")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_curves",
+    alt="Left the ROC curve, cracks found against false alarms, with the diagonal of guessing; right the precision-recall curve.",
+)
 
 # %% [markdown]
 # The better the network, the nearer the left curve comes to the upper left corner, and the right one to the upper right. The area under the first has a meaning that isn't geometrical: pick one
@@ -173,7 +183,12 @@ claim("T3.3", "half the threshold doesn't lower the recall", recall_of[1] - reca
 # %%
 report = cv.evaluation.report(result)
 display = cv.plots.ScoresDisplay.from_report(report.drop(index=["log_loss", "brier", "calibration_error"]))
-_ = cv.series.save_figure(run, display.figure_, "03_scores")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "03_scores",
+    alt="Each score of the network as a dot with a bar for its 95 % interval.",
+)
 report.round(4)
 
 # %% [markdown]
@@ -223,6 +238,14 @@ claim(
     0.03,
     identity=True,
 )
+
+# %% [markdown]
+# ---
+#
+# **Half-way.** Here is a good place to stop for today. You can now say how often the network is right, which mistakes it makes, and how sure those figures are. The second half asks what its probabilities are worth, which threshold a wall needs, and whether a simpler
+# model would do. Nothing is lost meanwhile: run the notebook again, and go on here.
+#
+# ---
 
 # %% [markdown]
 # ## Are the probabilities right?
@@ -290,35 +313,29 @@ claim(
 
 # %%
 figure, axes = plt.subplots(2, 1, figsize=(8, 7.2), height_ratios=[3, 1.3], sharex=True, layout="constrained")
-edges = np.linspace(0, 1, 11)
+edges, blue, orange = np.linspace(0, 1, 11), *cv.plots.COLORS[:2]
 kinds = {
-    "as stated": (probabilities, "o-", cv.plots.COLORS[0]),
-    f"at temperature {temperature:.2f}": (scaled, "s--", cv.plots.COLORS[1]),
+    "as stated": (probabilities, -0.021, {"marker": "o", "linestyle": "-", "color": blue}),
+    f"at temperature {temperature:.2f}": (scaled, 0.021, {"marker": "s", "linestyle": "--", "color": orange}),
 }
-for name, (stated, style, color) in kinds.items():
-    CalibrationDisplay.from_predictions(
-        labels,
-        stated,
-        n_bins=10,
-        ax=axes[0],
-        name=name,
-        marker=style[0],
-        linestyle=style[1:],
-        color=color,
-        markersize=9,
-    )
-counts = [np.histogram(stated, edges)[0] for stated, _, _ in kinds.values()]
-for side, count, color in zip((-0.021, 0.021), counts, (cv.plots.COLORS[0], cv.plots.COLORS[1]), strict=True):
-    bars = axes[1].bar(edges[:-1] + 0.05 + side, count, width=0.042, color=color)
+for name, (stated, side, look) in kinds.items():
+    CalibrationDisplay.from_predictions(labels, stated, n_bins=10, ax=axes[0], name=name, markersize=9, **look)
+    count = np.histogram(stated, edges)[0]
+    bars = axes[1].bar(edges[:-1] + 0.05 + side, count, width=0.042, color=look["color"])
     axes[1].bar_label(bars, labels=[str(n) if n else "" for n in count], fontsize=9)
 axes[0].get_legend().remove()
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=11)
 axes[0].set(xlabel="", xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))
 axes[0].set_ylabel("share that is cracked", fontsize=12)
-axes[1].set(yscale="log", ylim=(0.8, 4 * max(map(max, counts))))
+axes[1].set(yscale="log", ylim=(0.8, 4 * len(labels)))
 axes[1].set_xlabel("probability of crack", fontsize=12)
 axes[1].set_ylabel("pictures", fontsize=12)
-_ = cv.series.save_figure(run, figure, "03_calibration")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_calibration",
+    alt="Above, the share of patches that are cracked against the probability that was stated, before and after the temperature, with the diagonal of perfect calibration; below, how many pictures each point stands for.",
+)
 
 # %% [markdown]
 # ## What a threshold costs
@@ -350,7 +367,12 @@ axis.set_xlabel("threshold", fontsize=12)
 axis.set_ylabel("cost a patch [false alarms]", fontsize=12)
 lines = ["validation", "test", f"habit: {threshold:.2f}", f"formula: {by_formula:.3f}", f"tried out: {tried_out:.3f}"]
 figure.legend(axis.lines, lines, loc="outside upper center", ncols=5, fontsize=11)
-_ = cv.series.save_figure(run, figure, "03_cost")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_cost",
+    alt="The cost of a patch against the threshold, on validation and on test pictures, with vertical lines at three thresholds: habit, formula and trial.",
+)
 
 # %% [markdown]
 # The axis is logarithmic, since what is interesting lies below 0.1; the dear end of the curve is cut off at the top. Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
@@ -455,7 +477,12 @@ axis.set_xlabel("share of patches that is cracked", fontsize=12)
 axis.set_ylabel("alarms that are right", fontsize=12)
 axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 figure.legend(loc="outside upper center", ncols=4, fontsize=11)
-_ = cv.series.save_figure(run, figure, "03_prevalence")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "03_prevalence",
+    alt="The share of alarms that are right against the share of patches that are cracked, with a band for its interval, and lines at a wall's share and at that of the test pictures.",
+)
 
 # %% [markdown]
 # The probabilities don't hold on the wall either. They were learnt where cracks are common, so before a wall's patch is looked at they expect too much. Bayes' rule puts that
@@ -529,7 +556,12 @@ display = cv.plots.ImagesDisplay.from_images(
     ],
     frames=[None if right_first[i] else cv.plots.COLORS[3] for i in gallery],
 )
-_ = cv.series.save_figure(run, display.figure_, "03_worst")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "03_worst",
+    alt="Twelve patches, the surest mistakes first; above each stand the truth and the probability of a crack, and mistakes are framed.",
+)
 
 # %% [markdown]
 # ## Do you need a network?
@@ -592,7 +624,12 @@ results = {
 shown = ["accuracy", *[f"f1/{name}" for name in names], "roc_auc", "average_precision"]
 tables = {model.name: report.loc[shown]} | {name: cv.evaluation.report(r).loc[shown] for name, r in results.items()}
 display = cv.plots.ScoresDisplay.from_report(tables)
-_ = cv.series.save_figure(run, display.figure_, "03_models")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "03_models",
+    alt="The scores of several models side by side, each as a marker with a bar for its interval.",
+)
 
 # %% [markdown]
 # Intervals that keep clear of each other settle the matter. Overlapping ones don't prove the opposite: the models met the
@@ -692,19 +729,120 @@ for name in ("six numbers", "longest dark ridge"):
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **03.1** ★ A colleague tests on 40 pictures without a mistake and writes "100 % accuracy". How high may the error rate still be, by the rule of three? Give a share.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# "No mistake in 40; the error rate may be as high as 3/40 = 7.5 %."
+#
+# ```python
+# answer = 3 / 40
+# ```
+#
+# </details>
+#
+# **03.2** ★ Somebody divides all logits by 0.1. Is the network then `"too sure"` or `"not sure enough"`, if its probabilities were right before?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The probabilities crowd at 0 and 1, and the points lie flatter than the diagonal: too sure. Accuracy at 0.5 is the same; the log loss punishes the sure mistakes.
+#
+# ```python
+# answer = "too sure"
+# ```
+#
+# </details>
+#
+# **03.3** ★★ Two models disagree on 8 pictures, and one of them is right on 7. What is McNemar's p-value? Change the line of the coins above.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $2 (1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't, by far.
+#
+# ```python
+# answer = 2 * sum(comb(8, i) for i in range(2)) / 2**8
+# ```
+#
+# </details>
+#
+# **03.4** ★★ Suppose only one patch in a thousand is cracked on the wall. Correct the probabilities `scaled` for that.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.4", answer, of=(scaled, learnt))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `correct_prior` takes the share in training and the share on the wall. Nearly all probabilities fall.
+#
+# ```python
+# answer = cv.evaluation.correct_prior(scaled, learnt, 0.001)
+# ```
+#
+# </details>
+#
+# **03.5** ★★ How many sound patches without a false alarm must you test, to promise that every second alarm is right where one patch in a hundred is cracked? The [recall](../THEORY.md#g-recall) is 1; use the rule of three.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.5", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The false-alarm rate must be below $\pi / (1 - \pi) = 1/99$; by the rule of three, which looks at one side only, that takes $3 \cdot 99 \approx 300$. By the two-sided interval used above, which counts the recall as uncertain as well, it takes more.
+#
+# ```python
+# answer = 3 * 99
+# ```
+#
+# </details>
+#
+# **03.6** ★★★ Write `def answer(recall, false_alarms, share):` for three arrays of one length. It returns the precision where that share of the patches is cracked.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("03.6", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Alarms that are right, over all alarms.
+#
+# ```python
+# def answer(recall, false_alarms, share):
+#     right = recall * share
+#     return right / (right + false_alarms * (1 - share))
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Set `prevalence = 0.001`. How many alarms are right? What threshold would bring that to one half?
 # 2. Replace the bootstrap over groups by one over pictures (`witnesses = cv.evaluation.Bootstrap(seed=seed)`). Which interval is wider, and why?
-# 3. A colleague tests on 40 pictures without a mistake and writes "100 % accuracy". What would you write?
-# 4. Divide the logits by 10 and by 0.1 and draw the calibration figure for both. Which one is "too sure"? What do the log loss and the accuracy say?
-# 5. Two models disagree on 8 pictures; one is right on 7 of them. Is it better? And if they disagree on 80, and it is right on 70?
-# 6. How many sound patches without a false alarm must you test, to promise that every second alarm is right where one patch in a hundred is cracked, and the [recall](../THEORY.md#g-recall) is 1?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their
-# fate. 3: "no mistake in 40; the error rate may be as high as 3/40 = 7.5 % (rule of three)". 4: divided by 0.1 they crowd at 0 and 1 and the points lie flatter than the
-# diagonal: too sure. Accuracy is the same for both; the log loss punishes the sure mistakes. 5: $2 (1 + 8) / 2^8 = 0.07$: it may be chance. With 70 of 80 it isn't,
-# by far. 6: $f$ must be below $\pi / (1 - \pi) \approx 1/99$; by the rule of three, which looks at one side only, that takes $3 \cdot 99 \approx 300$; by the two-sided interval used above, which counts the recall as uncertain as well, more than that.
+# 1: read the table's last row; then raise the threshold until $f < r \pi / (1 - \pi)$. 2: that over groups, wherever twins share their fate.
 #
 # </details>
 

@@ -32,8 +32,11 @@ import numpy as np
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "04_filters")
+for name, value in {"n_filters": n_filters, "n_patches": n_patches, "n_searched": n_searched, "steps": steps}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -66,7 +69,12 @@ cv.models.summary(model)
 weights = cv.features.kernels(model)
 colours, limits = cv.features.kernel_images(weights)
 display = cv.plots.KernelsDisplay.from_kernels(colours, limits)
-_ = cv.series.save_figure(run, display.figure_, "04_kernels")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_kernels",
+    alt="The kernels of the first layer as small squares of coloured pixels; mid-grey is weight zero.",
+)
 
 # %% [markdown]
 # If you have seen the first layer of a large network, you'd expect clean edges and colour blobs. This is confetti. Why, we shall see below.
@@ -76,7 +84,12 @@ _ = cv.series.save_figure(run, display.figure_, "04_kernels")
 # %%
 grey = weights.mean(axis=3, keepdims=True).repeat(3, axis=3)
 display = cv.plots.KernelsDisplay.from_kernels(*cv.features.kernel_images(grey))
-_ = cv.series.save_figure(run, display.figure_, "04_kernels_grey")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_kernels_grey",
+    alt="The same kernels, averaged over the colours: small squares of grey pixels; mid-grey is weight zero.",
+)
 
 # %% [markdown]
 # A filter with a bright and a dark side answers to an edge in that direction, one with a dark stripe to a line, one of one tone to brightness, or its lack. You will find something like the first two, and that is the trap: random numbers contain them
@@ -163,7 +176,12 @@ titles = [
     for channel in channels
 ]
 display = cv.plots.ImagesDisplay.from_images(pictures, titles=titles, columns=n_filters)
-_ = cv.series.save_figure(run, display.figure_, "04_synthesised")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_synthesised",
+    alt="Synthesised pictures, a row for each convolution and one for each filter: coloured patterns in the middle of grey squares, the larger the deeper the layer.",
+)
 
 # %% [markdown]
 # One row for each convolution. Everything that a filter can see is in the middle of its picture; around it is the grey of the start, because no pixel there could change anything. So these pictures
@@ -216,7 +234,12 @@ display = cv.plots.FiltersDisplay.from_examples(
     values=top["value"].to_numpy().reshape(len(channels), -1),
     reached=plain.reached,
 )
-_ = cv.series.save_figure(run, display.figure_, "04_found")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_found",
+    alt="For each filter of the last convolution a framed synthesised picture, and beside it the patches that excite it most; the number above each is the activation.",
+)
 
 # %% [markdown]
 # The framed picture is synthesised, the others were found; above each stands how strongly the filter answers, at the side whether it speaks for a crack or against it. Flat grey at the rim of a patch is what lies beyond its picture: there
@@ -262,7 +285,12 @@ values = cv.attribution.logits(model, shown)
 names = ["most like a crack", "again, another start", "least like a crack"]
 titles = [f"{name}\nlogit {value:+.0f}" for name, value in zip(names, values, strict=True)]
 display = cv.plots.ImagesDisplay.from_images(shown, titles=titles)
-_ = cv.series.save_figure(run, display.figure_, "04_classes")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "04_classes",
+    alt="Three synthesised pictures: two that the network finds most like a crack, from different starts, and one that it finds least like a crack. Their logits stand above.",
+)
 
 # %%
 unseen = fair.sample(frac=1, random_state=seed).head(400)
@@ -328,14 +356,68 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **04.1** ★ Take `layer=convolutions[1]` for the found patches, and they are small. What decides how large a found patch is: `"the kernel"`, `"the stride"`, `"the receptive field"` or `"the picture"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("04.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# A patch is the receptive field of one cell, and early layers see a few pixels only.
+#
+# ```python
+# answer = "the receptive field"
+# ```
+#
+# </details>
+#
+# **04.2** ★★ The climb begins with faint noise on grey. Which logit has plain grey, 0.5 in every pixel and colour? Give an array of one logit.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("04.2", answer, of=(model, np.full((1, image_size, image_size, 3), 0.5, np.float32)))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Compare it with the logits of the synthesised pictures: that is how far the climb led.
+#
+# ```python
+# answer = cv.attribution.logits(model, np.full((1, image_size, image_size, 3), 0.5, np.float32))
+# ```
+#
+# </details>
+#
+# **04.3** ★★★ Write `def answer(kernel, pixels, bias):`, the answer of one filter at one place. `kernel` and `pixels` have shape (3, 3, 3), `bias` has shape (1,); return an array of shape (1,), after ReLU.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("04.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Multiply, sum, add the bias, cut off what is negative.
+#
+# ```python
+# def answer(kernel, pixels, bias):
+#     return np.maximum((kernel * pixels).sum() + bias, 0)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Draw `free.images` beside `wanted[last].images`. What had the penalties been good for?
-# 2. Start `maximise_logit(model, "crack", start=…)` from a sound patch, for ten steps. How much has to change until the network says "crack"? Is there a crack now?
-# 3. Take `layer=convolutions[1]` for the found patches. Why are these patches so small?
+# 2. Start `cv.features.maximise_logit(model, "crack", start=…)` from a sound patch, for ten steps. How much has to change until the network says "crack"? Is there a crack now?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: without them single pixels flicker, and the noise of the start stays; the strokes are harder to see, though the filter likes it better. 2: very little, and there is none: the network can be pushed over by changes that mean nothing to us (such pictures are called *adversarial*). 3: a patch
-# is the cell's receptive field, and early layers see a few pixels only.
+# 1: without them single pixels flicker, and the noise of the start stays; the strokes are harder to see, though the filter likes it better. 2: very little, and there is none. The network can be pushed over by changes that mean nothing to us; such pictures are called *adversarial*.
 #
 # </details>
 

@@ -29,8 +29,11 @@ import numpy as np
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "05_activation_maps")
+for name, value in {"n_images": n_images, "n_channels": n_channels}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -79,7 +82,12 @@ for name in convolutions:
         count=n_channels,
         scale="image",
     )
-    _ = cv.series.save_figure(run, display.figure_, f"05_{name}")
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        f"05_{name}",
+        alt="The patch, and beside it maps of one convolution: those of its channels with the largest contributions, which stand above.",
+    )
 
 # %% [markdown]
 # Each map is drawn on its own scale, which is written above it, and cell by cell: nothing is smoothed. Read the rows from top to bottom.
@@ -141,7 +149,12 @@ titles = [
 display = cv.plots.ImagesDisplay.from_images(patch.repeat(len(boxes), axis=0), titles=titles)
 for axis, (top, left, bottom, right) in zip(display.ax_.flat, boxes.values(), strict=False):
     cv.plots.square(axis, ((top + bottom) / 2, (left + right) / 2), bottom - top)
-_ = cv.series.save_figure(run, display.figure_, "05_fields")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "05_fields",
+    alt="The patch, once for each convolution; a square in it marks what one cell of that layer sees, and grows from layer to layer.",
+)
 
 # %% [markdown]
 # Each square is what one cell sees, and its middle is the cell's place. The crack needn't lie in the middle, or in the smallest square at all: the strongest cell of the last layer may well lie beside the crack that it sees.
@@ -211,7 +224,12 @@ display = cv.plots.ActivationMapsDisplay.from_maps(
     titles=[f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)],
     count=n_channels,
 )
-_ = cv.series.save_figure(run, display.figure_, "05_compared")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "05_compared",
+    alt="A row for each patch, and beside it the maps of the same channels of the last layer on one scale, with each channel's contribution above.",
+)
 
 # %% [markdown]
 # These are the channels with the largest contributions. Do they also tell cracked from sound? Read down a column. Numbers that are large on the cracks and next to nothing on the sound patch belong to a channel that finds cracks; look in the same
@@ -249,7 +267,12 @@ axis.axhline(0, color="0.5", linewidth=1)
 axis.set_xlabel("channels added, those of the largest contributions first", fontsize=12)
 axis.set_ylabel("bias and contributions so far [logits]", fontsize=12)
 figure.legend(fontsize=11, loc="outside upper center", ncols=2, frameon=False)
-_ = cv.series.save_figure(run, figure, "05_sum")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "05_sum",
+    alt="A line for each patch: the bias and the channels' contributions added up one after the other, until its logit is reached.",
+)
 
 # %%
 most = compared.contributions[logits.argmax()]
@@ -342,14 +365,68 @@ claim(
 #
 # ## Exercises
 #
-# 1. Add the maps of all channels of the last layer, each times its weight. You have seen the result before: where?
-# 2. Follow a sound patch: `patch = images[[logits.argmin()]]`. Which channels carry the "no"?
-# 3. Roll the patch by one pixel instead of the stride. How much do the maps of the last layer change, and why at all?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **05.1** ★ Add the maps of all channels of the last layer, each times its weight. What is the result called: `"activation map"`, `"class activation map"` or `"receptive field"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("05.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# It is the class activation map of notebook 00; notebook 06 derives it.
+#
+# ```python
+# answer = "class activation map"
+# ```
+#
+# </details>
+#
+# **05.2** ★★ Do it for `patch`: `cv.attribution.cam` gives that map, enlarged. Get its cells as they are, with `upsample=False`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("05.2", answer, of=(model, patch))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# It has as many cells as the maps of the last layer. Their sum is the logit less the bias.
+#
+# ```python
+# answer = cv.attribution.cam(model, patch, upsample=False)
+# ```
+#
+# </details>
+#
+# **05.3** ★★★ Write `def answer(maps, weights):` for the maps of one picture, (rows, columns, channels), and the weights of the logit, (channels,). It returns each channel's contribution to the logit.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("05.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The average of each map times the weight of its channel, $w_c \bar A_c$.
+#
+# ```python
+# def answer(maps, weights):
+#     return maps.mean(axis=(0, 1)) * weights
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Follow a sound patch: `patch = images[[logits.argmin()]]`. Which channels carry the "no"?
+# 2. Roll the patch by one pixel instead of the stride. How much do the maps of the last layer change, and why at all?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: it is the class activation map of notebook 00; notebook 06 derives it. 2: those with a negative weight that answer to plain surface, and the bias. 3: noticeably: a pixel is a fraction of a cell, and which pixels share a
-# pooling window changes.
+# 1: those with a negative weight that answer to plain surface, and the bias. 2: noticeably: a pixel is a fraction of a cell, and which pixels share a pooling window changes.
 #
 # </details>
 

@@ -29,8 +29,10 @@ import tensorflow as tf
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "06_grad_cam")
+check_number("n_images", n_images, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -145,7 +147,12 @@ reasons = test["why"].str.replace(" and ", "\nand ")  # on two lines, where long
 titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(test["mask"], image_size) if (test["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks)
-_ = cv.series.save_figure(run, display.figure_, "06_signed_map")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_signed_map",
+    alt="Each patch, and below it the same patch under its Grad-CAM map: red speaks for a crack, blue against it, in logits per cell.",
+)
 
 # %% [markdown]
 # ## Both classes in one map
@@ -163,7 +170,12 @@ three = [*np.flatnonzero(~sound)[:1], *np.flatnonzero(calm)[:2]]
 display = cv.plots.AttributionDisplay.from_maps(
     images[three], usual[three], titles=[titles[i] for i in three], label="share of the map's own maximum"
 )
-_ = cv.series.save_figure(run, display.figure_, "06_usual_map")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_usual_map",
+    alt="Patches, and below them the usual display: the positive part of each map alone, in orange, stretched to its own maximum.",
+)
 
 # %% [markdown]
 # The negative part, which this display throws away, is spread thin: many cells with little in each. To see it, we draw the sound
@@ -175,7 +187,12 @@ finer = max(float(-maps[calm].min()), 1e-6)
 display = cv.plots.AttributionDisplay.from_maps(
     images[calm], maps[calm], titles=[titles[i] for i in np.flatnonzero(calm)], scale=(-finer, finer)
 )
-_ = cv.series.save_figure(run, display.figure_, "06_sound_patches")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_sound_patches",
+    alt="Patches and their maps on a finer scale, on which also weak evidence against a crack shows in blue.",
+)
 
 # %% [markdown]
 # If you see a frame along the border, it isn't concrete: there the convolutions see padding, zeros beyond the edge, so those cells say something else than
@@ -313,7 +330,12 @@ convolutions = convolutions[:: -(-len(convolutions) // 6)]  # of a deep network 
 examples = [0, np.flatnonzero(sound)[0]] if sound.any() else [0]  # the surest of either class
 steps = {name: cv.attribution.grad_cam(model, images[examples], layer=name) for name in convolutions}
 display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples], scale="image")
-_ = cv.series.save_figure(run, display.figure_, "06_ladder")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "06_ladder",
+    alt="Patches in rows and layers in columns: the map of each convolution on a scale of its own; in the first row squares mark one cell and what it sees.",
+)
 
 # %% [markdown]
 # Finer, yes, but no longer an account: what lies between that layer and the logit bends the numbers, and one averaged gradient can't follow. Add
@@ -386,17 +408,65 @@ claim(
 #
 # ## Exercises
 #
-# 1. Double all the weights of the logit layer and the bias. What happens to the maps, to the probabilities, to the decisions?
-# 2. Replace the mean of the gradient by the gradient itself, $\sum_c \frac{\partial z}{\partial A_{ijc}} A_{ijc}$ (HiResCAM). Why is it the same map at the last layer, and
-#    what does it do at the first?
-# 3. Explain a picture of your own: `cv.data.load_images(["patch.jpg"], image_size)`, a patch cut from a photograph, not the whole of it. Would you send someone up?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
 #
-# <details><summary>Solutions</summary>
+# **06.1** ★ Double all the weights of the logit layer, and the bias. Which of these stay as they are: `"maps"`, `"logits"`, `"probabilities"`, `"decisions"`? Decisions are taken at 0.5. Give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("06.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
 #
-# 1: maps and logits double; probabilities move towards 0 and 1; decisions at 0.5 stay. 2: there the gradient is the same in every
-# cell, so its mean is the gradient. At the first layer it isn't, and the two maps differ.
+# Maps and logits double; probabilities move towards 0 and 1; decisions at 0.5 stay.
+#
+# ```python
+# answer = {"decisions"}
+# ```
 #
 # </details>
+#
+# **06.2** ★★ Replace the mean of the gradient by the gradient itself, $\sum_c \frac{\partial z}{\partial A_{ijc}} A_{ijc}$. This is HiResCAM. Change the line with `einsum` above.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("06.2", answer, of=(model, images))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# At this layer the gradient is the same in every cell, so its mean is the gradient, and the map is that of Grad-CAM. At the first layer it isn't, and the two maps differ.
+#
+# ```python
+# with tf.GradientTape() as tape:
+#     A, z = whole(images)
+# answer = (tape.gradient(z, A).numpy() * A.numpy()).sum(axis=-1)
+# ```
+#
+# </details>
+#
+# **06.3** ★★★ Write `def answer(activations, weights):` that returns the class activation map: activations are (pictures, rows, columns, channels), weights (channels,), and the map of a picture sums to its logit less the bias.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("06.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The weighted sum over the channels, divided by the number of cells.
+#
+# ```python
+# def answer(activations, weights):
+#     return activations @ weights / (activations.shape[1] * activations.shape[2])
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Explain a picture of your own: `cv.data.load_images(["patch.jpg"], image_size)`, a patch cut from a photograph, not the whole of it. Would you send someone up?
 
 # %%
 cv.series.write_results(

@@ -36,10 +36,13 @@ from scipy import ndimage, stats
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 plt.rcParams["figure.dpi"] = 80  # keeps the notebook small
 explain = cv.attribution  # the methods live here
 run = cv.series.open_run(run, "07_attribution_methods")
+for name, value in {"n_images": n_images, "n_masks": n_masks}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -117,7 +120,12 @@ units = {
 }
 few = {title: values[::2] for title, values in maps.items()}
 display = cv.plots.AttributionGridDisplay.from_maps(images[::2], few, label=units, logits=logits[::2])
-_ = cv.series.save_figure(run, display.figure_, "07_cam_family")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_cam_family",
+    alt="Patches and their maps by four methods, Grad-CAM, LayerCAM, Score-CAM and Eigen-CAM; each method has a colour bar of its own.",
+)
 
 # %% [markdown]
 # Each row has a scale of its own, because the units differ. Look at the colour bars: a row without a blue side can't say "this speaks against".
@@ -159,7 +167,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     label="logits per cell",
     logits=logits[cracked][:1],
 )
-_ = cv.series.save_figure(run, display.figure_, "07_early_layer")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_early_layer",
+    alt="A cracked patch and three maps of it at an early layer: Grad-CAM, HiResCAM and XGrad-CAM, each with a colour bar of its own.",
+)
 
 
 # %%
@@ -207,7 +220,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     images[cracked], of_cracks, label="logits per cell", logits=logits[cracked], rows="images"
 )
 display.figure_.set_size_inches(9, 1 + 3 * cracked.sum())
-_ = cv.series.save_figure(run, display.figure_, "07_thin_cam")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_thin_cam",
+    alt="Cracked patches in rows; beside each its Grad-CAM map and its thin CAM map.",
+)
 
 
 # %% [markdown]
@@ -270,7 +288,12 @@ axis.set_xlabel("share of the way from the mean colour to the picture", fontsize
 axis.set_ylabel("logit", fontsize=13)
 axis.legend(fontsize=11, title="dotted: the slope at the picture", title_fontsize=11)
 sns.despine(ax=axis)
-_ = cv.series.save_figure(run, figure, "07_walk")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "07_walk",
+    alt="The logit of each picture along the way from its mean colour to the picture itself. A dotted line continues the slope at the end of each curve.",
+)
 
 # %% [markdown]
 # The dotted lines are what the gradient at the picture promises. Where the curve bends away from them, the gradient at the end knows
@@ -397,7 +420,12 @@ maps = {title: ndimage.gaussian_filter(values, (0, 1, 1))[cracked] for title, va
 display = cv.plots.AttributionGridDisplay.from_maps(
     images[cracked], maps, label="logits per pixel", logits=logits[cracked]
 )
-_ = cv.series.save_figure(run, display.figure_, "07_from_what")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_from_what",
+    alt="Cracked patches and three maps of each: by integrated gradients from the mean colour, by the same from sound patches, and by DeepLIFT.",
+)
 
 # %% [markdown]
 # For the eye the values are smoothed by a pixel. Each row has its own scale. DeepLIFT and integrated gradients ask the same question; how well they agree, the figure further down says.
@@ -419,7 +447,12 @@ for picture, logit in zip(images[cracked], logits[cracked], strict=True):
             strips.append((strength / np.quantile(strength, 0.99)).clip(0, 1))
             titles.append(f"{title}, {target.replace('_', ' ')}")
 display = cv.plots.ImagesDisplay.from_images(strips, titles=titles, columns=5)
-_ = cv.series.save_figure(run, display.figure_, "07_guided")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_guided",
+    alt="Cracked patches in rows; beside each four maps in black and white, by the gradient and by guided backpropagation, for crack and for no crack.",
+)
 
 # %% [markdown]
 # White is the strength of a pixel, either sign; each map is stretched until one pixel in a hundred is fully white, so brightness can't be compared between maps.
@@ -465,7 +498,12 @@ covered[:, top : top + size, left : left + size] = images[0].mean(axis=(0, 1))
 display = cv.plots.ImagesDisplay.from_images(
     [images[0], covered[0]], titles=[f"logit {logits[0]:+.1f}", f"logit {explain.logits(model, covered)[0]:+.1f}"]
 )
-_ = cv.series.save_figure(run, display.figure_, "07_covered")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "07_covered",
+    alt="The first patch, and the same patch with the square covered that mattered most; the logit stands above each.",
+)
 
 # %%
 fall = logits[0] - explain.logits(model, covered)[0]
@@ -581,7 +619,12 @@ sns.heatmap(
 )
 axis.set(xlabel="", ylabel="")
 axis.tick_params(labelsize=11)
-_ = cv.series.save_figure(run, figure, "07_agreement")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "07_agreement",
+    alt="A table of colours with the rank correlation of every pair of methods; the last rows and columns are maps that know no network.",
+)
 
 # %% [markdown]
 # Some agree with each other, because they are made of the same parts. Now read the rows of darkness and of edges, which know no network. Where a method agrees with them nearly as well as with its neighbours, that should make you
@@ -812,16 +855,69 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **07.1** ★ Which of these add up to something that you can name: `"grad_cam"`, `"thin_cam"`, `"deep_lift"`, `"occlusion"`, `"rise"`, `"guided_backprop"`? Look at the column *complete* of the table, and give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("07.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Grad-CAM and thin CAM add up to the logit less the bias, DeepLIFT to the difference of two logits. The falls of occlusion overlap, RISE is an estimate, and guided backpropagation adds up to nothing.
+#
+# ```python
+# answer = {"grad_cam", "thin_cam", "deep_lift"}
+# ```
+#
+# </details>
+#
+# **07.2** ★★ Occlude the first picture with black squares: `explain.occlusion` with `baseline="black"`, and the cells as they are (`upsample=False`). Why do the maps of sound pictures change so much?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("07.2", answer, of=(model, images[:1]))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Each black square is itself dark, like a crack, and the network answers to it.
+#
+# ```python
+# answer = explain.occlusion(model, images[:1], baseline="black", upsample=False)
+# ```
+#
+# </details>
+#
+# **07.3** ★★★ Write `def answer(weights, picture, baseline):` for three arrays of one length. It returns the Shapley values of the inputs of $f(x) = \sum_i w_i x_i$, where an absent input has its baseline's value.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("07.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# What an input adds doesn't depend on which others are there, so every order gives the same.
+#
+# ```python
+# def answer(weights, picture, baseline):
+#     return weights * (picture - baseline)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Give `thin_cam` the layers by hand, `layer=[…]`, with the first convolution and the last. What changes, and what doesn't?
-# 2. Occlude with `baseline="black"`. Why do the maps of sound pictures change so much?
-# 3. Compute SmoothGrad with `noise=0.02` and with `noise=0.5`. Which one would you show, and how would you defend the choice?
-# 4. Which methods of the table give a different map when all the weights of the logit layer are permuted? Try `guided_backprop`.
+# 2. Compute SmoothGrad with `noise=0.02` and with `noise=0.5`. Which one would you show, and how would you defend the choice?
+# 3. Which methods of the table give a different map when all the weights of the logit layer are permuted? Try `guided_backprop`.
 #
 # <details><summary>Solutions</summary>
 #
-# 1: where the evidence is drawn changes; its sum doesn't. 2: each black square is itself dark, like a crack, and the network answers to it. 3: with little noise it is the
-# gradient; with much, the copies no longer look like concrete; the network's answers to them are no explanation of this one. Neither can be told from the picture: that is why the setting belongs in the caption. 4: all
-# that know the network, but guided backpropagation changes least in its lines.
+# 1: where the evidence is drawn changes; its sum doesn't. 2: with little noise it is the gradient. With much, the copies no longer look like concrete, and the answers to them are no explanation of this one. Neither can be told from the picture: that is why the setting belongs in the caption. 3: all that know the network, but guided backpropagation changes least in its lines.
 #
 # </details>
 

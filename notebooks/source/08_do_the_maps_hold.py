@@ -33,9 +33,17 @@ import pandas as pd
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 explain, faith = cv.attribution, cv.faithfulness
 run = cv.series.open_run(run, "08_do_the_maps_hold")
+for name, value in {
+    "n_images": n_images,
+    "n_perturbed": n_perturbed,
+    "n_objects": n_objects,
+    "n_masks": n_masks,
+}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -120,7 +128,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     scale="image",
     widen=1,
 )
-_ = cv.series.save_figure(run, display.figure_, "08_rivals")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_rivals",
+    alt="Cracked patches and four maps of each: by Grad-CAM and thin CAM, and two that know no network, local darkness and edges.",
+)
 
 # %% [markdown]
 # ## The table
@@ -153,7 +166,12 @@ names = {name: method.title for name, method in explain.METHODS.items()}
 columns = ["evidence_4px", "average_precision", "insertion", "infidelity"]
 columns = [name for name in columns if name in values] or ["insertion", "deletion", "road", "infidelity"]
 display = cv.plots.MethodScoresDisplay.from_table(scores, scores=columns if len(columns) == 4 else None, names=names)
-_ = cv.series.save_figure(run, display.figure_, "08_table")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_table",
+    alt="The scores of all methods, a panel for each score: dots with intervals for the network, crosses for fresh weights, squares for maps without a network, in a grey band.",
+)
 
 # %% [markdown]
 # How to read it: a blue dot inside the grey band says no more than some map without a network. A blue dot that is good in one column and poor in the next isn't a contradiction: the columns ask different
@@ -207,7 +225,12 @@ curves = {
     title: faith.deletion_insertion(model, few, maps, shares=shares, seed=seed) for title, maps in few_maps.items()
 }
 display = cv.plots.PerturbationCurvesDisplay.from_curves(curves)
-_ = cv.series.save_figure(run, display.figure_, "08_curves")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_curves",
+    alt="The mean probability of a crack while pixels are taken away, left, or given back, right, in the order of thin CAM, Grad-CAM, darkness, and at random.",
+)
 
 # %%
 areas = pd.DataFrame(
@@ -315,7 +338,12 @@ tested = ["gradient", "grad_cam", "thin_cam", "guided_backprop", "edges"]
 tested = [name for name in tested if f"trained/{name}" not in scores.attrs["errors"]]  # some refuse some networks
 test = faith.randomisation_test(model, few, {name: explain.METHODS[name] for name in tested}, seed=seed)
 display = cv.plots.RandomisationDisplay.from_test(test, names=names)
-_ = cv.series.save_figure(run, display.figure_, "08_randomisation")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_randomisation",
+    alt="How much each method's map still agrees with that of the trained network while layer after layer is drawn anew, from the logit down to the first convolution.",
+)
 
 # %%
 verdict = faith.verdict(test)
@@ -437,7 +465,12 @@ display = cv.plots.ImagesDisplay.from_images(
     titles=[*(f"{kinds[n].replace('_', ' ')}: worth {worth[n]:+.1f}" for n in shown), *("without it" for _ in shown)],
     columns=3,
 )
-_ = cv.series.save_figure(run, display.figure_, "08_with_and_without")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_with_and_without",
+    alt="Three rendered patches with an object, a crack first, and below each the same wall without it. What the object is worth, in logits, stands above.",
+)
 
 # %% [markdown]
 # Now ask the maps. Each was made of the picture *with* the object. How much evidence does it hold inside the object, and does that predict the worth? The score is their rank correlation over all objects. Mind the
@@ -456,7 +489,12 @@ known = faith.cause_scores(
 )
 _, axes = plt.subplots(1, 1, figsize=(10, 7), squeeze=False, layout="constrained")
 display = cv.plots.MethodScoresDisplay.from_table(known, names=names | {"area": "size of the object"}, ax=axes[0])
-_ = cv.series.save_figure(run, display.figure_, "08_known_cause")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "08_known_cause",
+    alt="How well each method predicts what an object is worth to the network: dots with intervals for the network, crosses for fresh weights, squares for maps without a network.",
+)
 
 # %%
 cause = known["known_cause"]
@@ -531,6 +569,63 @@ pd.DataFrame(right).T.round(2)
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **08.1** ★ Cube every value of a map that is nowhere negative. Which of these scores change: `"average_precision"`, `"insertion"`, `"pointing_4px"`, `"evidence_4px"`? Give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("08.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cubing keeps the order of the pixels, and the first three depend on the order alone. The share of the evidence near the crack rises, or falls, since it weighs the values.
+#
+# ```python
+# answer = {"evidence_4px"}
+# ```
+#
+# </details>
+#
+# **08.2** ★★ For the drawn cracks, the complement of the mask had all its evidence *beside* the crack. How much of it lies within 8 px, for each of the three? Use `faith.evidence_near` with `distance=8`.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("08.2", answer, of=((~drawn).astype(float), drawn))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Plenty: near a crack that runs across the picture is a large part of the picture. A score is read beside its chance level.
+#
+# ```python
+# answer = faith.evidence_near((~drawn).astype(float), drawn, distance=8)
+# ```
+#
+# </details>
+#
+# **08.3** ★★★ Write `def answer(values, mask):` for one map and one mask of the same shape. It returns the share of the map's positive part that lies where the mask is above one half.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("08.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Cut off what is negative first; then divide the sum on the mask by the whole sum.
+#
+# ```python
+# def answer(values, mask):
+#     positive = values.clip(min=0)
+#     return positive[mask > 0.5].sum() / positive.sum()
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Score `1 - images.mean(axis=-1)` cubed as a map of your own: `methods={"mine": …}`. Which scores change against "darkness", which can't, and why?
 # 2. Compute `sensitivity_max` of the gradient and of Grad-CAM. Which one is steadier? Does that make it truer?
 # 3. Give `deletion_insertion` a map that is 1 on the mask and 0 elsewhere. Does the truth get the best deletion score?
@@ -538,8 +633,7 @@ pd.DataFrame(right).T.round(2)
 #
 # <details><summary>Solutions</summary>
 #
-# 1: average precision and the curves depend on the order of the pixels alone, and cubing keeps it; the share of evidence near the crack rises, since it weighs the values. 2: Grad-CAM, as its cells average; a constant map
-# would be steadier still. 3: often not: the network also uses what lies around the crack, and the holes are strange to it; the mask knows the crack, not the network. 4: random numbers with the network's weights as their seed.
+# 1: see 08.1. 2: Grad-CAM, as its cells average; a constant map would be steadier still. 3: often not: the network also uses what lies around the crack, and the holes are strange to it. The mask knows the crack, not the network. 4: random numbers with the network's weights as their seed.
 #
 # </details>
 

@@ -36,9 +36,14 @@ from scipy.special import expit
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "09_shortcuts")
+for name, value in {"patches": patches, "n_pairs": n_pairs, "epochs": epochs}.items():
+    check_number(name, value, 1, whole=True)
 explain = cv.attribution
+if data:  # it is needed in the second half only: a mistake in its name should show now
+    cv.data.index(data, crack_class=crack_class, groups=groups)
 if shortcut not in ("scale_bar", "chalk_line", "date_stamp"):
     raise ValueError("shortcut must be scale_bar, chalk_line or date_stamp: a mark with a place in the picture")
 
@@ -79,7 +84,12 @@ display = cv.plots.ImagesDisplay.from_images(
     titles=["cracked" if label else "sound" for label in some["label"]],
     columns=5,
 )
-_ = cv.series.save_figure(run, display.figure_, "09_habit")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_habit",
+    alt="Patches with the planted habit: cracked ones in the upper row, sound ones in the lower row.",
+)
 
 # %% [markdown]
 # Would you have noticed? In a set of thousands, sorted into two folders, few people look.
@@ -149,7 +159,12 @@ def draw_maps(model, name):
         widen=1,
         percentile=99,
     )
-    _ = cv.series.save_figure(run, display.figure_, name)
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        name,
+        alt="Cracked patches with a mark, and below each its thin CAM map in logits per pixel; lines run around crack and mark.",
+    )
 
 
 draw_maps(shrewd, "09_maps_habit")
@@ -193,7 +208,12 @@ display = cv.plots.ImagesDisplay.from_images(
     ],
     columns=4,
 )
-_ = cv.series.save_figure(run, display.figure_, "09_pair")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_pair",
+    alt="Two walls, each with the mark and without it; the logit stands above each.",
+)
 
 
 # %%
@@ -210,7 +230,12 @@ def draw_pairs(found, name):
     """Draw the answers to all pairs, and keep the figure."""
     pairs = {kind: (one["logits_without"], one["logits_with"]) for kind, one in found.items()}
     display = cv.plots.PairsDisplay.from_logits(pairs)
-    _ = cv.series.save_figure(run, display.figure_, name)
+    _ = cv.series.save_figure(
+        run,
+        display.figure_,
+        name,
+        alt="A line for each wall, from its logit without the mark to its logit with it, for cracked walls on the left and sound ones on the right; lines that change the answer are coloured.",
+    )
 
 
 before = experiment(shrewd)
@@ -284,7 +309,12 @@ def figures(model, found):
 
 reports = {"trained with the habit": figures(shrewd, before), "balanced": figures(cured, after)}
 display = cv.plots.ScoresDisplay.from_report(reports)
-_ = cv.series.save_figure(run, display.figure_, "09_before_and_after")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_before_and_after",
+    alt="Five figures of the network trained with the habit and of the one trained on balanced pictures, each with its interval.",
+)
 
 # %% [markdown]
 # Read the first two rows. If pictures with the habit are all you have, the network that reads the bar may well look like the better one; only the other pictures know.
@@ -335,31 +365,32 @@ def out_of_sample(table, grouped):
     return found
 
 
+# %% [markdown]
+# Every patch is answered twice, so the gap is a difference patch by patch. Its interval comes from drawing whole photographs.
+
+
+# %%
 def gap_of(table):
     """Return how often either split is right, and the gap, each with its interval over the photographs."""
-    labels, photographs = table["label"].to_numpy(), pd.factorize(table["group"])[0]
+    labels = table["label"].to_numpy()
     right = {
         name: ((out_of_sample(table, grouped) >= 0.5) == labels).astype(float)
         for name, grouped in (("random split", False), ("split by photographs", True))
     }
     right["gap"] = right["random split"] - right["split by photographs"]
-    sums = {name: np.bincount(photographs, values) for name, values in right.items()}
-    counts = np.bincount(photographs)
-    times = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=2000)
-    rows = {}
-    for name, values in right.items():
-        low, high = np.quantile(times @ sums[name] / (times @ counts), [0.025, 0.975])
-        rows[name] = {"value": values.mean(), "low": low, "high": high}
-    return pd.DataFrame(rows).T
+    drawn = cv.evaluation.Bootstrap(table["group"], resamples=2000, seed=seed)
+    weights = drawn.weights(len(table))
+    spans = {name: drawn.interval(weights @ values / weights.sum(axis=1)) for name, values in right.items()}
+    return pd.DataFrame({name: spans[name] | {"value": values.mean()} for name, values in right.items()}).T
 
 
+# %%
 crowded = replace(habit, patches=patches // 2, patches_per_photo=50, shortcut="", distractor_rate=0.8)
 album = cv.data.index(cv.synthetic.dataset(crowded))
 gaps = {f"synthetic, {album['group'].nunique()} photographs": gap_of(album)}
 
 # %% [markdown]
-# The same pictures, the same recipe, as many pictures to learn from. Only who sits on which side has changed. As every patch is tested in both ways, the gap is a difference patch by patch, and its interval comes from drawing whole
-# photographs.
+# The same pictures, the same recipe, as many pictures to learn from. Only who sits on which side has changed.
 
 # %%
 if data:
@@ -368,7 +399,12 @@ if data:
     own = cv.data.scan(cv.data.index(data, max_images=most, seed=seed, **how))
     gaps["your pictures"] = gap_of(own)
 display = cv.plots.ScoresDisplay.from_report(gaps)
-_ = cv.series.save_figure(run, display.figure_, "09_leakage")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "09_leakage",
+    alt="How often the networks are right with a random split and with a split by photographs, and the gap between both, each with its interval.",
+)
 pd.concat(gaps).round(3)
 
 # %%
@@ -413,17 +449,72 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **09.1** ★ The shortcut share needs a mark with a place in the picture. Which of these has none: `"scale_bar"`, `"chalk_line"`, `"date_stamp"`, `"colour_cast"`?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("09.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# A cast of colour lies everywhere, as the quality of a JPEG or a lens does. Then the evidence lies on neither crack nor mark, and `elsewhere` in the result of `shortcut_share` says so.
+#
+# ```python
+# answer = "colour_cast"
+# ```
+#
+# </details>
+#
+# **09.2** ★★ With `shortcut_correlation=0.9`, 95 % of the cracked pictures carry the mark, and 5 % of the sound ones. Which share of the cracked ones carries it with 0.72?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("09.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $(1 + 0.72) / 2 = 0.86$, and 0.14 of the sound ones.
+#
+# ```python
+# answer = (1 + 0.72) / 2
+# ```
+#
+# </details>
+#
+# **09.3** ★★★ Write `def answer(values, mark, crack):` for one map and two masks of the same shape, in which a pixel counts where it is above one half. It returns the shortcut share: of the positive evidence on mark and crack, how much is on the mark? Where they overlap, a pixel counts for both.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("09.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The sum on the mark, over the sums on mark and crack.
+#
+# ```python
+# def answer(values, mark, crack):
+#     positive = values.clip(min=0)
+#     on_mark, on_crack = positive[mark > 0.5].sum(), positive[crack > 0.5].sum()
+#     return on_mark / (on_mark + on_crack)
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Set `shortcut = "date_stamp"`, and name another `run` folder. Which figures get worse, and why does this mark win so clearly?
 # 2. Paint the marks over instead: set `pictures[marks]` to each picture's mean colour, and ask the first network again. Why is this a worse experiment than rendering the wall anew?
-# 3. The share can be small although the mark decides. Build such a case: which marks have no place in the picture?
-# 4. How many pictures does the cure need? Balance only a fifth of the set (`shortcut_correlation=0.72`).
-# 5. Does the network of notebook 02 read scale bars? Put `cv.models.find(run).load()` to the experiment, with pairs of its own image size.
+# 3. How many pictures does the cure need? Balance only a fifth of the set (`shortcut_correlation=0.72`).
+# 4. Does the network of notebook 02 read scale bars? Put `cv.models.find(run).load()` to the experiment, with pairs of its own image size.
 #
 # <details><summary>Solutions</summary>
 #
-# 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the
-# box's doing. 3: a cast of colour (`colour_cast`), a lens, a JPEG quality: the evidence lies on neither crack nor mark, and `elsewhere` in the result of `shortcut_share` says so. 4: less than one would think changes the maps,
-# more than one would like is needed to make the answers independent. 5: it was never taught the habit; what remains is how much a bar looks like a crack to it.
+# 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the box's doing. 3: less than one would think changes the maps, more than one would like is needed to make the answers independent. 4: it was never taught the habit; what remains is how much a bar looks like a crack to it.
 #
 # </details>
 

@@ -43,12 +43,17 @@ from sklearn.metrics import roc_auc_score
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "10_transfer_learning")
+for name, value in {"n_training": n_training, "n_validation": n_validation, "n_images": n_images}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
-explain = cv.attribution  # the methods live here
+for folder in filter(None, elsewhere.split(";")):  # needed at the end: a mistake in a name should show now
+    cv.data.index(folder.strip())
+explain, faith = cv.attribution, cv.faithfulness
 
 # %% [markdown]
 # All networks get the same pictures: some of the run's training part to learn from, some of its validation part to stop by, and its test part to be
@@ -156,7 +161,12 @@ display = cv.plots.HistoryDisplay.from_history(both)
 for axis in display.ax_.flat:
     axis.axvline(len(frozen_history) + 0.5, color="black", linewidth=1)
     axis.set_title("left of the line: frozen; right: fine-tuned", fontsize=12)
-_ = cv.series.save_figure(run, display.figure_, "10_mobilenet_history")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "10_mobilenet_history",
+    alt="Loss and accuracy over the epochs; a line parts the training with a frozen base from fine-tuning, a dotted one marks the epoch that was kept.",
+)
 
 # %% [markdown]
 # The line is where the second training begins. Did the few hundred pictures suffice?
@@ -249,7 +259,12 @@ own = {name: z if z.ndim == 1 else z[:, 1] - z[:, 0] for name, z in own.items()}
 masks = cv.data.load_masks(some["mask"], image_size) if (some["mask"] != "").all() else None  # outlined where known
 drawn = {"titles": titles, "logits": own, "label": "logits per cell", "masks": masks}
 display = cv.plots.AttributionGridDisplay.from_maps(images, maps, **drawn, widen=1, percentile=99)
-_ = cv.series.save_figure(run, display.figure_, "10_maps")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "10_maps",
+    alt="The same patches under the maps of four networks; above each stands that network's own logit, and each network has a colour bar of its own.",
+)
 
 # %% [markdown]
 # The pictures are chosen by a rule, as in notebook 00, by the answers of MobileNetV2: its two surest cracks, its surest sound patch, its surest mistake, then one with a distractor, each of another wall as long as there is one. The number is each network's own logit.
@@ -318,18 +333,18 @@ claim(
 # ## Side by side
 #
 # Accuracy is one column of several. *Localisation* is the share of the positive evidence that lies within 4 px of the crack; it needs masks, as the synthetic set and image-and-mask
-# sets have them. Guessing would give the share of the picture that lies so near: `at random`.
-
+# sets have them. Guessing would give the share of the picture that lies so near: `at random`. The time is the best of three.
 
 # %%
-def near_crack(masks):
-    """Return which pixels lie within 4 px of the crack: bool, like the masks."""
-    return np.stack([ndimage.distance_transform_edt(~mask) <= 4 for mask in masks])
+masked = test[(test["label"] == 1) & (test["mask"] != "")].head(60)
+if len(masked):
+    pictures = cv.data.load_images(masked["path"], image_size)
+    masks = cv.data.load_masks(masked["mask"], image_size)
+lot = np.random.default_rng(0).random((64, image_size, image_size, 3), np.float32)
 
 
 def milliseconds(model):
-    """Return the time for one patch, in lots of 64, the best of three."""
-    lot = np.random.default_rng(0).random((64, image_size, image_size, 3), np.float32)
+    """Return the time for one patch, in lots of 64."""
     explain.logits(model, lot)
     times = []
     for _ in range(3):
@@ -339,18 +354,15 @@ def milliseconds(model):
     return min(times) / len(lot) * 1e3
 
 
-masked = test[(test["label"] == 1) & (test["mask"] != "")].head(60)
-near = near_crack(cv.data.load_masks(masked["mask"], image_size)) if len(masked) else None
-pictures = cv.data.load_images(masked["path"], image_size) if len(masked) else None
-rows = {}
-for name, model in networks.items():
-    p = cv.evaluation.predict(model, test, image_size)
+# %%
+def figures(name, model):
+    """Return a network's row of the table."""
     drawn = cv.evaluation.Bootstrap(test["group"], resamples=200, seed=seed)
+    p = cv.evaluation.predict(model, test, image_size)
     scores = cv.evaluation.evaluate(labels, p, bootstrap=drawn)["scores"]
-    folder = run / "networks" / name
-    rows[name] = {
+    row = {
         "weights": model.count_params(),
-        "MB": (folder / "model.h5").stat().st_size / 1e6,
+        "MB": (run / "networks" / name / "model.h5").stat().st_size / 1e6,
         "ms per patch": milliseconds(model),
         "epochs": epochs_used[name],
         "accuracy": scores["accuracy"]["value"],
@@ -359,13 +371,15 @@ for name, model in networks.items():
         "F1": scores["f1/crack"]["value"],
         "calibration error": scores["calibration_error"]["value"],
     }
-    if near is not None:
-        evidence = map_of(model, pictures).clip(min=0)
-        whole = evidence.sum((1, 2))
-        share = np.divide((evidence * near).sum((1, 2)), whole, out=np.zeros_like(whole), where=whole > 0)
-        rows[name]["evidence near the crack"] = float(share.mean())
-comparison = pd.DataFrame(rows).T
-print(f"at random {near.mean():.2f}" if near is not None else "no masks here: no localisation")
+    if len(masked):
+        row["evidence near the crack"] = np.nanmean(faith.evidence_near(map_of(model, pictures), masks, distance=4))
+    return row
+
+
+# %%
+comparison = pd.DataFrame({name: figures(name, model) for name, model in networks.items()}).T
+near = faith.chance_levels(masks)["evidence_4px"] if len(masked) else None
+print(f"at random {near:.2f}" if len(masked) else "no masks here: no localisation")
 comparison.round(3).astype({"weights": int, "epochs": int})
 
 # %% [markdown]
@@ -533,16 +547,69 @@ claim(
 #
 # ## Exercises
 #
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **10.1** ★ Which two columns of the comparison would you read first: for a drone with a small battery, and for a report that says where the crack is? Give a set of two names.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("10.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# For the battery the time for a patch, and not the number of weights. For the report the evidence near the crack: a map that can be checked against the wall.
+#
+# ```python
+# answer = {"ms per patch", "evidence near the crack"}
+# ```
+#
+# </details>
+#
+# **10.2** ★★ Frozen, 1,281 numbers are learnt: one for each of the base's 1,280 channels, and a bias. How many would they be if the new end told five kinds of damage apart, with a logit for each?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("10.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Five logits, each with 1,280 weights and a bias.
+#
+# ```python
+# answer = 5 * (1280 + 1)
+# ```
+#
+# </details>
+#
+# **10.3** ★★★ Write `def answer(logits):` for two logits a picture, of shape (pictures, 2), "crack" in the second column. It returns the probability of a crack, computed from the difference of the two.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("10.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The logistic function of the difference is the softmax.
+#
+# ```python
+# def answer(logits):
+#     return 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
 # 1. Set `first_layer` to `"Conv1"`, and name another `run` folder: all layers learn. What happens to training and validation accuracy with so few pictures?
 # 2. Build MobileNetV2 with `weights=None`, and train it like the others. What are ImageNet's pictures worth here?
-# 3. Which network would you choose for a drone with a small battery, which for an expert's report?
-# 4. Give `n_training` the values 100, 300 and 1,000. Whose accuracy falls least with few pictures?
+# 3. Give `n_training` the values 100, 300 and 1,000. Whose accuracy falls least with few pictures?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill. 2: with a few hundred pictures it learns little; it has 400,000 weights and batch
-# normalisation that starts from nothing. 3: for the battery, the fewest milliseconds; for the report, the one whose map can be checked against the wall. 4: the one whose base is given,
-# because it has the least left to learn.
+# 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill. 2: with a few hundred pictures it learns little; it has 400,000 weights and batch normalisation that starts from nothing. 3: the one whose base is given, because it has the least left to learn.
 #
 # </details>
 

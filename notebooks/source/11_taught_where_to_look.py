@@ -31,9 +31,12 @@ import pandas as pd
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 explain, faith = cv.attribution, cv.faithfulness
 run = cv.series.open_run(run, "11_taught_where_to_look")
+for name, value in {"n_images": n_images, "n_patches": n_patches, "epochs": epochs}.items():
+    check_number(name, value, 1, whole=True)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -93,7 +96,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     label=dict.fromkeys(names, "logits per cell"),
     scale="image",
 )
-_ = cv.series.save_figure(run, display.figure_, "11_educations")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "11_educations",
+    alt="Cracked patches and the maps of three networks, local_cnn, trace_cnn and mobilenet_v2, each on a scale of its own.",
+)
 
 # %% [markdown]
 # Three networks, three maps, and each adds up to its network's answer. How often the answers are the same, the line above says. Compare the places: each map has a scale of its own, in logits per cell, which is written above it.
@@ -191,7 +199,12 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     label={f"{count} masks": "logits per pixel" for count in (0, every)},
     scale="image",
 )
-_ = cv.series.save_figure(run, display.figure_, "11_twins")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "11_twins",
+    alt="Cracked patches and two maps of each: of the network that was taught labels alone, and of its twin that was shown all masks.",
+)
 
 
 # %%
@@ -260,7 +273,12 @@ axes.xaxis.label.set_size(13)
 axes.yaxis.label.set_size(13)
 axes.tick_params(labelsize=12)
 axes.legend(frameon=False, fontsize=12)
-_ = cv.series.save_figure(run, figure, "11_worth")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "11_worth",
+    alt="The share of evidence within 4 px of the crack against the number of pictures with a mask, with intervals; a dotted line is a map that says nothing.",
+)
 
 # %%
 claim(
@@ -377,14 +395,70 @@ claim("T11.8", "on pictures without the mark it is right more often", better["va
 #
 # ## Exercises
 #
-# 1. ★ Read from the figure: how many masks bring the evidence above one half?
-# 2. ★★ Set `place=10` in `teach`. What happens to the answers, what to the map?
-# 3. ★★★ Give half of the cracked pictures a wrong mask, mirrored left to right. Where does the evidence go?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **11.1** ★ The loss has three parts: `"the answer"`, `"the cells"` and `"the overlap"`. Which of them count for a cracked photograph whose mask nobody drew? Give a set.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("11.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Only the cross-entropy of the answer. A sound picture has a mask: an empty one.
+#
+# ```python
+# answer = {"the answer"}
+# ```
+#
+# </details>
+#
+# **11.2** ★★ Compute the Dice loss of the picture of two by two pixels above for another map, one that is 0.5 in every cell.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("11.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The overlap is $(2 \cdot 0.5 + 5) / (1 + 2 + 5) = 0.75$.
+#
+# ```python
+# flat = np.full((2, 2), 0.5)
+# answer = 1 - (2 * (mask * flat).sum() + 5) / (mask.sum() + flat.sum() + 5)
+# ```
+#
+# </details>
+#
+# **11.3** ★★★ Write `def answer(evidence, mask):` that returns the cross-entropy of the cells: the mean of $-(m \ln e + (1 - m) \ln(1 - e))$ over them. Without the 1.2 here.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("11.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The same formula as for the answer, cell by cell.
+#
+# ```python
+# def answer(evidence, mask):
+#     return -(mask * np.log(evidence) + (1 - mask) * np.log(1 - evidence)).mean()
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Read from the figure: how many masks bring the evidence above one half?
+# 2. Set `place=10` in `teach`. What happens to the answers, what to the map?
+# 3. Give half of the cracked pictures a wrong mask, mirrored left to right. Where does the evidence go?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: the first point above 0.5 in the figure. 2: the map gets sharper at first, while the answers gain less, since their loss is drowned by the other. 3: it spreads over both places or fades: the network can't know which
-# half of the teacher's words to believe, and what is right for both is little evidence everywhere.
+# 1: the first point above 0.5 in the figure. 2: the map gets sharper at first, while the answers gain less, since their loss is drowned by the other. 3: it spreads over both places or fades: the network can't know which half of the teacher's words to believe, and what is right for both is little evidence everywhere.
 #
 # </details>
 

@@ -35,6 +35,13 @@ def test_a_workspace_names_both_panes() -> None:
     assert [data[key]["data"]["path"] for key in list(data)[1:]] == ["notebooks/06_grad_cam.ipynb", "THEORY.md"]
 
 
+def test_the_section_that_each_notebook_opens_with() -> None:
+    found = lab.sections(ROOT)
+    assert found["06_grad_cam"] == "t6-grad-cam"
+    assert all(anchor.startswith(f"t{int(name[:2])}-") for name, anchor in found.items())
+    assert set(found) == {path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+
+
 def test_a_notebook_that_does_not_exist() -> None:
     with pytest.raises(CrackvizError, match="no notebook '77'"):
         lab.command("77")
@@ -122,7 +129,12 @@ def test_every_link_leads_somewhere(server: str) -> None:
             except urllib.error.HTTPError as error:
                 broken.append(f"{name}: {link} ({error.code})")
                 continue
-            if fragment and f'<a id="{fragment}"></a>' not in text_of(seen[target]):
+            if fragment.startswith("cell-id="):
+                ids = {cell["id"] for cell in seen[target]["content"]["cells"]}
+                found = fragment.removeprefix("cell-id=") in ids
+            else:
+                found = not fragment or f'<a id="{fragment}"></a>' in text_of(seen[target])
+            if not found:
                 broken.append(f"{name}: {link} has no such anchor")
             count += 1
     assert not broken
@@ -149,9 +161,17 @@ def test_a_click_in_the_notebook_turns_the_theory_to_its_section(server: str, tm
         right = page.ask(f"{box}(document.querySelector('.jp-MarkdownViewer'))")
         assert left[1] <= right[0] and left[1] - left[0] > 500 and right[1] - right[0] > 400 and right[1] <= 1366
         heading = "[...document.querySelectorAll('.jp-MarkdownViewer h2')].find(e => e.textContent.startsWith('T6'))"
-        assert page.ask(f"{box}({heading})[2]") > 768, "the section is out of sight before"
+        page.until(f"(top => top > 0 && top < 200)({box}({heading})[2])", 20)  # it opens at the notebook's section
+        page.ask("document.body.dispatchEvent(new WheelEvent('wheel', {bubbles: true}))")  # the reader scrolls
+        page.ask("document.querySelector('.jp-MarkdownViewer h1').scrollIntoView()")
+        page.until(f"{box}({heading})[2] > 768")
         page.ask("[...document.querySelectorAll('.jp-Notebook a')].find(e => e.textContent.startsWith('T6')).click()")
         page.until(f"(top => top > 0 && top < 400)({box}({heading})[2])", 20)
+        statement = "[...document.querySelectorAll('.jp-MarkdownViewer a')].find(e => e.textContent == 'T6.8')"
+        cell = "[...document.querySelectorAll('.jp-CodeCell')].find(e => e.textContent.includes('\"T6.8\"'))"
+        page.ask(f"{statement}.click()")  # the statement leads to the cell that checks it
+        page.until(f"(top => top > 0 && top < 768)({cell} ? {box}({cell})[2] : 0)", 20)
         assert not page.ask("document.querySelectorAll('.jp-MarkdownViewer').length - 1"), "no second copy of it"
+        assert not page.ask("document.querySelectorAll('.jp-NotebookPanel').length - 1"), "nor of the notebook"
         assert not page.ask("document.querySelectorAll('.Toastify__toast, .jp-Dialog').length"), "nothing pops up"
         assert not [url for url in page.asked if not url.startswith((server, "data:", "blob:", "about:"))]

@@ -17,12 +17,14 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from made import alive, crackviz, json_of, until, whole, write_notebook
 from matplotlib.figure import Figure
+from nbclient import NotebookClient
 
 from crackviz import CrackvizError, claims, series, synthetic
 from crackviz.series import lesson, notebooks
-from crackviz.series.pages import _mathml
+from crackviz.series.pages import mathml, page_of
 from crackviz.series.report import report_if_old
 from crackviz.series.run import _clear
 
@@ -131,6 +133,37 @@ def test_a_figure_is_kept_with_its_notebook(tmp_path: Path) -> None:
     for name in ("", "a/b", "../a", "a.png", "a b"):
         with pytest.raises(CrackvizError, match="figure name"):
             series.save_figure(run, figure, name)
+
+
+def test_a_figure_says_what_it_shows_in_the_file_the_notebook_and_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    monkeypatch.delenv("MPLBACKEND")  # the kernel takes its own, which makes pictures of figures
+    said = 'A line from 0 to 1 – "steep" & straight'
+    cells = [
+        "import matplotlib.pyplot as plt\nfrom crackviz import series\n"
+        f"run = series.open_run({str(tmp_path)!r}, '00_page')\nfigure, ax = plt.subplots()\n_ = ax.plot([0, 1])\n"
+        f"_ = series.save_figure(run, figure, '00_line', alt={said!r})"
+    ]
+    path = write_notebook(tmp_path / "notebooks" / "00_page.ipynb", cells)
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook).execute()
+    nbformat.write(notebook, path)
+    (output,) = notebook.cells[0].outputs  # once, not again at the end of the cell
+    assert output.metadata["image/png"]["alt"] == said
+    with Image.open(tmp_path / "figures" / "00_line.png") as image:
+        assert image.info["Description"] == said
+    pages = [page_of(path)[1], series.report(tmp_path).read_text("utf-8")]
+    for page in pages:
+        alts = [str(picture.get("alt")) for picture in BeautifulSoup(page, "html.parser").find_all("img")]
+        assert [alt.replace("”", '"') for alt in alts] == [said]
+    figure, _ = plt.subplots()
+    for wrong in ("two\nlines", " blank", 3):
+        with pytest.raises(CrackvizError, match="alternative text"):
+            series.save_figure(tmp_path, figure, "00_line", alt=wrong)  # type: ignore[arg-type]
+    plt.close(figure)
 
 
 def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -494,14 +527,14 @@ def test_the_index_shows_claims_numbers_and_figures(done: Path) -> None:
 
 @pytest.mark.parametrize("latex", [r"\foo{x}", "x^", r"a &= b", r"\frac"])
 def test_maths_that_cannot_be_shown_stays_readable(latex: str) -> None:
-    shown = _mathml(latex, "inline")
+    shown = mathml(latex, "inline")
     assert shown.startswith(('<code class="latex">', "<math"))
     if "foo" in latex or "&" in latex:
         assert shown == f'<code class="latex">{latex.replace("&", "&amp;")}</code>'
 
 
 def test_maths_has_no_address() -> None:
-    shown = _mathml(r"\begin{aligned} a &= \arg\max_k x \\ b &= \operatorname*{ReLU}(y) \end{aligned}", "block")
+    shown = mathml(r"\begin{aligned} a &= \arg\max_k x \\ b &= \operatorname*{ReLU}(y) \end{aligned}", "block")
     assert shown.startswith('<math display="block">')
     assert "http" not in shown
     assert shown.count("<mtr>") == 2
