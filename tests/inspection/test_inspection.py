@@ -580,7 +580,7 @@ def test_the_command_refuses_what_it_cannot_do(photo: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["kill", "Ctrl-C", "terminate"])
 def test_stopped_half_way_what_is_done_is_kept(how: signal.Signals, photo: Path, tmp_path: Path) -> None:
     pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
     folder, out = tmp_path / "photos", tmp_path / "out"
