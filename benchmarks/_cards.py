@@ -128,6 +128,11 @@ def inspections(figures: dict[str, Any]) -> str:
         ("… of 1 to 2 px", f"{drawn['recall 1 to 2 px']:.0%}", "60 %"),
         ("… under 1 px", f"{drawn['recall under 1 px']:.0%}", ""),
         ("… from 2 px, in the strip at the edge", f"{drawn['recall from 2 px, at the edge']:.0%}", ""),
+        (
+            f"… from 2 px, with `local_cnn` ({figures['walls, local_cnn']['walls']} walls)",
+            f"{figures['walls, local_cnn']['recall from 2 px']:.0%}",
+            "",
+        ),
         ("False length, of the true one", f"{drawn['false over true length']:.1%}", "5 %"),
         (
             "False length on sound walls, 0.5 mm a pixel",
@@ -135,14 +140,23 @@ def inspections(figures: dict[str, Any]) -> str:
             "0.05 m for each m²",
         ),
         ("Width from 3 px up: median error", f"{wide['median error']:.2f} px", "0.15 px"),
-        ("… of 1 to 3 px", f"{thin['median error']:.2f} px", "0.35 px"),
+        (
+            "… how far drawn edges are from the width that was meant",
+            f"{wide['median of |as drawn - as meant|']:.2f} px",
+            "",
+        ),
+        (
+            "Width of 1 to 3 px: median error",
+            f"{thin['median error']:.2f} px; {thin['only told to be thinner than']:.0%} are only called “thinner than”",
+            "0.35 px",
+        ),
         ("95 % intervals that hold the true width", f"{held[0]:.1%} to {held[1]:.1%}", "90 to 99 %"),
         (
             "SDNET2018's six photographs: ROC-AUC of tiles",
             f"{tiles['mean']:.2f} on average, {worst:.2f} the worst",
             "0.90",
         ),
-        ("DeepCrack's pictures: F1 of lines, 4 px", f"{lines['lines: F1']:.2f}", "0.85"),
+        ("DeepCrack's pictures: F1 of lines from 30 px, within 4 px", f"{lines['lines: F1']:.2f}", "0.85"),
         ("“Unlike anything seen”: ROC-AUC", f"{unlike['auroc']:.3f}", "0.95"),
         ("… pictures of METU, SDNET2018 so called", f"{usual['METU']:.1%}, {usual['SDNET2018']:.1%}", "5 %, 10 %"),
         (
