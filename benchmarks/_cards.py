@@ -115,11 +115,68 @@ def networks(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def inspections(figures: dict[str, Any]) -> str:
+    """Return the table of how well whole photographs are inspected, each figure beside what was asked of it."""
+    drawn, unlike, lines = (figures[name] for name in ("walls, trace_cnn", "unlike", "DeepCrack"))
+    wide, thin = (drawn["widths"][name] for name in ("from 3 px", "1 to 3 px"))
+    tiles, cost = figures["SDNET2018's photographs"]["trace_cnn"], figures["cost"]
+    held = sorted(one["95 % intervals that hold the truth"] for one in (wide, thin))
+    worst = min(tiles["ROC-AUC of tiles, by photograph"].values())
+    usual = unlike["flagged, usual"]
+    small, large = (cost[f"{name}: memory"]["GiB"] for name in ("16.5 megapixels", "201 megapixels"))
+    rows = [
+        ("Length found of cracks from 2 px", f"{drawn['recall from 2 px']:.0%}", "90 %"),
+        ("… of 1 to 2 px", f"{drawn['recall 1 to 2 px']:.0%}", "60 %"),
+        ("… under 1 px", f"{drawn['recall under 1 px']:.0%}", ""),
+        ("… from 2 px, in the strip at the edge", f"{drawn['recall from 2 px, at the edge']:.0%}", ""),
+        (
+            f"… from 2 px, with `local_cnn` ({figures['walls, local_cnn']['walls']} walls)",
+            f"{figures['walls, local_cnn']['recall from 2 px']:.0%}",
+            "",
+        ),
+        ("False length, of the true one", f"{drawn['false over true length']:.1%}", "5 %"),
+        (
+            "False length on sound walls, 0.5 mm a pixel",
+            f"{drawn['false m per m2 of sound wall, 0.5 mm a px']:.3f} m for each m²",
+            "0.05 m for each m²",
+        ),
+        ("Width from 3 px up: median error", f"{wide['median error']:.2f} px", "0.15 px"),
+        (
+            "… how far drawn edges are from the width that was meant",
+            f"{wide['median of |as drawn - as meant|']:.2f} px",
+            "",
+        ),
+        (
+            "Width of 1 to 3 px: median error",
+            f"{thin['median error']:.2f} px; {thin['only told to be thinner than']:.0%} are only called “thinner than”",
+            "0.35 px",
+        ),
+        ("95 % intervals that hold the true width", f"{held[0]:.1%} to {held[1]:.1%}", "90 to 99 %"),
+        (
+            "SDNET2018's six photographs: ROC-AUC of tiles",
+            f"{tiles['mean']:.2f} on average, {worst:.2f} the worst",
+            "0.90",
+        ),
+        ("DeepCrack's pictures: F1 of lines from 30 px, within 4 px", f"{lines['lines: F1']:.2f}", "0.85"),
+        ("“Unlike anything seen”: ROC-AUC", f"{unlike['auroc']:.3f}", "0.95"),
+        ("… pictures of METU, SDNET2018 so called", f"{usual['METU']:.1%}, {usual['SDNET2018']:.1%}", "5 %, 10 %"),
+        (
+            "Tiles over compiled passes, 16.5 megapixels",
+            f"{cost['16.5 megapixels: time']['tiles over passes']:.2f} ×",
+            "2.0 ×",
+        ),
+        ("Memory at 16.5 and at 201 megapixels", f"{small:.2f} and {large:.2f} GiB", "1.5 GiB"),
+    ]
+    head = f"| on {drawn['walls']} drawn walls, half of them sound, and on real photographs | measured | asked |"
+    body = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "|---|---|---|", *(re.sub(r"(?<=\d)%", " %", row) for row in body)])
+
+
 def load() -> dict[str, Any]:
     """Return the figures by table."""
-    shipped, taught, compared, ridge = (
+    shipped, taught, compared, ridge, inspected = (
         json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-        for name in ("shipped_model", "trace_model", "networks", "ridge")
+        for name in ("shipped_model", "trace_model", "networks", "ridge", "inspection")
     )
     return {
         "answers": shipped | {"ridge": ridge},
@@ -127,6 +184,7 @@ def load() -> dict[str, Any]:
         "answers of trace_cnn": taught,
         "maps of trace_cnn": taught,
         "networks": compared,
+        "inspection": inspected,
     }
 
 
@@ -136,6 +194,7 @@ TABLES = {
     "answers of trace_cnn": answers,
     "maps of trace_cnn": maps,
     "networks": networks,
+    "inspection": inspections,
 }
 
 

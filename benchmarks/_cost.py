@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 
 SIZES = {"16.5 megapixels": (4608, 3584), "201 megapixels": (16384, 12288)}
-REPEATS = 3
+REPEATS = 2
 
 
 def write_photograph(path: Path, width: int, height: int) -> None:

@@ -252,6 +252,21 @@ def test_make_refuses_another_python(tmp_path: Path) -> None:
     assert done.returncode != 0 and "needs 3.11" in done.stderr and not (tmp_path / "venv").exists()
 
 
+def test_the_figures_of_inspections_are_those_that_were_measured() -> None:
+    """And what README says of them in words is so: wide cracks' widths miss what was asked, and intervals hold it."""
+    cards = benchmark("_cards")
+    figures = cards.load()
+    text = (ROOT / "README.md").read_text("utf-8")
+    table = cards.inspections(figures["inspection"])
+    assert table in text
+    widths = figures["inspection"]["walls, trace_cnn"]["widths"]
+    assert widths["from 3 px"]["median error"] > 0.15 and widths["1 to 3 px"]["median error"] <= 0.35
+    for one in (widths["from 3 px"], widths["1 to 3 px"]):
+        assert 0.9 <= one["95 % intervals that hold the truth"] <= 0.99
+    widths["from 3 px"]["median error"] += 0.1
+    assert cards.inspections(figures["inspection"]) not in text
+
+
 def test_the_figures_of_the_shipped_model_are_those_that_were_measured() -> None:
     cards = benchmark("_cards")
     figures = cards.load()

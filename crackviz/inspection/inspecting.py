@@ -29,8 +29,8 @@ ON_DISK = 64_000_000
 """Pixels from which on a map is kept on the disk while it is worked on (4 bytes each)."""
 MEASURED_WITH = "trace_cnn"
 _NOTE = (
-    "The rules for lines and the errors of widths were found with trace_cnn. With {} they find other lines; hold them "
-    "against some cracks that you know."
+    "The rules for lines and the errors of widths were found with trace_cnn. With {} most cracks may be missed: take "
+    "trace_cnn, or find rules (--threshold) on cracks that you know."
 )
 _BOUNDS = {"trace_cnn": 1.0, "local_cnn": 64.0}
 """The largest value that a channel of these networks' last map can hold."""

@@ -75,28 +75,29 @@ def inspect_several(
     paths, out = photographs(named), Path(out)
     folders = dict(zip(paths, _folders(paths, out), strict=True))
     errors: dict[Path, str] = {}
-    noted = False
+    noted = ""
     with _alone(out):
         for path, folder in folders.items():
+            note = ""
             try:
                 key = _key(path, mm_per_px, network, choices)
                 if read_json(folder / "inspection.json").get("key") != key or not (folder / "index.html").exists():
                     found = inspect(path, mm_per_px, network, choices)
                     page.write(found, folder)
                     outputs.write(found, folder, key)
-                    tell(f"{path.name}: {brief.sentence(outputs.record(found))}")
-                    if found.note and not noted:
-                        tell(found.note)
-                        noted = True
+                    said, note = brief.sentence(outputs.record(found)), found.note
                 else:
-                    tell(f"{path.name}: has been inspected, left as it is")
+                    said = "has been inspected, left as it is"
                 errors[path] = ""
             except CrackvizError as error:
                 if is_full(error):
                     raise
-                errors[path] = str(error)
-                tell(f"{path.name}: {error}")
+                said = errors[path] = str(error)
             page.overview(out, {path: folders[path] for path in errors}, errors)
+            tell(f"{path.name}: {said}")  # after all is written: who stops it now finds it there
+            if note and not noted:
+                tell(note)
+            noted = noted or note
     return errors
 
 

@@ -1,4 +1,4 @@
-"""How wide cracks are, with error bars: half depth where wide; where thin, darkness over known depth, and the map."""
+"""How wide cracks are, with error bars: half depth where wide, darkness over that of a px where thin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crackviz.inspection.traces import Crack
 WIDE = 3.0
 """Width from which half depth is read; thinner lines are as wide as the camera's blur makes them [px]."""
 SEEN = 0.72
-"""Share of the map's largest value at which a thin line is as wide on the map as it is on the wall, or nearly."""
+"""Share of the map's largest value at which a line is about as wide on the map as it is on the wall."""
 USUAL = 0.62
 """Darkness of a px of crack where no crack is wide enough to tell: the middle of drawn ones, as a share of the wall."""
 THIN = 1.0
@@ -39,7 +39,7 @@ class Errors:
 
     measured: float = 0.4
     measured_share: float = 0.1
-    estimated: float = 0.4
+    estimated: float = 0.25
     estimated_share: float = 0.1
     scale: float = 0.02
 
@@ -65,15 +65,16 @@ def measure(
         A row for every stretch of about 32 px: ``crack`` (from 1), ``line``, ``x``, ``y`` of its middle [px],
         ``length_px``, ``width_px`` with ``low_px`` and ``high_px`` (95 %), ``spread_px`` (along the stretch), ``depth``
         (how much darker than the wall, as a share) and ``kind``: "measured" (half depth, or the
-        width on the map where that is less), "estimated" (the mean of darkness over the depth of the crack's wide
-        stretches and of the width on the map), "thinner than" (``width_px`` is then the limit, and ``low_px`` is 0), or
-        "unknown" (NaN: no wall to either side to compare with).
+        width on the map where that is less), "estimated" (darkness summed across, over how dark a px of crack is in
+        this photograph), "thinner than" (``width_px`` is then the limit, and ``low_px`` is 0), or "unknown" (NaN: no
+        wall to either side to compare with).
 
     Notes
     -----
     Blur makes every thin line 2 px wide or more, yet takes nothing off the light that is missing: the darkness summed
-    across it, over the depth that the crack has where it is wide, is its width. Where dust makes a crack paler that is
-    too little; the map's width at `SEEN` of its largest value doesn't hang on how dark a crack is.
+    across it, over how dark a px of crack is, is its width. All lines of a photograph together tell that darkness; a
+    crack's own wide stretches tell it worse, as drawn walls have shown. The network's map is a second witness: how far
+    it differs from the light is a part of the error.
     """
     errors = errors or Errors()
     rows = []
@@ -82,17 +83,15 @@ def measure(
         return _table([])
     points = np.concatenate([line for _, line in lines])
     found = _read_lines(photograph, values, full, [line for _, line in lines])
-    of_crack = np.concatenate([np.full(len(line), number) for number, line in lines])
-    blur, usual = _camera(found)
+    blur, dark = _camera(found)
     found["width"] = _unblurred(found["half"].to_numpy(), blur)
-    depth, sure = _known_depth(found, of_crack, usual)
     start = 0
     for index, (number, line) in enumerate(lines):
         cuts = np.array_split(np.arange(start, start + len(line)), max(1, round(len(line) / STRETCH)))
         for some in cuts:
             middle = points[some[len(some) // 2]]
             row = {"crack": number, "line": index, "x": middle[0], "y": middle[1], "length_px": float(len(some))}
-            rows.append(row | _stretch(found.iloc[some], depth[number], sure[number], errors))
+            rows.append(row | _stretch(found.iloc[some], dark, errors))
         start += len(line)
     return _table(rows)
 
@@ -233,38 +232,21 @@ def _unblurred(half: np.ndarray, blur: float) -> np.ndarray:
     return np.interp(half / blur, np.r_[0, seen, seen[-1] + 1e4], np.r_[0, widths, widths[-1] + 1e4]) * blur
 
 
-def _known_depth(found: pd.DataFrame, of_crack: np.ndarray, usual: float) -> tuple[dict[int, float], dict[int, bool]]:
-    """Return how dark a px of each crack is, and whether that is seen where this very crack is wide; else `usual`."""
-    wide = (found["width"] >= WIDE).to_numpy()
-    each = found["darkness"] / found["width"].clip(lower=WIDE)
-    depth, sure = {}, {}
-    for number in np.unique(of_crack):
-        its = each[(of_crack == number) & wide]
-        sure[int(number)] = len(its) >= 2 * STRETCH
-        depth[int(number)] = float(its.median()) if sure[int(number)] else usual
-    return depth, sure
-
-
-def _stretch(found: pd.DataFrame, depth: float, sure: bool, errors: Errors) -> dict[str, object]:
+def _stretch(found: pd.DataFrame, dark: float, errors: Errors) -> dict[str, object]:
     half = float(found["width"].median())
     if not np.isfinite(half):
         nothing = dict.fromkeys(("width_px", "low_px", "high_px", "spread_px", "depth"), np.nan)
         return nothing | {"kind": "unknown"}
     wide = half >= WIDE
-    light = found["width"] if wide else found["darkness"] / max(depth, 1e-3)
+    light = found["width"] if wide else found["darkness"] / dark
     thin = not wide and float(light.median()) < THIN
-    if thin:
-        each = light
-    elif wide:  # what lies beside a crack may be dark as well, and the network knows it from cracks
-        each = light.clip(upper=found["wide"])
-    else:  # two witnesses that err each for itself
-        each = (light + found["map"]) / 2
+    # What lies beside a wide crack may be dark as well, and the network knows it from cracks.
+    each = light.clip(upper=found["wide"]) if wide else light
     width = float(each.median())
     spread = 1.4826 * float((each - width).abs().median())
     apart = max(abs(float(witness.median()) - width) for witness in (light, found["map"]))
     several = max(1.0, found["half"].notna().sum() / 6)  # widths 6 px apart differ by themselves
     fixed, share = (errors.measured, errors.measured_share) if wide else (errors.estimated, errors.estimated_share)
-    share *= 1 if wide or sure else 1.5
     off = np.sqrt(spread**2 / several + apart**2 + fixed**2 + (share * width) ** 2 + (errors.scale * width) ** 2)
     kind = "measured" if wide else "estimated"
     low, high = max(0.0, width - 1.96 * off), width + 1.96 * off
