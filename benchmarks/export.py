@@ -45,7 +45,7 @@ from chromium import Page, open_page
 
 NETWORKS = ("local_cnn", "trace_cnn", "gap_cnn_deep", "gap_cnn")
 RESULTS = Path(__file__).parent / "results" / "export.json"
-DIGITS = (24, 20, 18, 17, 16, 15, 14, 12, 11)
+DIGITS = (24, 22, 20, 18, 17, 16, 15, 14, 12, 11)
 
 
 def network(name: str) -> Any:
