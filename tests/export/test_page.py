@@ -217,6 +217,19 @@ def test_how_far_a_square_is_from_usual_is_counted_as_in_python(page: Page) -> N
     assert page.ask("facts.usual.limit") == usual.limit  # the file's, never a copy of the number
 
 
+@pytest.mark.parametrize(("size", "starts"), [(150, [11]), (256, [0, 128]), (230, [0, 102])])
+def test_a_square_is_judged_by_its_pieces_as_they_are_in_the_photograph(
+    page: Page, size: int, starts: list[int]
+) -> None:
+    square = np.rint(pictures(size, 1)[0] * 255).astype(np.uint8)
+    square[-40:, -40:] = some_squares()[3][:40, :40]  # noise in one corner
+    text = base64.b64encode(np.ascontiguousarray(square).tobytes()).decode()
+    page.ask(f"window.given = Uint8Array.from(atob('{text}'), (letter) => letter.charCodeAt(0)); 0")
+    pieces = [square[top : top + 128, left : left + 128] for top in starts for left in starts]
+    wanted = max(novelty.distance(piece[np.newaxis])[0] for piece in pieces)
+    assert page.ask(f"strangest(given, {size}, facts.usual).away") == pytest.approx(wanted, rel=1e-3)
+
+
 def test_a_picture_unlike_anything_is_warned_of(page: Page) -> None:
     give(page, np.rint(pictures(128, 1)[0] * 255).astype(np.uint8))
     assert page.ask("document.getElementById('warning').hidden")
