@@ -45,7 +45,7 @@ from chromium import Page, open_page
 
 NETWORKS = ("local_cnn", "trace_cnn", "gap_cnn_deep", "gap_cnn")
 RESULTS = Path(__file__).parent / "results" / "export.json"
-DIGITS = (24, 20, 18, 17, 16, 15, 14, 12, 11)
+DIGITS = (24, 22, 20, 18, 17, 16, 15, 14, 12, 11)
 
 
 def network(name: str) -> Any:
@@ -165,8 +165,14 @@ def photograph() -> dict[str, float]:
 
 
 def unlike(squares: Iterable[np.ndarray]) -> float:
-    """Share of squares, uint8 (128, 128, 3), that are warned of; asked one by one, as the page does."""
-    return float(np.mean([novelty.distance(one[np.newaxis])[0] > novelty.usual().limit for one in squares]))
+    """Share of squares, uint8 (side, side, 3), that are warned of: judged by pieces, one by one, as the page does."""
+    found = []
+    for square in squares:
+        side = len(square)
+        starts = [(side - 128) // 2] if side < 192 else [0, side - 128]
+        cut = [square[top : top + 128, left : left + 128] for top in starts for left in starts]
+        found.append(max(novelty.distance(piece[np.newaxis])[0] for piece in cut) > novelty.usual().limit)
+    return float(np.mean(found))
 
 
 def warnings(folder: Path, most: int) -> dict[str, Any]:
@@ -176,8 +182,9 @@ def warnings(folder: Path, most: int) -> dict[str, Any]:
         some = [paths[n] for n in np.random.default_rng(1).permutation(len(paths))[: most or None]]
         found[name] = {
             "pictures": len(some),
-            "whole, made 128 px wide": unlike(data.read_image(one, 128) for one in some),
+            "whole": unlike(data.read_image(one) for one in some),
             "their middle 128 px": unlike(middle(data.read_image(one)) for one in some),
+            "whole, made 128 px wide before": unlike(data.read_image(one, 128) for one in some),
         }
         print(name, found[name], flush=True)
     rows = {name: [piece for one in some for piece in pieces(one)] for name, some in others().items()}

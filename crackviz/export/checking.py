@@ -86,17 +86,18 @@ def compare(made: Explained, run: Run, images: np.ndarray, labels: np.ndarray | 
         if name not in found or found[name].shape != values.shape:
             shape = found[name].shape if name in found else "nothing"
             raise CrackvizError(f"The file's output {name} is {shape}, of Keras {values.shape}: it can't be used.")
-    logit = float(np.abs(_odds(found["probability"]) - _odds(wanted["probability"])).max())
+    logit = float(np.abs(odds(found["probability"]) - odds(wanted["probability"])).max())
     cell = total = None
     if made.has_map:
         cell = float(np.abs(found["map"] - wanted["map"]).max())
-        total = float(np.abs(_odds(_added_up(made, found["map"])) - _odds(found["probability"])).max())
+        total = float(np.abs(odds(_added_up(made, found["map"])) - odds(found["probability"])).max())
     ours, theirs = (_called(made, answers["probability"]) for answers in (wanted, found))
     right = None if labels is None else (float(np.mean(ours == labels)), float(np.mean(theirs == labels)))
     return Agreement(len(images), logit, cell, total, int(np.sum(ours != theirs)), right)
 
 
-def _odds(probability: np.ndarray) -> np.ndarray:
+def odds(probability: np.ndarray) -> np.ndarray:
+    """Return the logits of probabilities, those beyond `CLEAR` counted as that: float64."""
     return special.logit(np.clip(np.asarray(probability, np.float64), CLEAR, 1 - CLEAR))
 
 

@@ -13,13 +13,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from PIL import Image
 from scipy.special import expit
 
 from crackviz import ROOT, CrackvizError, synthetic
-from crackviz.export.checking import PICTURES, Answers, Run
-from crackviz.export.explained import Explained, limits_in_words
+from crackviz.export.checking import PICTURES, Answers, Run, odds, pictures
+from crackviz.export.explained import Explained, in_parts, limits_in_words
 from crackviz.export.layers import to_javascript
 from crackviz.files import in_base64, render
 from crackviz.inspection import novelty
@@ -31,9 +32,10 @@ SCRIPTS = ("page_layers.js", "page_picture.js", "page_unlike.js")
 """What workers need, too."""
 VIEW = ("page_paint.js", "page_view.js", "page_start.js")
 UNCHECKED = "not run here, as there is no Chromium; the page checks itself whenever it is opened"
-BITS = {"": 20, "float16": 11}
-"""Binary digits of a weight that a page keeps, the first of which isn't 0; float32 has 24. With 18, cells of maps go
-off by 1e-6 and logits by 2e-4 (``benchmarks/export.py digits``)."""
+DIGITS = (20, 22, 24)
+"""Binary digits that a page can keep of a weight, the first of which isn't 0: float32 has 24, float16 11."""
+MOVED = {"logit": 5e-5, "map": 5e-7}
+"""What leaving digits out may change of drawn patches' answers: half of what is allowed to a page."""
 _CHECKED = 3
 """Pictures of a formula that the page asks itself about when it is opened."""
 
@@ -45,8 +47,8 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
     if made.image_size is None:
         raise CrackvizError("A page has windows of one size: give image_size, such as 128.", "size")
     code, weights = to_javascript(made.source, made.has_map)
-    kept = {name: rounded(values, BITS[quantize]) for name, values in weights.items()}
-    packed = pack(np.concatenate([values.ravel() for values in kept.values()]))
+    digits = 11 if quantize == "float16" else enough_digits(made)
+    packed = pack(np.concatenate([rounded(values, digits).ravel() for values in weights.values()]))
     scripts = "\n".join((ROOT / "templates" / name).read_text("utf-8") for name in SCRIPTS)
     view = "\n".join((ROOT / "templates" / name).read_text("utf-8") for name in VIEW)
     drawn = _example(made.image_size)
@@ -57,6 +59,7 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
         "network": made.about["network"],
         "count": sum(values.size for values in weights.values()),
         "bytes": len(packed),
+        "digits": digits,
         "weights": {name: list(place) for name, place in _places(weights).items()},
         "usual": _usual(),
         "drawn": drawn["square"],
@@ -76,6 +79,23 @@ def write(made: Explained, path: Path, quantize: str = "") -> None:
         limits=limits_in_words(made.about),
         rows=_rows(made.about),
     )
+
+
+def enough_digits(made: Explained) -> int:
+    """Return the fewest of `DIGITS` that move Keras' own answers no more than `MOVED`; more than 24 there aren't."""
+    images, weights = pictures(made.image_size, PICTURES // 2), made.model.get_weights()
+    wanted, copy = made(images), keras.models.clone_model(made.model)
+    for digits in DIGITS[:-1]:
+        copy.set_weights([rounded(values, digits) for values in weights])
+        found = in_parts(lambda some: copy(some, training=False), images)
+        moved = {"logit": np.abs(odds(found["probability"]) - odds(wanted["probability"])).max()}
+        if made.has_map:
+            apart = found["map"].astype(np.float64) - wanted["map"]
+            moved["map"] = np.abs(apart).max()
+            moved["logit"] = max(moved["logit"], np.abs(apart.sum(axis=(1, 2))).max())
+        if all(value <= MOVED[name] for name, value in moved.items()):
+            return digits
+    return DIGITS[-1]
 
 
 def rounded(values: np.ndarray, bits: int) -> np.ndarray:

@@ -77,8 +77,8 @@ def export(
     with_map : bool
         False leaves the map out; networks without an exact map are refused otherwise.
     quantize : str
-        "" stores the weights as they are, in a page with 20 of their 24 binary digits, which moves logits less than
-        float32 sums do. "float16", and for LiteRT "dynamic" and "int8", store fewer bits; what that costs is said, and
+        "" stores the weights as they are, in a page with so many of their 24 binary digits (20 or more) that the
+        answers stay. "float16", and for LiteRT "dynamic" and "int8", store fewer bits; what that costs is said, and
         nothing is refused for it.
     images : float32 (N, H, W, 3) in [0, 1], optional
         Pictures of yours for the check, and for the activations' ranges of "int8"; by default drawn patches.

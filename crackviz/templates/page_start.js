@@ -56,9 +56,8 @@ function selfCheck() {
 // One question: the pixels of a square of the picture. Made small, asked about, and held against what is usual.
 function answer({pixels, size}, side, usual, all) {
   const {logit, map} = network(toImage(resize(pixels, size, size, side), side), all);
-  const numbers = describe(resize(pixels, size, size, usual.side), usual.side), away = distance(numbers, usual);
   return {logit, map: map ? map.data : null, rows: map ? map.h : 0, columns: map ? map.w : 0,
-    away, unlike: away > usual.limit, differs: differences(numbers, usual)};
+    ...strangest(pixels, size, usual)};
 }
 
 // Workers do the computing, so that the page stays alive. From file:// they can be made of a Blob alone.

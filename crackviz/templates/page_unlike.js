@@ -110,3 +110,26 @@ function differences(numbers, {mean: middle, spread}) {
   const words = Object.keys(WORDS).filter((n) => Math.abs(away[n]) > 2.5).map((n) => WORDS[n][away[n] > 0 ? 1 : 0]);
   return [...new Set(words)];
 }
+
+// A square is judged by its pieces of 128 pixels, as they are in the photograph: the one in the middle, or, if it is
+// large, the four in its corners. The strangest counts. A smaller square is enlarged.
+function strangest(pixels, size, usual) {
+  const {side} = usual, starts = size < 1.5 * side ? [Math.max(0, size - side) >> 1] : [0, size - side];
+  let found = {away: -1};
+  for (const top of starts)
+    for (const left of starts) {
+      const numbers = describe(size < side ? resize(pixels, size, size, side) : piece(pixels, size, left, top, side), side);
+      const away = distance(numbers, usual);
+      if (away > found.away) found = {away, unlike: away > usual.limit, differs: differences(numbers, usual)};
+    }
+  return found;
+}
+
+function piece(pixels, width, left, top, side) {
+  const out = new Uint8ClampedArray(side * side * 3);
+  for (let i = 0; i < side; i++) {
+    const from = ((top + i) * width + left) * 3;
+    out.set(pixels.subarray(from, from + side * 3), i * side * 3);
+  }
+  return out;
+}

@@ -169,6 +169,14 @@ def test_a_page_is_easily_sent(name: str, quantize: str, most: int, tmp_path: Pa
     assert (tmp_path / "a.html").stat().st_size < most
 
 
+def test_a_page_keeps_more_digits_where_answers_would_move(small: Any) -> None:
+    for factor, digits in ((1, 20), (30, 22), (3000, 24)):  # the same network, its answers some times as large
+        made = export.explained(small)
+        kernel = made.model.get_layer("sums").get_weights()[0]
+        made.model.get_layer("sums").set_weights([kernel * factor])
+        assert html.enough_digits(made) == digits
+
+
 PAGE = '<p>page <script id="engine"></script>'
 
 

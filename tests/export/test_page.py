@@ -217,6 +217,19 @@ def test_how_far_a_square_is_from_usual_is_counted_as_in_python(page: Page) -> N
     assert page.ask("facts.usual.limit") == usual.limit  # the file's, never a copy of the number
 
 
+@pytest.mark.parametrize(("size", "starts"), [(150, [11]), (256, [0, 128]), (230, [0, 102])])
+def test_a_square_is_judged_by_its_pieces_as_they_are_in_the_photograph(
+    page: Page, size: int, starts: list[int]
+) -> None:
+    square = np.rint(pictures(size, 1)[0] * 255).astype(np.uint8)
+    square[-40:, -40:] = some_squares()[3][:40, :40]  # noise in one corner
+    text = base64.b64encode(np.ascontiguousarray(square).tobytes()).decode()
+    page.ask(f"window.given = Uint8Array.from(atob('{text}'), (letter) => letter.charCodeAt(0)); 0")
+    pieces = [square[top : top + 128, left : left + 128] for top in starts for left in starts]
+    wanted = max(novelty.distance(piece[np.newaxis])[0] for piece in pieces)
+    assert page.ask(f"strangest(given, {size}, facts.usual).away") == pytest.approx(wanted, rel=1e-3)
+
+
 def test_a_picture_unlike_anything_is_warned_of(page: Page) -> None:
     give(page, np.rint(pictures(128, 1)[0] * 255).astype(np.uint8))
     assert page.ask("document.getElementById('warning').hidden")
@@ -231,10 +244,11 @@ def test_a_picture_unlike_anything_is_warned_of(page: Page) -> None:
 
 def test_the_page_holds_the_weights_to_the_digit(page: Page, made: Any) -> None:
     weights = to_javascript(made.source, True)[1].values()
-    wanted = np.concatenate([html.rounded(one, html.BITS[""]).ravel() for one in weights])
+    digits = page.ask("facts.digits")
+    wanted = np.concatenate([html.rounded(one, digits).ravel() for one in weights])
     np.testing.assert_array_equal(numbers(page.ask(f"{AS_TEXT}(block)")), wanted)
     kept, given = wanted, np.concatenate([one.ravel() for one in weights])
-    assert (kept != given).any() and np.abs(kept - given).max() <= 2.0 ** -html.BITS[""] * np.abs(given).max()
+    assert digits < 24 and (kept != given).any() and np.abs(kept - given).max() <= 2.0**-digits * np.abs(given).max()
 
 
 def test_an_older_browser_and_a_damaged_page_are_told_in_a_sentence(file: Path, tmp_path: Path) -> None:
