@@ -63,7 +63,8 @@ class LinesDisplay(Display):
                 labelled.add(number)
                 self._number(axis, number, np.asarray(line))
         if self.mm_per_px is not None:
-            self._bar(axis, height, width)
+            scale = check_number("mm_per_px", self.mm_per_px, 0, inclusive=False)
+            self._bar(axis, height, width, scale)
         axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         axis.set_title(self.title, fontsize=BIG)
         axis.axis("off")
@@ -77,9 +78,8 @@ class LinesDisplay(Display):
             str(number), (x, y), (7, 7), textcoords="offset points", fontsize=BIG, color="black", path_effects=stroke
         )
 
-    def _bar(self, axis: Axes, height: int, width: int) -> None:
+    def _bar(self, axis: Axes, height: int, width: int, scale: float) -> None:
         """Draw a bar of 1, 2 or 5 times a power of ten, about a fifth of the picture."""
-        scale = check_number("mm_per_px", self.mm_per_px, 0, inclusive=False)
         wanted = 0.2 * width * scale
         lengths = [step * 10.0**power for power in range(-2, 6) for step in (1, 2, 5)]
         length = max([one for one in lengths if one <= wanted] or lengths[:1])

@@ -179,7 +179,7 @@ claim(
 )
 
 # %% [markdown]
-# And the third, the scale? No check of the picture tells it. Concrete looks alike from near and from afar, which is why the renderer can draw it by noises of all sizes. In the table, the pictures from twice as far are mostly judged. The distance must be *told*; `inspect` asks for the millimetres of a pixel and says *too far* where a crack
+# And the third, the scale? No check of the picture tells it. Concrete looks alike from near and from afar, which is why the renderer can draw it by noises of all sizes. Hold the row of *twice as far*, in the table above, against that of the usual pictures. The distance must be *told*; `inspect` asks for the millimetres of a pixel and says *too far* where a crack
 # of the width that matters would be under one (notebook 12).
 #
 # ## How unlike anything seen?

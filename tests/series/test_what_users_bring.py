@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ def three_classes(tmp_path: Path) -> Path:
 
 def run_first(folder: Path, out: Path, **parameters: Any) -> dict[str, Any]:
     """Run the first notebooks and return their records; a claim may fail, since so few pictures teach little."""
-    series.run_series(FIRST, data=folder, out=out, parameters={"epochs": 1, "n_samples": 2, **parameters})
+    with contextlib.suppress(series.NotebookFailed):
+        series.run_series(FIRST, data=folder, out=out, parameters={"epochs": 1, "n_samples": 2, **parameters})
     config: dict[str, Any] = json_of(out / "config.json")
     for name, record in config["notebooks"].items():
-        error = record.get("error") or {}
-        assert record["status"] == "done" or "does not hold here" in str(error), (name, error)
+        error = record.get("error", {}).get("message", "")
+        assert record["status"] == "done" or "does not hold here" in error, (name, error)
     return config
 
 
