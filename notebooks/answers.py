@@ -209,6 +209,24 @@ SOLUTIONS: dict[str, dict[str, Any]] = {
         {"shape": [4, 5], "low": 0.01, "high": 0.99},
         {"shape": [4, 5]},
     ),
+    "12.1": numbers(np.array([0.1, 0.4])),
+    "12.2": numbers(0.9 * 0.05 / (0.9 * 0.05 + 0.02)),
+    "12.3": function(
+        lambda profile, depth: (1 - profile).sum() / depth[0],
+        {"shape": [21]},
+        {"shape": [1], "low": 0.2},
+    ),
+    "13.1": words(
+        "scale",
+        ["contrast", "sharpness", "scale"],
+        "which of them is a length on the wall?",
+        [
+            ("sharpness", "blur is in the pixels: edges get wide"),
+            ("contrast", "it is the spread of the pixels' values"),
+        ],
+    ),
+    "13.2": numbers(1 / 3),
+    "13.3": function(lambda cracked: np.sort(cracked)[3], {"shape": [39]}),
 }
 
 

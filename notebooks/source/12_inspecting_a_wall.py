@@ -38,9 +38,13 @@ from sklearn.metrics import roc_auc_score
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 explain, inspection = cv.attribution, cv.inspection
 run = cv.series.open_run(run, "12_inspecting_a_wall")
+check_number("mm_per_px", mm_per_px, 0, inclusive=False)
+for name, value, least in (("n_walls", n_walls, 1), ("side", side, 768), ("tile", tile, 32), ("seed", seed, 0)):
+    check_number(name, value, least, whole=True)
 folder = run / "12_walls"
 folder.mkdir(exist_ok=True)
 
@@ -91,7 +95,12 @@ cv.plots.LinesDisplay.from_lines(wall.image, [], mm_per_px=mm_per_px, title="the
 close = wall.image[top : top + 32, left : left + 48]
 cv.plots.LinesDisplay.from_lines(close, [], mm_per_px=mm_per_px, title=f"a crack of {thick[2]:.0f} px", ax=axes[1])
 cv.plots.square(axes[0], (y, x), 64, color="black")
-_ = cv.series.save_figure(run, figure, "12_scale")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "12_scale",
+    alt="A drawn wall with a black square on it, and that square enlarged: a crack some pixels wide, with soft edges.",
+)
 
 # %% [markdown]
 # The right picture is the square of the left one. There you see what the network and every ruler has to work with: a crack of some pixels, with soft edges.
@@ -148,7 +157,12 @@ for axis, (title, picture) in zip(axes, shown.items(), strict=True):
     axis.axis("off")
 bar = figure.colorbar(drawn, ax=axes, fraction=0.03)
 bar.set_label("share of the largest value", fontsize=13)
-_ = cv.series.save_figure(run, figure, "12_tiles")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "12_tiles",
+    alt="A part of the wall, its map, and how far tiles that were cut without surroundings are off: along their seams.",
+)
 
 # %%
 claim(
@@ -218,7 +232,12 @@ axes[1].set_title("for each window of 128 px: P(crack)", fontsize=14)
 for axis in axes:
     axis.axis("off")
 figure.colorbar(drawn, ax=axes[1], fraction=0.04)
-_ = cv.series.save_figure(run, figure, "12_windows")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "12_windows",
+    alt="The wall, and for each window of 128 px the probability of a crack, as colours.",
+)
 
 # %% [markdown]
 # ## From the map to lines
@@ -232,7 +251,12 @@ counted = set(found.counted.index)
 display = cv.plots.LinesDisplay.from_lines(
     wall.image, found.lines, counted=counted, mm_per_px=mm_per_px, title="lines; the dotted ones don't count"
 )
-_ = cv.series.save_figure(run, display.figure_, "12_lines")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "12_lines",
+    alt="The wall with the lines that were found on it, numbered; dotted ones don't count.",
+)
 columns = ["length_mm", "width_mm", "widest_low_mm", "widest_mm", "widest_high_mm", "orientation_deg", "class"]
 found.cracks.loc[:, [*columns, "straight", "judged"]].head(8).round(2)
 
@@ -323,7 +347,12 @@ axis.set_xticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
 axis.tick_params(labelsize=13)
 axis.legend(fontsize=13, frameon=False)
 axis.grid(alpha=0.3)
-_ = cv.series.save_figure(run, figure, "12_prevalence")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "12_prevalence",
+    alt="The share of the drawn lines that is crack, against the metres of crack on a square metre: it falls to the left, where cracks are rare.",
+)
 rare = found_share * 0.05 / (found_share * 0.05 + false_rate)
 print(f"on a wall with 5 cm of crack for each m², {rare:.0%} of the lines drawn would be crack")
 
@@ -390,7 +419,12 @@ scale = mm_per_px
 display = cv.plots.WidthsDisplay.from_intervals(
     scale * sure["true"], scale * sure["width_px"], scale * sure["low_px"], scale * sure["high_px"], unit="mm"
 )
-_ = cv.series.save_figure(run, display.figure_, "12_widths")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "12_widths",
+    alt="Measured against true widths, with error bars, and the diagonal on which both agree.",
+)
 
 # %%
 claim(
@@ -422,7 +456,12 @@ joint = inspection.inspect(folder / "joint.png", mm_per_px)
 display = cv.plots.LinesDisplay.from_lines(
     jointed, joint.lines, counted=set(joint.counted.index), mm_per_px=mm_per_px, title="a sound wall with two joints"
 )
-_ = cv.series.save_figure(run, display.figure_, "12_joint")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "12_joint",
+    alt="A sound wall with two joints, one level and one aslant, and the lines that were drawn along them.",
+)
 for name, away in joints.items():
     print(f"joint {name}: the map along it has {joint.map[np.abs(away) < 1].mean() / largest:.0%} of its largest value")
 joint.cracks[["length_mm", "evidence", "straight"]].round(2)
@@ -530,7 +569,12 @@ display = cv.plots.LinesDisplay.from_lines(
     mm_per_px=step * mm_per_px,
     title=last.name if photograph else "a wall whose tiles alone are labelled",
 )
-_ = cv.series.save_figure(run, display.figure_, "12_tiles_labelled")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "12_tiles_labelled",
+    alt="The last wall, with the lines that were found on it.",
+)
 
 # %%
 claim(
@@ -646,13 +690,68 @@ claim(
 #
 # ## Exercises
 #
-# 1. ★ How far away may the camera stand for cracks of 0.3 mm, if a crack shall be 3 px wide and the picture has 4,000 px across? How much wall does it show?
-# 2. ★★ Set `inspection.Rules(mean=0.6)` in the cell that inspects the walls. What is found more, and what is invented?
-# 3. ★★★ Set `inspection.Errors(estimated=0.15, estimated_share=0.1)`. How many intervals hold the truth now? Who would be harmed by such a report?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **12.1** ★ A crack of 0.3 mm shall be 3 px wide in a picture of 4,000 px across. How many millimetres of wall may a pixel show, and how many metres the picture? Give the two numbers in an array.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("12.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Three pixels share 0.3 mm; 4,000 of them show 400 mm.
+#
+# ```python
+# answer = np.array([0.3 / 3, 4000 * 0.3 / 3 / 1000])
+# ```
+#
+# </details>
+#
+# **12.2** ★★ On another wall there are 0.05 m of crack for each m². Nine tenths of them are found, and 0.02 m of line for each m² are invented. Which share of the lines drawn is crack?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("12.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The formula above, $rd / (rd + f)$.
+#
+# ```python
+# answer = 0.9 * 0.05 / (0.9 * 0.05 + 0.02)
+# ```
+#
+# </details>
+#
+# **12.3** ★★★ Write `def answer(profile, depth):` that returns a crack's width in pixels by the second rule. `profile` has the brightness across it, one value a pixel, and the sound wall around it has brightness 1. `depth` (one number in an array of its own) is how dark a wide stretch of the crack gets, as a difference to the wall.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("12.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Blur moves the missing light about, and takes none of it away.
+#
+# ```python
+# def answer(profile, depth):
+#     return (1 - profile).sum() / depth[0]
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Set `inspection.Rules(mean=0.6)` in the cell that inspects the walls. What is found more, and what is invented?
+# 2. Set `inspection.Errors(estimated=0.15, estimated_share=0.1)`. How many intervals hold the truth now? Who would be harmed by such a report?
 #
 # <details><summary>Solutions</summary>
 #
-# 1: 0.1 mm in a pixel, so 0.4 m of wall. 2: the share found rises a little among thin cracks; the false metres rise more, most of all on sound walls, so that the curve of the lines that are crack falls. 3: fewer; those who plan by the
+# 1: the share found rises a little among thin cracks; the false metres rise more, most of all on sound walls, so that the curve of the lines that are crack falls. 2: fewer; those who plan by the
 # upper end of the interval, since the crack is wider than it says more often than one time in forty.
 #
 # </details>

@@ -36,9 +36,13 @@ from sklearn.metrics import roc_auc_score
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 explain, inspection, evaluation = cv.attribution, cv.inspection, cv.evaluation
 run = cv.series.open_run(run, "13_when_not_to_answer")
+for name, value in {"n_images": n_images, "n_patches": n_patches, "epochs": epochs}.items():
+    check_number(name, value, 1, whole=True)
+check_number("wanted_recall", wanted_recall, 0, 1, inclusive=False)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -108,7 +112,12 @@ display = cv.plots.ImagesDisplay.from_images(
     titles=[f"{name}\nP(crack) = {expit(said[2]):.2f}" for name, said in logits.items()],
     columns=4,
 )
-_ = cv.series.save_figure(run, display.figure_, "13_asked")
+_ = cv.series.save_figure(
+    run,
+    display.figure_,
+    "13_asked",
+    alt="One picture of each kind that the network is asked, from usual concrete to brick, gravel, grass and another wall, with its probability of a crack.",
+)
 
 # %%
 sure_of_nothing = np.mean(np.abs(np.concatenate([logits[name] for name in strange])) > np.log(19))
@@ -165,7 +174,12 @@ axis.set_ylim(-3, 103)
 axis.tick_params(labelsize=13)
 axis.legend(fontsize=13, loc="center right", bbox_to_anchor=(1, 0.58))
 axis.grid(alpha=0.3)
-_ = cv.series.save_figure(run, figure, "13_blur")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "13_blur",
+    alt="Against the blur of the picture: the share of cracks that the network finds, and the share of pictures that are refused as blurred.",
+)
 of_blur.round(2)
 
 # %%
@@ -282,7 +296,12 @@ axis.set_xlabel("how often it gets more doubt than a usual picture; 0.5 is chanc
 axis.tick_params(axis="x", labelsize=13)
 axis.legend(fontsize=13, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 axis.grid(alpha=0.3)
-_ = cv.series.save_figure(run, figure, "13_doubts")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "13_doubts",
+    alt="How often a picture of each kind gets more doubt than a usual one, by four kinds of doubt; 0.5 is chance.",
+)
 
 # %%
 claim(
@@ -347,7 +366,12 @@ cv.plots.RiskCoverageDisplay.from_curves(alone, ax=axes[0])
 cv.plots.RiskCoverageDisplay.from_curves(together, ax=axes[1])
 axes[0].set_title("usual pictures", fontsize=15)
 axes[1].set_title("with brick, gravel and grass", fontsize=15)
-_ = cv.series.save_figure(run, figure, "13_risk")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "13_risk",
+    alt="Risk against coverage for usual pictures, left, and with brick, gravel and grass among them, right.",
+)
 
 
 def risk_at(curve, coverage):
@@ -428,7 +452,12 @@ axis.set_xlabel("cracks found on the other walls [%]", fontsize=14)
 axis.set_ylabel("trials", fontsize=14)
 axis.tick_params(labelsize=13)
 axis.legend(fontsize=12, loc="upper left")
-_ = cv.series.save_figure(run, figure, "13_promise")
+_ = cv.series.save_figure(
+    run,
+    figure,
+    "13_promise",
+    alt="How many of the cracks on other walls are found, over many trials: by the threshold that finds as many here, and by the one with a promise.",
+)
 
 # %%
 claim(
@@ -491,9 +520,66 @@ claim(
 #
 # ## Exercises
 #
-# 1. ★ Read from the figure of risk and coverage: how many usual pictures must be left to a person for half of the risk?
-# 2. ★★ Add a kind to `asked`: the usual pictures turned upside down. Which of the four doubts rises, which should?
-# 3. ★★★ Let the five seeds learn ten times as many patches (`n_patches = 3000`, `max_images = 0`, data of more walls). Does their disagreement about wrong answers still tell? Why does it get smaller?
+# ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
+#
+# **13.1** ★ Three checks ask the picture itself: `"contrast"`, `"sharpness"` and `"scale"`. Which of them can't be read from its pixels?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("13.1", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# A photograph doesn't say from how far it was taken. Somebody must tell.
+#
+# ```python
+# answer = "scale"
+# ```
+#
+# </details>
+#
+# **13.2** ★★ A network gives six answers, with doubts 0.1, 0.4, 0.2, 0.9, 0.6, 0.3. The third, the fourth and the fifth are wrong. What is the risk if only the surer half is answered?
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("13.2", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# The surer half has the doubts 0.1, 0.2 and 0.3; one of these three answers is wrong.
+#
+# ```python
+# doubts, wrong = np.array([0.1, 0.4, 0.2, 0.9, 0.6, 0.3]), np.array([0, 0, 1, 1, 1, 0])
+# answer = wrong[np.argsort(doubts)[:3]].mean()
+# ```
+#
+# </details>
+#
+# **13.3** ★★★ Write `def answer(cracked):` that returns the highest threshold that promises a recall of 0.9 on new pictures. `cracked` holds the probabilities of 39 cracked pictures, each of another wall. Mind the 1 that is added.
+
+# %% tags=["exercise"]
+answer = ...
+cv.series.exercise("13.3", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Of 39 pictures, $k$ may be missed if $(k + 1) / 40 \le 0.1$, so three. The fourth least probable one must be found.
+#
+# ```python
+# def answer(cracked):
+#     return np.sort(cracked)[3]
+# ```
+#
+# </details>
+#
+# **To go on**, without a check:
+#
+# 1. Read from the figure of risk and coverage: how many usual pictures must be left to a person for half of the risk?
+# 2. Add a kind to `asked`: the usual pictures turned upside down. Which of the four doubts rises, which should?
+# 3. Let the five seeds learn ten times as many patches (`n_patches = 3000`, `max_images = 0`, data of more walls). Does their disagreement about wrong answers still tell? Why does it get smaller?
 #
 # <details><summary>Solutions</summary>
 #
