@@ -83,8 +83,6 @@ def filled(cell: str, solution: str) -> str:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_a_notebook_has_exercises_of_each_kind(source: Path) -> None:
     found = exercises_of(source)
-    if not found and not any(number.startswith(source.stem[:2]) for number in answers.SOLUTIONS):
-        pytest.skip("its exercises have no cells to fill in yet")
     assert {len(stars) for stars, _, _ in found.values()} == {1, 2, 3}
     order = [len(stars) for stars, _, _ in found.values()]
     assert order == sorted(order), "the easy ones first"
