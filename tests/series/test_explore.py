@@ -135,12 +135,13 @@ def test_a_slider_that_moves_changes_the_figure_in_the_browser(page_address: str
         sources = page.ask(f"{images}.map(e => e.src)")
         handle = "document.querySelectorAll('.noUi-handle')"
         assert page.ask(f"{handle}.length") >= 5
-        page.ask(f"{handle}[0].focus()")
         before = page.ask(f"{handle}[0].getAttribute('aria-valuenow')")
-        for kind in ("keyDown", "keyUp"):
-            page.send(
-                "Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39
-            )
+        page.ask(f"{handle}[0].scrollIntoView({{block: 'center'}})")
+        x, y = page.ask(f"(r => [r.left + r.width / 2, r.top + r.height / 2])({handle}[0].getBoundingClientRect())")
+        for kind, along in (("mouseMoved", 0), ("mousePressed", 0), ("mouseMoved", 15), ("mouseMoved", 40)):
+            pressed = {"button": "left", "buttons": 1, "clickCount": 1} if kind == "mousePressed" or along else {}
+            page.send("Input.dispatchMouseEvent", type=kind, x=x + along, y=y, **pressed)
+        page.send("Input.dispatchMouseEvent", type="mouseReleased", x=x + 40, y=y, button="left", clickCount=1)
         page.until(f"{handle}[0].getAttribute('aria-valuenow') != '{before}'", 20)
         page.until(f"{images}[0].src != '{sources[0]}'", 60)
         page.picture(tmp_path / "moved.png")
