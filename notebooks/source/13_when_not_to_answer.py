@@ -317,7 +317,14 @@ print(f"{wrong[test].sum()} of {test.sum()} answers of the five together are wro
 print(f"a wrong one gets more doubt than a right one in {of_errors:.0%} of the pairs")
 
 # %%
-claim("T13.6", "where the answer is wrong, five seeds disagree more, in over three of five pairs", of_errors, ">", 0.6)
+claim(
+    "T13.6",
+    "where the answer is wrong, five seeds disagree more, in over three of five pairs",
+    of_errors,
+    ">",
+    0.6,
+    unless=other,
+)
 
 # %% [markdown]
 # ## What is won by silence
@@ -375,6 +382,7 @@ claim(
     risk_at(alone["by energy"], 0.7) / network_wrong.mean(),
     "<",
     0.75,
+    unless=other,
 )
 
 # %%
@@ -465,10 +473,21 @@ claim(
     wanted_recall - there,
     ">",
     0.1,
+    unless=other,
+)
+
+# %%
+claim(
+    "T13.11",
+    "and none of the four doubts flags over a quarter of its pictures",
+    max(flagged.values()),
+    "<",
+    0.25,
+    unless=other,
 )
 
 # %% [markdown]
-# Does one of the four doubts warn? The table says how many of these pictures it would leave out. A doubt that leaves out few of them lets the broken promise pass. A promise holds for walls like those that it was made with; whether the next wall is like them, one has to look.
+# The promise breaks in silence. To every doubt this wall looks like concrete, and it is: only its cracks are fainter than those that the threshold was chosen on. A promise holds for walls like those that it was made with; whether the next wall is like them, one has to look.
 #
 # ## To remember
 #
