@@ -20,7 +20,7 @@ from PIL import Image
 from scipy import ndimage
 
 from crackviz import CrackvizError, attribution, data, inspection, models, synthetic
-from crackviz.inspection import command, photographs, several, skeletons, traces, widths
+from crackviz.inspection import command, novelty, photographs, several, skeletons, traces, widths
 
 
 @pytest.fixture(scope="module")
@@ -394,6 +394,14 @@ def test_blur_makes_a_thin_line_2_355_wide_and_leaves_a_wide_one() -> None:
 
 
 # --- what isn't judged ------------------------------------------------------------------------------------------------
+
+
+def test_what_a_window_is_like_does_not_depend_on_those_beside_it() -> None:
+    windows = np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3), np.uint8)
+    windows[1, 40:60] = 20
+    windows[2, :, 40:60] = 240
+    alone = np.concatenate([novelty.describe(one[np.newaxis]) for one in windows])
+    np.testing.assert_allclose(novelty.describe(windows), alone, rtol=1e-6)
 
 
 def test_dark_bright_blurred_and_strange_windows(photo: Path, wall: synthetic.Patch, tmp_path: Path) -> None:
