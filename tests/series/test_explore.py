@@ -145,4 +145,6 @@ def test_a_slider_that_moves_changes_the_figure_in_the_browser(page_address: str
         page.until(f"{handle}[0].getAttribute('aria-valuenow') != '{before}'", 20)
         page.until(f"{images}[0].src != '{sources[0]}'", 60)
         page.picture(tmp_path / "moved.png")
-        assert not [url for url in page.asked if not url.startswith((page_address, "data:", "blob:", "about:", "ws"))]
+        here = (page_address, "data:", "blob:", "about:", "ws")
+        icons = "https://cdn.jsdelivr.net/npm/@fortawesome/"  # Voilà's own page asks for them; it works without
+        assert {url for url in page.asked if not url.startswith(here)} <= {u for u in page.asked if u.startswith(icons)}
