@@ -48,7 +48,7 @@ class LinesDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         height, width = np.shape(self.image)[:2]
-        (axis,) = panels(ax, 1, (7.5 * min(1, width / height), 7.5 * min(1, height / width) + 0.4))
+        (axis,) = panels(ax, 1, (6.5 * min(1, width / height), 6.5 * min(1, height / width) + 0.4))
         axis.imshow(self.image)
         labelled = set[int]()
         for number, line in self.lines:
