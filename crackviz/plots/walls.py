@@ -122,7 +122,7 @@ class WidthsDisplay(Display):
         (axis,) = panels(ax, 1, (8, 5.6))
         ends = 0.8 * min(true.min(), told[told > 0].min(initial=true.min())), 1.25 * max(true.max(), told.max())
         told = np.maximum(told, ends[0])  # what was told to be 0 stands at the edge
-        axis.plot(ends, ends, color="black", linewidth=1.5, label="told = true")
+        axis.plot(ends, ends, color="black", linewidth=1.5, label="told = true", zorder=5)
         held = (low <= true) & (true <= high)
         for some, color, marker, label in (
             (held, COLORS[0], "o", "holds the truth"),
