@@ -48,7 +48,7 @@ class LinesDisplay(Display):
     def plot(self, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         height, width = np.shape(self.image)[:2]
-        (axis,) = panels(ax, 1, (7.5 * min(1, width / height), 7.5 * min(1, height / width) + 0.4))
+        (axis,) = panels(ax, 1, (5.4 * (width / height) ** 0.5, 5.4 * (height / width) ** 0.5 + 0.4))
         axis.imshow(self.image)
         labelled = set[int]()
         for number, line in self.lines:
@@ -100,7 +100,7 @@ class WidthsDisplay(Display):
     Parameters
     ----------
     true, told, low, high : float (N,)
-        The truth, what was said, both above 0, and its interval. The axes are logarithmic.
+        The truth, above 0, what was said, and its interval. The axes are logarithmic; 0 stands at the edge.
     unit : str
     """
 
@@ -117,11 +117,12 @@ class WidthsDisplay(Display):
         """Draw on `ax`, or on a new figure."""
         true, told, low, high = (np.asarray(one, float) for one in (self.true, self.told, self.low, self.high))
         check_lengths(true=true, told=told, low=low, high=high)
-        if not len(true) or not (np.minimum(true, told) > 0).all():
-            raise CrackvizError("There is no width to draw, or one that isn't above 0.")
+        if not len(true) or not (true > 0).all() or not (told >= 0).all():
+            raise CrackvizError("There is no width to draw, or a true one that isn't above 0, or one below 0 was told.")
         (axis,) = panels(ax, 1, (8, 5.6))
-        ends = 0.8 * min(true.min(), told.min()), 1.25 * max(true.max(), told.max())
-        axis.plot(ends, ends, color="black", linewidth=1.5, label="told = true")
+        ends = 0.8 * min(true.min(), told[told > 0].min(initial=true.min())), 1.25 * max(true.max(), told.max())
+        told = np.maximum(told, ends[0])  # what was told to be 0 stands at the edge
+        axis.plot(ends, ends, color="black", linewidth=1.5, label="told = true", zorder=5)
         held = (low <= true) & (true <= high)
         for some, color, marker, label in (
             (held, COLORS[0], "o", "holds the truth"),

@@ -224,19 +224,16 @@ alike = np.corrcoef(asked, by_hand.ravel())[0, 1]
 claim("T12.4", "the windows' logits go along with those of patches cut out", alike, ">", 0.95)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
-axes[0].imshow(wall.image)
-axes[0].set_title("the wall", fontsize=14)
-drawn = axes[1].imshow(special.expit(every), cmap="inferno", vmin=0, vmax=1)
-axes[1].set_title("for each window of 128 px: P(crack)", fontsize=14)
-for axis in axes:
-    axis.axis("off")
-figure.colorbar(drawn, ax=axes[1], fraction=0.04)
+figure, axis = plt.subplots(figsize=(8, 4.8), layout="constrained")
+drawn = axis.imshow(special.expit(every), cmap="inferno", vmin=0, vmax=1)
+axis.set_title("the same wall, for each window of 128 px: P(crack)", fontsize=14)
+axis.axis("off")
+figure.colorbar(drawn, ax=axis, fraction=0.04)
 _ = cv.series.save_figure(
     run,
     figure,
     "12_windows",
-    alt="The wall, and for each window of 128 px the probability of a crack, as colours.",
+    alt="For each window of 128 px on the wall the probability of a crack, as a colour.",
 )
 
 # %% [markdown]
@@ -454,7 +451,11 @@ jointed = (plain_wall.image * ndimage.gaussian_filter(light, 0.8)[..., np.newaxi
 Image.fromarray(jointed).save(folder / "joint.png")
 joint = inspection.inspect(folder / "joint.png", mm_per_px)
 display = cv.plots.LinesDisplay.from_lines(
-    jointed, joint.lines, counted=set(joint.counted.index), mm_per_px=mm_per_px, title="a sound wall with two joints"
+    jointed[::2, ::2],
+    [(number, line / 2) for number, line in joint.lines],
+    counted=set(joint.counted.index),
+    mm_per_px=2 * mm_per_px,
+    title="a sound wall with two joints",
 )
 _ = cv.series.save_figure(
     run,
