@@ -65,7 +65,7 @@ def describe(windows: np.ndarray) -> np.ndarray:
 
 
 def _slopes(grey: np.ndarray, axis: int) -> np.ndarray:
-    """Return Sobel's slopes within each picture: SciPy's filter would mix pictures that lie side by side in the array."""
+    """Return Sobel's slopes within each picture: SciPy's own would mix neighbours in the array."""
     smooth = ndimage.correlate1d(grey, [1, 2, 1], axis=3 - axis)
     return np.asarray(ndimage.correlate1d(smooth, [-1, 0, 1], axis=axis))
 
