@@ -5,7 +5,7 @@
 #
 # | | |
 # |---|---|
-# | **You will learn** | checks of the picture itself; how unlike anything seen it is; seeds that disagree; risk against coverage; a threshold with a promise, and when the promise is void |
+# | **You will learn** | checks of the picture itself; how unlike anything seen it is; five seeds together; risk against coverage; a threshold with a promise, and when the promise is void |
 # | **Time** | 40 minutes to read, about a minute and a half to run |
 # | **Theory** | [T13 When not to answer](../THEORY.md#t13-when-not-to-answer) |
 # | **Before** | [03 Evaluation](03_evaluation.ipynb), [12 Inspecting a wall](12_inspecting_a_wall.ipynb) |
@@ -243,7 +243,7 @@ claim(
 # %% [markdown]
 # So for two classes energy is the old confidence by another name. Where the network is sure of a brick, energy is, too.
 #
-# **Seeds that disagree** (Lakshminarayanan et al. 2017). Five networks learn the same pictures, each from another random start. What the pictures teach, all five have learnt; what they leave open, each fills in its own way. The spread of their answers is the doubt. Here are five small ones, which learn from a few hundred patches.
+# **Five seeds together** (Lakshminarayanan et al. 2017). Five networks learn the same pictures, each from another random start. What the pictures teach, all five have learnt; what they leave open, each fills in its own way. Their mean answer comes near one half where they disagree, and where each is unsure by itself. How near is the doubt. Here are five small ones, which learn from a few hundred patches.
 
 # %%
 mixed_up = table.sample(frac=1, random_state=seed)
@@ -271,7 +271,7 @@ doubts = {
     "picture": {name: one["unlike"].to_numpy() for name, one in seen.items()},
     "features": {name: feature_distance(images) for name, images in asked.items()},
     "energy": energy,
-    "five seeds": {name: answers.std(axis=0) for name, answers in said.items()},
+    "five seeds": {name: 1 - np.abs(2 * answers.mean(axis=0) - 1) for name, answers in said.items()},  # 1: one half
 }
 
 
@@ -338,7 +338,7 @@ print(f"a wrong one gets more doubt than a right one in {of_errors:.0%} of the p
 # %%
 claim(
     "T13.6",
-    "where the answer is wrong, five seeds disagree more, in over three of five pairs",
+    "where the five together are wrong, their mean lies nearer to one half, in over three of five pairs",
     of_errors,
     ">",
     0.6,
@@ -601,7 +601,7 @@ cv.series.exercise("13.3", answer)
 #
 # 1. Read from the figure of risk and coverage: how many usual pictures must be left to a person for half of the risk?
 # 2. Add a kind to `asked`: the usual pictures turned upside down. Which of the four doubts rises, which should?
-# 3. Let the five seeds learn ten times as many patches (`n_patches = 3000`, `max_images = 0`, data of more walls). Does their disagreement about wrong answers still tell? Why does it get smaller?
+# 3. Let the five seeds learn ten times as many patches (`n_patches = 3000`, `max_images = 0`, data of more walls). Does their doubt about wrong answers still tell? Why does it get smaller?
 #
 # <details><summary>Solutions</summary>
 #
