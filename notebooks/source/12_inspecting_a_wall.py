@@ -16,8 +16,8 @@ photograph: str = ""  # a photograph of a wall, for the last look; "" draws one
 tile_labels: str = ""  # a CSV file for it, with row, col and label (1: cracked) of its tiles; "" where nobody labelled
 tile: int = 128  # side of these tiles [px]
 mm_per_px: float = 0.5  # millimetres of wall in a pixel
-n_walls: int = 6  # drawn walls whose cracks are known, and as many sound ones
-side: int = 768  # their side [px]
+n_walls: int = 8  # drawn walls whose cracks are known, and as many sound ones
+side: int = 1024  # their side [px]
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 seed: int = 0  # fixes every random choice
 
