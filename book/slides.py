@@ -33,7 +33,11 @@ def slides(body: str) -> list[str]:
             made.append(f"{heading}{text}")
         text = ""
 
-    for element in _parts(BeautifulSoup(body, "html.parser")):
+    soup = BeautifulSoup(body, "html.parser")
+    for link in soup.find_all("a", href=True):
+        if not str(link["href"]).startswith("http"):
+            link.unwrap()  # it leads to a file that doesn't lie beside the slides
+    for element in _parts(soup):
         name = element.name or ""
         if name in ("h1", "h2", "h3"):
             turn()

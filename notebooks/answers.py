@@ -218,11 +218,11 @@ SOLUTIONS: dict[str, dict[str, Any]] = {
     ),
     "13.1": words(
         "scale",
-        ["contrast", "sharpness", "scale"],
+        ["light", "sharpness", "scale"],
         "which of them is a length on the wall?",
         [
             ("sharpness", "blur is in the pixels: edges get wide"),
-            ("contrast", "it is the spread of the pixels' values"),
+            ("light", "it is the mean of the pixels' values"),
         ],
     ),
     "13.2": numbers(1 / 3),

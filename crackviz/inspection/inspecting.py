@@ -270,9 +270,10 @@ def _measured(
     """Add to the table of cracks how wide they are, and whether they lie where something is judged."""
     cracks = cracks.copy()
     known = points[points["width_px"].notna()]
-    told = known.groupby("crack")["width_px"].median()
     surely = known[known["kind"].isin(("measured", "estimated"))]
     surely = surely if len(surely) else known
+    told = surely.groupby("crack")["width_px"].median()  # of widths: "thinner than" tells a limit
+    told = told.reindex(cracks.index).fillna(known.groupby("crack")["width_px"].median())
     top = surely.loc[surely.groupby("crack")["low_px"].idxmax()].set_index("crack")
     cracks["width_px"] = told.reindex(cracks.index)
     for name, column in (("widest", "width_px"), ("widest_low", "low_px"), ("widest_high", "high_px")):

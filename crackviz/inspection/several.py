@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError, __version__
+from crackviz.contracts import check_number
 from crackviz.data.layouts import SUFFIXES
 from crackviz.files import file_hash, is_full, read_json, short_hash
 from crackviz.inspection import brief, outputs, page
@@ -72,6 +73,8 @@ def inspect_several(
         Where nothing can be done at all: no photographs, an output folder that is in use or can't be written, no space.
     """
     choices = choices or Choices()
+    if mm_per_px is not None:
+        check_number("mm_per_px", mm_per_px, 0, inclusive=False)
     paths, out = photographs(named), Path(out)
     folders = dict(zip(paths, _folders(paths, out), strict=True))
     errors: dict[Path, str] = {}

@@ -61,7 +61,7 @@ for crack in (0.1, 0.2, 0.3, 0.4):
 scales.round(2)
 
 # %% [markdown]
-# Rules for concrete speak of widths such as 0.2 and 0.3 mm. (EN 1992-1-1 and ACI 224R name them as limits for *calculated* widths.) From two metres of wall in one picture on, such a crack is under a pixel. It may
+# Rules for concrete speak of widths such as 0.2 and 0.3 mm. (EN 1992-1-1 and ACI 224R name them as limits for *calculated* widths.) A crack of 0.2 mm is under a pixel from one metre of wall in one picture on, one of 0.3 mm from two. It may
 # still show, as a faint line, but its width can't be measured. So the question "how far away?" comes before any network.
 #
 # Here is a wall. Nobody built it: the renderer drew it, so every crack on it is known.
@@ -671,7 +671,7 @@ claim(
 #
 # - Scale comes first: what is under a pixel can be seen at best, and never measured.
 # - A map that adds up has no patch in it. One pass with margins answers for all windows of a wall.
-# - Count in metres. False metres for each square metre stay the same on sound walls; the share of true lines doesn't.
+# - Count in metres. False metres for each square metre hardly depend on how many cracks a wall has; the share of true lines does.
 # - An error bar is a claim about repetition. Count how often it holds, where the truth is known.
 # - A file that gives the same decisions may still explain them wrongly. Test the sum.
 #

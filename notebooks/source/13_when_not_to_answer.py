@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13 · When not to answer
 #
-# A network answers whatever it is shown: a brick, the lawn, a photograph at dusk. It has no word for "I don't know". This notebook gives it one, in four ways, and counts what each is worth. Then it asks what is won by silence, and which promise can be kept about the answers that remain.
+# A network answers whatever it is shown: a brick, the lawn, a photograph at dusk. It has no word for "I don't know". This notebook gives it one, in several ways, and counts what each is worth. Then it asks what is won by silence, and which promise can be kept about the answers that remain.
 #
 # | | |
 # |---|---|
@@ -172,7 +172,7 @@ axis.set_xlabel("standard deviation of the blur [px]", fontsize=14)
 axis.set_ylabel("of the cracked pictures [%]", fontsize=14)
 axis.set_ylim(-3, 103)
 axis.tick_params(labelsize=13)
-axis.legend(fontsize=13, loc="center right", bbox_to_anchor=(1, 0.58))
+axis.legend(fontsize=13, loc="center left")
 axis.grid(alpha=0.3)
 _ = cv.series.save_figure(
     run,
@@ -198,7 +198,7 @@ claim(
 #
 # ## How unlike anything seen?
 #
-# Brick is sharp and well lit. Something else must say that it isn't concrete. Four numbers are in use; the higher, the more doubt.
+# Brick is sharp and well lit. Something else must say that it isn't concrete. Here are four numbers for doubt, from the picture to five networks; the higher, the more doubt.
 #
 # **Distance of the picture.** `look` describes a window by 26 numbers (how strong and how peaked details of five sizes are, colours, directions). It compares them with what concrete has, by *Mahalanobis' distance*: a difference counts in units of what is usual in its direction. That needs no network.
 #
@@ -516,7 +516,7 @@ claim(
 )
 
 # %% [markdown]
-# The promise breaks in silence. To every doubt this wall looks like concrete, and it is: only its cracks are fainter than those that the threshold was chosen on. A promise holds for walls like those that it was made with; whether the next wall is like them, one has to look.
+# The promise breaks in silence. To every doubt this wall looks like concrete, and it is: only its cracks are fainter than those that the threshold was chosen on, and more marks lie about. A promise holds for walls like those that it was made with; whether the next wall is like them, one has to look.
 #
 # ## To remember
 #
@@ -544,7 +544,7 @@ claim(
 #
 # ★ is read off, ★★ takes a line or two, ★★★ is written. Put your answer in place of the dots and run the cell: it tells you whether it is right, or what is wrong with it.
 #
-# **13.1** ★ Three checks ask the picture itself: `"contrast"`, `"sharpness"` and `"scale"`. Which of them can't be read from its pixels?
+# **13.1** ★ Three questions come before any network: `"light"`, `"sharpness"` and `"scale"`. Which of them can't be answered from the pixels?
 
 # %% tags=["exercise"]
 answer = ...
