@@ -154,14 +154,15 @@ def main() -> None:
         )
     theory = HERE.parent / "THEORY.md"
     text = theory.read_text(encoding="utf-8") if theory.exists() else ""
-    if text and text != linked(text, every) and not arguments.check:
-        theory.write_text(linked(text, every), encoding="utf-8")
+    led = linked(text, every)
+    if text != led and not arguments.check:
+        theory.write_text(led, encoding="utf-8")
     if arguments.links:
         return
     if arguments.check:
         stale = check([*sources, *alive])
         stale += [p.stem for p in HERE.glob("[0-9][0-9]_*.ipynb") if not (HERE / "source" / f"{p.stem}.py").exists()]
-        stale += ["the links of THEORY.md (notebooks/build.py --links)"] if text != linked(text, every) else []
+        stale += ["the links of THEORY.md (notebooks/build.py --links)"] if text != led else []
         sys.exit(f"Not made from their source: {', '.join(stale)}. Run: make notebooks" if stale else 0)
     for source in written:
         (HERE / f"{source.stem}.ipynb").write_text(nbformat.writes(from_source(source)) + "\n", encoding="utf-8")

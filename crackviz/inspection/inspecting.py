@@ -273,9 +273,8 @@ def _measured(
     surely = known[known["kind"].isin(("measured", "estimated"))]
     surely = surely if len(surely) else known
     told = surely.groupby("crack")["width_px"].median()  # of widths: "thinner than" tells a limit
-    told = told.reindex(cracks.index).fillna(known.groupby("crack")["width_px"].median())
     top = surely.loc[surely.groupby("crack")["low_px"].idxmax()].set_index("crack")
-    cracks["width_px"] = told.reindex(cracks.index)
+    cracks["width_px"] = told.reindex(cracks.index).fillna(known.groupby("crack")["width_px"].median())
     for name, column in (("widest", "width_px"), ("widest_low", "low_px"), ("widest_high", "high_px")):
         cracks[f"{name}_px"] = top[column].astype(float).reindex(cracks.index)
     cracks["kind"] = top["kind"].reindex(cracks.index).fillna("thinner than")
@@ -283,7 +282,7 @@ def _measured(
     for name in ("length", "width", "widest", "widest_low", "widest_high"):
         cracks[f"{name}_mm"] = cracks[f"{name}_px"] * (mm_per_px or np.nan)
     cracks["class"] = _classes(cracks["widest_mm"], choices)
-    silent = windows[~windows["reason"].isin(("", "border"))]
+    silent = quality.unjudged(windows)
     inside = np.zeros(len(points), bool)
     for left, top_ in silent[["left", "top"]].to_numpy():
         inside |= (

@@ -14,7 +14,7 @@ from crackviz.inspection.brief import jpeg, picture, sentence
 from crackviz.inspection.inspecting import Inspection
 from crackviz.inspection.outputs import color_of, record
 from crackviz.inspection.photographs import Photograph
-from crackviz.inspection.quality import REASONS
+from crackviz.inspection.quality import REASONS, unjudged
 from crackviz.inspection.tiles import WINDOW
 
 WIDE = 1600
@@ -48,7 +48,7 @@ def write(found: Inspection, folder: Path) -> None:
                 "dashed": not sure,
             }
         )
-    silent = found.windows[~found.windows["reason"].isin(("", "border"))]
+    silent = unjudged(found.windows)
     render(
         "inspection.html",
         folder / "index.html",

@@ -92,3 +92,8 @@ def judge(windows: pd.DataFrame, limits: Limits | None = None) -> pd.Series:
         "border": windows["edge"] < (limits.border or 0),
     }
     return pd.Series(np.select(list(conditions.values()), list(conditions), ""), windows.index, name="reason")
+
+
+def unjudged(windows: pd.DataFrame) -> pd.DataFrame:
+    """Return the windows in which no line counts, from what :func:`judge` said of them: at the border lines do."""
+    return windows[~windows["reason"].isin(("", "border"))]

@@ -25,6 +25,7 @@ import numpy as np
 
 from crackviz import ROOT, CrackvizError
 from crackviz.contracts import closest
+from crackviz.files import in_base64
 
 TRIES = 3  # times that a function is tried
 
@@ -79,7 +80,7 @@ def hashed(number: str, words: object) -> str:
 
 def packed(numbers: Any) -> str:
     """Return numbers as text that says nothing to the eye."""
-    return base64.b64encode(np.asarray(numbers, "<f8").tobytes()).decode("ascii")
+    return in_base64(np.asarray(numbers, "<f8").tobytes())
 
 
 def unpacked(text: str, shape: Iterable[int]) -> np.ndarray:

@@ -64,11 +64,8 @@ def layout(notebook: str, theory: str = "THEORY.md") -> dict[str, Any]:
 def sections(root: Path) -> dict[str, str]:
     """Return for each notebook beside a ``THEORY.md`` the anchor of its section there, by the first link to one."""
     found = {path.stem: re.search(r"THEORY\.md#(t\d+-[\w-]+)", path.read_text("utf-8")) for path in find_notebooks()}
-    return {name: anchor[1] for name, anchor in found.items() if anchor and f'"{anchor[1]}"' in _theory(root)}
-
-
-def _theory(root: Path) -> str:
-    return (root / "THEORY.md").read_text("utf-8")
+    theory = (root / "THEORY.md").read_text("utf-8")
+    return {name: anchor[1] for name, anchor in found.items() if anchor and f'"{anchor[1]}"' in theory}
 
 
 def _extension(place: Path, root: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from chromium import CHROMIUM, MISSING, open_page
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from PIL import Image
 from scipy import ndimage
 
 from crackviz import CrackvizError, attribution, data, inspection, models, synthetic
-from crackviz.inspection import command, novelty, photographs, several, skeletons, traces, widths
+from crackviz.inspection import command, inspecting, novelty, photographs, several, skeletons, traces, widths
 
 
 @pytest.fixture(scope="module")
@@ -585,6 +586,23 @@ def test_the_command_refuses_what_it_cannot_do(photo: Path, tmp_path: Path) -> N
     assert done.returncode == 2 and "no length" in done.stderr and "(--ruler)" in done.stderr
     done = run(photo, "--mm-per-px", "0.5", "--ruler", "8 px = 1 mm", cwd=tmp_path)
     assert done.returncode == 2 and "one of them" in done.stderr
+
+
+def test_a_scale_of_nothing_is_refused_before_anything_is_written(photo: Path, tmp_path: Path) -> None:
+    with pytest.raises(CrackvizError, match=r"mm_per_px is 0; expected a number above 0"):
+        several.inspect_several([photo], tmp_path / "out", 0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_usual_width_leaves_limits_out() -> None:
+    rows = [("estimated", 2.0, 1.0), ("thinner than", 9.0, 0.0), ("thinner than", 8.0, 0.0)]
+    points = pd.DataFrame(rows, columns=["kind", "width_px", "low_px"])
+    points = points.assign(crack=[1, 1, 2], high_px=points["width_px"] + 1, x=0.0, y=0.0)
+    cracks = pd.DataFrame({"length_px": [90.0, 80.0]}, index=pd.Index([1, 2], name="crack"))
+    windows = pd.DataFrame({"left": [0], "top": [0], "reason": [""]})
+    told = inspecting._measured(cracks, points, windows, 0.5, inspecting.Choices())
+    assert told["width_px"].tolist() == [2.0, 8.0], "a limit stands where nothing was measured"
+    assert told["width_mm"].tolist() == [1.0, 4.0]
 
 
 @pytest.mark.slow
