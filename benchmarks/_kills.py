@@ -23,7 +23,7 @@ training.train(models.gap_cnn(16), table, place / "out", training.Recipe(epochs=
 """
 _NOTEBOOK = [
     "parameters: run = ''  # run folder\nseed = 0  # seed",
-    "import time\nfrom crackviz import series\nfolder = series.open_run(run, '{0}')",
+    "import time\nimport numpy\nfrom crackviz import series\nfolder = series.open_run(run, '{0}')",
     "time.sleep(0.5)\nseries.write_results(folder, '{0}', {{'x': seed + 0.5}})",
 ]
 

@@ -6,8 +6,8 @@
 
 Each fault is a line of `FAULTS`: a file, a text that stands in it once, and what takes its place: a sign, an axis, a
 normalisation, an off-by-one, a wrong layer. The fast tests of its subject run on a copy of the tree; a fault that they
-let pass *survives* and is printed. Before that the tests run on the copy as it is: they must pass. Writes
-benchmarks/results/mutations.json.
+let pass *survives* and is printed. Before that the tests run on the copy as it is: they must pass. Each outcome goes to
+benchmarks/results/mutations.json at once, and what was found of the others stays there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from _faults import FAULTS, Fault
+
+from crackviz.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "mutations.json"
@@ -95,7 +97,9 @@ def main() -> None:
         print(f"{len(FAULTS)} faults, each in its place")
         return
     numbers = range(len(FAULTS)) if options.only is None else options.only
-    results: dict[str, dict[str, Any]] = {}
+    known = json.loads(options.out.read_text(encoding="utf-8"))["faults"] if options.out.exists() else {}
+    same = [n for n, fault in enumerate(FAULTS) if known.get(str(n), {}).get("new") == fault.new]
+    results = {str(n): known[str(n)] for n in same}
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         for name in COPIED:
@@ -122,9 +126,9 @@ def main() -> None:
                 fault.new,
                 flush=True,
             )
-    survivors = [n for n, one in results.items() if one["survives"]]
+            survivors = [n for n, one in results.items() if one["survives"]]
+            write_json(options.out, {"faults": results, "survivors": survivors})
     print(f"{len(results) - len(survivors)} of {len(results)} noticed; survivors: {', '.join(survivors) or 'none'}")
-    options.out.write_text(json.dumps({"faults": results, "survivors": survivors}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Minutes and peak memory of `make run` on a folder of pictures, and seconds of a second, dry set-up.
 
-    python benchmarks/series.py path/to/metu [--out runs/benchmark]
+    python benchmarks/series.py path/to/metu [--out runs/benchmark] [--max 2000]
+
+All pictures of the folder are used, or `--max` of them.
 
 Memory is the sum over make and all its descendants of their resident sets, sampled twice a second. Writes
 benchmarks/results/series.json, with the minutes of each notebook.
@@ -17,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from crackviz.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,15 +57,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "benchmark")
+    parser.add_argument("--max", type=int, default=0, help="so many of the pictures; 0 takes all")
     options = parser.parse_args()
     make("setup")
     dry, _ = make("setup")
-    seconds, peak = make("run", f"DATA={options.folder.resolve()}", f"OUT={options.out.resolve()}")
+    given = (f"DATA={options.folder.resolve()}", f"OUT={options.out.resolve()}", f"MAX={options.max}")
+    seconds, peak = make("run", *given)
     config = json.loads((options.out / "config.json").read_text("utf-8"))
+    claims = [claim for made in read_json(options.out / "claims.json").values() for claim in made]
     figures = {
+        "max_images": options.max,
         "dry_setup_s": round(dry, 2),
         "make_run_minutes": round(seconds / 60, 1),
         "peak_memory_GiB": round(peak, 2),
+        "claims": f"{sum(claim['holds'] for claim in claims)} of {len(claims)} hold",
         "notebook_minutes": {name: round(entry["seconds"] / 60, 1) for name, entry in config["notebooks"].items()},
     }
     print(json.dumps(figures, indent=1))

@@ -7,9 +7,14 @@ have none. A third kind of picture joins the two: a sound patch of METU's traini
 mask, so that the surface is real and the crack's place is known. Cracked patches of METU have a label and no mask.
 METU's validation and test parts are not trained on.
 
-The state is kept every 500 steps, and the random numbers of a step depend on the seed and on its number alone: the
-same command goes on where it was broken off, and ends in the same weights. `shipped_model.py --model` measures the
-result. About an hour on two cores.
+It goes by stages. The first learns where cracks lie; its answers are poor, since the logit of an empty map stays at
+-3, where it began, and a hairline, with half a hundredth of the pixels, hardly moves it. The second begins with a
+steeper logit (`head`: weight and bias), and sees more of METU; so does the third. Each leaves a network, stage0.keras
+and so on; `trace_model.py --choose` holds them against each other.
+
+The state is kept every 500 steps, and the random numbers of a step depend on the seed, the stage and its number alone:
+the same command goes on where it was broken off, and ends in the same weights. `trace_model.py` calibrates, measures
+and ships the result. An hour and a half on two quiet cores.
 """
 
 from __future__ import annotations
@@ -33,11 +38,19 @@ SIZE = 128
 METU_SIZE = 227
 DESIGN: dict[str, Any] = {
     "network": "trace_cnn",
-    "steps": 10000,
-    "rate": 2e-3,
     "place": 1.0,
     "label": 0.5,
-    "batch": {"drawn": 16, "darkened": 8, "real": 8},
+    "stages": [
+        {"steps": 10000, "rate": 2e-3, "batch": {"drawn": 16, "darkened": 8, "real": 8}},
+        {"steps": 6000, "rate": 1e-3, "batch": {"drawn": 12, "darkened": 8, "real": 12}, "head": [1000.0, -6.0]},
+        {
+            "steps": 6000,
+            "rate": 8e-4,
+            "batch": {"drawn": 10, "darkened": 6, "real": 16},
+            "head": [1000.0, -5.5],
+            "label": 0.7,
+        },
+    ],
     "drawn": {
         "synthetic:patches=6000,crack_width=(0.8,14),seed=7": 3,
         "synthetic:patches=4000,crack_width=(0.7,3),contrast=0.7,distractor_rate=0.5,seed=9": 2,
@@ -167,7 +180,7 @@ def _read(paths: Any, size: int) -> np.ndarray:
 
 
 class Training:
-    """The state of a training, and its step."""
+    """The state of a stage of the training, and its step; `design` holds the stage's own values as well."""
 
     def __init__(self, loaded: dict[str, np.ndarray], design: dict[str, Any], seed: int) -> None:
         self.loaded, self.design, self.seed, self.done = loaded, design, seed, 0
@@ -229,6 +242,14 @@ class Training:
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return tf.stack([answers, place])
 
+    def begin(self, weights: list[np.ndarray] | None) -> None:
+        """Take over the weights of the stage before, and give the logit this stage's own weight and bias."""
+        if weights is not None:
+            self.model.set_weights(weights)
+        if "head" in self.design:
+            last = self.model.get_layer("logit")
+            last.set_weights([np.full_like(w, v) for w, v in zip(last.get_weights(), self.design["head"], strict=True)])
+
     def state(self) -> list[Any]:
         """Return all that changes in a training."""
         return [*self.model.variables, *self.optimizer.variables]
@@ -260,6 +281,22 @@ class Training:
         return model
 
 
+def run_stage(training: Training, kept: Path) -> list[np.ndarray]:
+    """Run a stage to its end, from where it is kept; return the weights."""
+    if kept.is_file():
+        training.restore(kept)
+    losses, began, first = [], time.perf_counter(), training.done
+    steps = training.design["steps"]
+    while training.done < steps:
+        losses.append(training.step(*training.batch()).numpy())
+        training.done += 1
+        if training.done % 500 == 0 or training.done == steps:
+            training.keep(kept)
+            speed = (training.done - first) * sum(training.design["batch"].values()) / (time.perf_counter() - began)
+            print(kept.stem, training.done, np.mean(losses[-500:], 0).round(4), f"{speed:.0f} pictures/s", flush=True)
+    return training.model.get_weights()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("metu", type=Path)
@@ -269,20 +306,12 @@ def main() -> None:
     options = parser.parse_args()
     design = DESIGN | (json.loads(options.design.read_text("utf-8")) if options.design else {})
     options.run.mkdir(parents=True, exist_ok=True)
-    training = Training(pictures(options.metu, design), design, options.seed)
-    kept = options.run / "state.npz"
-    if kept.is_file():
-        training.restore(kept)
-    losses, began, first = [], time.perf_counter(), training.done
-    while training.done < design["steps"]:
-        losses.append(training.step(*training.batch()).numpy())
-        training.done += 1
-        if training.done % 500 == 0 or training.done == design["steps"]:
-            training.keep(kept)
-            speed = (training.done - first) * sum(design["batch"].values()) / (time.perf_counter() - began)
-            print(training.done, np.mean(losses[-500:], 0).round(4), f"{speed:.0f} pictures/s", flush=True)
-        if training.done % 2000 == 0 or training.done == design["steps"]:
-            models.save(training.averaged(), options.run, "trace_cnn")
+    loaded, weights = pictures(options.metu, design), None
+    for number, stage in enumerate(design["stages"]):
+        training = Training(loaded, design | stage, options.seed + number)
+        training.begin(weights)
+        weights = run_stage(training, options.run / f"stage{number}.npz")
+        models.save(training.averaged(), options.run, f"stage{number}")
 
 
 if __name__ == "__main__":

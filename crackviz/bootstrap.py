@@ -50,6 +50,8 @@ class Bootstrap:
     def members(self, count: int) -> np.ndarray:
         """Return the group of each of `count` pictures."""
         groups = np.arange(count) if self.groups is None else np.asarray(self.groups)
+        if groups.dtype.kind in "fO" and any(group is None or group != group for group in groups.ravel().tolist()):
+            raise CrackvizError("Some groups are missing (None or NaN); expected one for each picture.")
         if groups.dtype == object:  # names beside numbers: what is called alike is one group
             groups = np.array([f"{type(group).__name__} {group}" for group in groups.ravel()]).reshape(groups.shape)
         if groups.shape != (count,):

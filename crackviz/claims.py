@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_flag
 from crackviz.files import update_json
 from crackviz.progress import in_notebook
 
@@ -114,6 +115,9 @@ def claim(
         raise CrackvizError(f"{id!r} is no claim id: expected T<section>.<number> of THEORY.md, such as 'T6.2'.")
     if not isinstance(statement, str) or not statement.strip() or "\n" in statement:
         raise CrackvizError(f"Claim {id}: the statement must be one line of text, found {statement!r}.")
+    if not isinstance(unless or "", str):
+        raise CrackvizError(f'Claim {id}: unless is {unless!r:.80}; expected the reason in words, or "".')
+    check_flag("identity", identity)
     besides = _truth(id, provided)
     found: dict[str, Any] = {"id": id, "statement": statement}
     if unless:

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from crackviz import ROOT, CrackvizError, __version__
+from crackviz.progress import start_tensorflow
 
 _TEMPLATES = ROOT / "templates"
 _GRID = textwrap.indent((_TEMPLATES / "grid.toml").read_text("utf-8").rstrip(), "  ")
@@ -125,7 +126,7 @@ def sweep(
         if not dry_run:
             _say_where(series.run_sweep(grid, out=out, jobs=jobs, scheduler=scheduler, options=options, tell=_tell))
             return
-        runs = series.plan_sweep(grid, out=out, again=options.again)
+        runs = series.plan_sweep(grid, out=out, jobs=jobs, scheduler=scheduler, again=options.again)
         for name, planned in runs.items():
             if reasons := planned["notebooks"]:
                 why = ", ".join(dict.fromkeys(why for why in reasons.values() if not why.startswith("comes after")))
@@ -152,7 +153,7 @@ def list_(folder: str) -> None:
 
     top = Path(folder)
     with _stopping():
-        if not top.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - the text may be too long for a path
             raise CrackvizError(f"There is no folder {folder}: expected one with runs, as `crackviz run` makes them.")
         if (top / "config.json").exists():
             from crackviz.series.report import describe_run
@@ -180,13 +181,13 @@ def list_(folder: str) -> None:
 @main.command(epilog=_EXAMPLES["report"], short_help="Write a report, or compare runs.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", default="", metavar="FOLDER", help="Where the comparison goes; default: where the runs lie.")
-@click.option("--metric", "metrics", multiple=True, metavar="PATTERN", help="Results to be compared; repeatable.")
+@click.option("--metric", multiple=True, metavar="PATTERN", help="Results to be compared; repeatable.")
 @click.option("--rtol", default=1e-3, show_default=True, help="Of two runs: relative tolerance of numbers.")
 @click.option("--atol", default=1e-6, show_default=True, help="Of two runs: absolute tolerance of numbers.")
 @click.option(
     "--figures", default=3.0, show_default=True, help="Of two runs: mean difference of figures, of 255 greys."
 )
-def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...], rtol: float, atol: float, figures: float) -> None:
+def report(runs: tuple[str, ...], out: str, metric: tuple[str, ...], rtol: float, atol: float, figures: float) -> None:
     """Write the report of a run anew, or a page and a table that compare several, from what lies there.
 
     Of two runs claims, numbers and figures are compared as well: in what they differ is told, and kept in
@@ -195,10 +196,18 @@ def report(runs: tuple[str, ...], out: str, metrics: tuple[str, ...], rtol: floa
     from crackviz import series
 
     with _stopping():
-        if len(runs) == 1 and not (Path(runs[0]) / "sweep.json").exists():
+        alone = len(runs) == 1 and not os.path.exists(Path(runs[0], "sweep.json"))  # noqa: PTH110
+        given = click.get_current_context().get_parameter_source
+        for name in ("out", "metric") * alone + ("rtol", "atol", "figures") * (len(runs) != 2):
+            if given(name) is not click.core.ParameterSource.DEFAULT:
+                raise CrackvizError(
+                    f"This is for a comparison of {'two' if len(runs) > 1 else 'more'} runs: here it says nothing.",
+                    name,
+                )
+        if alone:
             _say_where(series.report(runs[0]))
             return
-        _say_where(series.summarise_runs(runs, out=out, metrics=metrics))
+        _say_where(series.summarise_runs(runs, out=out, metrics=metric))
         if len(runs) != 2:
             return
         first, second = (Path(folder).resolve() for folder in runs)
@@ -225,6 +234,7 @@ def export_(model: str, **asked: Any) -> None:
     The file is run and held against Keras; the difference is printed, and what is off isn't written.
     """
     with _stopping():
+        start_tensorflow()
         from crackviz.export.asked import export_as_asked
 
         export_as_asked(model, **asked)
@@ -237,6 +247,7 @@ def export_(model: str, **asked: Any) -> None:
 def serve(model: str, port: int, lan: bool) -> None:
     """Serve MODEL's page, or a page that was exported, to this machine."""
     with _stopping():
+        start_tensorflow()
         from crackviz.export.asked import serve_as_asked
 
         serve_as_asked(model, port, lan, _tell)
@@ -258,6 +269,7 @@ def inspect(photographs: tuple[str, ...], mm_per_px: float | None, ruler: str, o
     exit code is 0 if every photograph was inspected, 1 if one wasn't, 2 if nothing could be done as asked.
     """
     with _stopping(out):
+        start_tensorflow()
         from crackviz.inspection.command import inspect_photographs
 
         if not inspect_photographs(photographs, out, mm_per_px, ruler, tell=_tell, **how):

@@ -39,7 +39,7 @@ def check_number(
     NumPy's kinds of numbers count; booleans, NaN and infinities don't. `name` is what messages call it.
     """
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    is_number = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, kinds) and not isinstance(value, bool) and _is_finite(value)
     if is_number and (low < value < high or (inclusive and low <= value <= high)):
         return value
     kind = "a whole number" if whole else "a number"
@@ -47,7 +47,20 @@ def check_number(
         span = f" from {low:,.15g} to {high:,.15g}" if inclusive else f" between {low:,.15g} and {high:,.15g}"
     else:
         span = (f" from {low:,.15g} on" if inclusive else f" above {low:,.15g}") if math.isfinite(low) else ""
-    raise CrackvizError(f"{name} is {value!r}; expected {kind}{span}.")
+    raise CrackvizError(f"{name} is {value!r:.80}; expected {kind}{span}.")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Raise a CrackvizError unless `value` is of a class of options: a dict in its place would not be checked."""
+    if not isinstance(value, kind):
+        raise CrackvizError(f"{name} is {value!r:.80}; expected {kind.__name__}(…), which names its options.")
 
 
 def closest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -170,6 +183,8 @@ def as_masks(masks: np.ndarray, threshold: float | None = None, name: str = "Mas
 def check_maps(maps: np.ndarray, shape: tuple[int, ...], name: str = "Maps") -> np.ndarray:
     """Return `maps` as an array of finite floats of `shape` (N, H, W), or raise a CrackvizError."""
     maps = np.asarray(maps)
+    if not np.issubdtype(maps.dtype, np.number) and maps.dtype != bool:
+        raise CrackvizError(f"{name} are {maps.dtype}; expected numbers.")
     if maps.shape != shape:
         raise CrackvizError(f"{name} have shape {maps.shape}; expected {shape}. Ask for maps with upsample=True.")
     if not np.isfinite(maps).all():

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -21,6 +21,51 @@ from crackviz import ROOT, CrackvizError
 
 if TYPE_CHECKING:
     import jinja2
+
+_NO_RESULT = "cli"  # a module that changes no result
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Return a path that a person gave, called `name`; a CrackvizError for what can't be one on this machine."""
+    why = "expected the path of a file or a folder"
+    if isinstance(value, str | os.PathLike) and str(value):
+        try:
+            if "://" in str(value):
+                raise ValueError("an address")
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # said where it is opened or made
+                Path(value).stat()
+            return Path(value)
+        except (OSError, ValueError) as error:  # too long, a link in a circle, a NUL
+            why = f"no path on this machine ({getattr(error, 'strerror', None) or error})"
+    raise CrackvizError(f"{name} is {value!r:.200}; {why}.", name if name.islower() else "")
+
+
+def absolute(name: str, value: Any) -> Path:
+    """Return a path that a person gave, called `name`, made absolute; a CrackvizError as :func:`as_path` has."""
+    path = as_path(name, value)
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # no such home, a link in a circle
+        raise CrackvizError(f"{name} is {value!r:.200}; no path on this machine ({error}).") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder where it is missing, with those above it, and return it; a CrackvizError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrackvizError(
+            f"Cannot make the folder {path}: {error.strerror or error}. Free some space there, or choose another one."
+        ) from error
+    return path
+
+
+def is_run_folder(names: Iterable[str]) -> bool:
+    """Tell by what lies in a folder whether it is a run's or a sweep's: what crackviz has drawn is no data.
+
+    A config.json alone may be of any tool.
+    """
+    return {"config.json", "figures"} <= (found := set(names)) or "sweep.json" in found
 
 
 @contextmanager
@@ -115,6 +160,14 @@ def code_hash(modules: Mapping[str, Path]) -> str:
     return short_hash(*parts)
 
 
+def package_hash() -> str:
+    """Return a hash of what crackviz' modules do, and of the networks and the data about them that it ships."""
+    modules = {p.relative_to(ROOT).as_posix(): p for p in ROOT.rglob("*.py") if p.stem != _NO_RESULT}
+    kinds = ("*.h5", "*.json", "*.npy", "*.npz")
+    shipped = {p.relative_to(ROOT).as_posix(): p for kind in kinds for p in ROOT.rglob(kind)}
+    return short_hash(code_hash(modules), *(f"{name} {file_hash(path)}" for name, path in sorted(shipped.items())))
+
+
 @lru_cache(maxsize=1000)  # parsing all modules takes half a second, and each run of a sweep asks
 def _meaning(module: Path, changed: int) -> str:
     """Return the hash of a module's syntax tree without its docstrings, as it was `changed`."""
@@ -155,7 +208,7 @@ def render(template: str, path: Path, **given: Any) -> None:
     """Write a page from a template of ``crackviz/templates``, whole or not at all."""
     text = _templates().get_template(template).render(**given)
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="replace")  # names of files may be no text
 
 
 def in_base64(data: bytes) -> str:

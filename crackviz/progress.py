@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -84,3 +85,22 @@ class _Shown:
 
     def flush(self) -> None:
         """Do nothing: what is written is shown."""
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow, and let it look for devices, with stderr closed: its C++ has no other way to be silenced."""
+    sys.stderr.flush()
+    with Path(os.devnull).open("w") as nowhere:
+        try:
+            kept = os.dup(2)
+        except OSError:  # closed by who called: 2>&-
+            kept = -1
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+        finally:
+            if kept >= 0:
+                os.dup2(kept, 2)
+                os.close(kept)

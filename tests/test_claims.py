@@ -314,4 +314,11 @@ def test_a_notebook_of_the_series_links_to_the_statement(tmp_path: Path) -> None
             "text/markdown": f"[T0.{number} in the theory](../THEORY.md#t0.{number})",
             "text/plain": f"T0.{number} in the theory",
         }
-    assert notebook.cells[2].outputs[0].text == "✓ T0.1 one (2 < 3)\n"
+    printed = "".join(output.text for output in notebook.cells[2].outputs if output.output_type == "stream")
+    assert printed == "✓ T0.1 one (2 < 3)\n"
+
+
+@pytest.mark.parametrize("wrong", [{"unless": True}, {"unless": 5}, {"identity": "no"}])
+def test_an_excuse_is_a_reason_and_an_identity_yes_or_no(wrong: dict[str, Any]) -> None:
+    with pytest.raises(CrackvizError, match=r"unless is|identity is"):
+        claims.claim("T1.1", "two is more than one", 2, ">", 1, **wrong)

@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 from click.testing import CliRunner, Result
+from made import write_notebook
 
 from crackviz import CrackvizError, __version__, cli, series
 from crackviz.cli import main
@@ -108,6 +109,37 @@ def test_wrong_use_exits_2_with_one_message(tmp_path: Path, monkeypatch: pytest.
     assert call("run", "--out", str(tmp_path)).exit_code == 130
 
 
+def test_what_is_no_path_is_said_to_be_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "g.toml").write_text("notebooks = ['a.ipynb']\n[grid]\nseed = [0, 1]\n")
+    write_notebook(tmp_path / "a.ipynb", ["parameters: run = ''\ndata = ''\nseed = 0\nname = ''"])
+    for run in "ab":
+        (tmp_path / run).mkdir()
+        series.write_results(tmp_path / run, "a", {"accuracy": 0.5})
+    long = "x" * 300
+    for arguments, message in (
+        (["list", long], "There is no folder xxx"),
+        (["report", long], "no path on this machine (File name too long)"),
+        (["report", "a", "b", "--out", "loop"], "no path on this machine"),
+        (["report", "a", "b", "--out", "s3://bucket/x"], "no path on this machine (an address)"),
+        (["report", "a", "~nobody-here/b"], "Could not determine home"),
+        (["sweep", "g.toml", "--out", long, "--dry-run"], "no path on this machine (File name too long)"),
+        (["sweep", "g.toml", "--out", "loop"], "no path on this machine"),
+        (["sweep", "g.toml", "--jobs", "0", "--dry-run"], "jobs is 0"),
+        (["sweep", "g.toml", "--jobs", "2", "--scheduler", "local:2", "--dry-run"], "choose one of them"),
+        (["run", f"{long}.ipynb"], "There is no notebook 'xxx"),
+        (["run", "²"], "There is no notebook '²'"),
+        (["run", "a.ipynb", "--data", long], "no path on this machine (File name too long)"),
+        (["run", "a.ipynb", "--data", "~nobody-here/x"], "Could not determine home"),
+    ):
+        result = call(*arguments)
+        assert result.exit_code == 2 and message in result.stderr, (arguments, result.exception, result.stderr)
+    given = ["-p", "name", f"(.+)/{long}.{long}"]  # a text that looks like a path and can be none stays a text
+    assert call("run", "a.ipynb", "--out", "r", *given, "--dry-run").stdout == "a: would be run (new)\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.ipynb", "b", "g.toml", "loop"]
+
+
 def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any, **kwargs: Any) -> Path:
         raise ZeroDivisionError
@@ -123,6 +155,20 @@ def test_report_writes_the_page(tmp_path: Path) -> None:
     assert result.stdout == f"Report: {tmp_path / 'index.html'}\n"
     with pytest.raises(CrackvizError):
         series.report(tmp_path / "figures")
+
+
+def test_report_refuses_options_that_would_change_nothing(tmp_path: Path) -> None:
+    runs = [str(tmp_path / name) for name in "abc"]
+    for run in runs:
+        Path(run).mkdir()
+        series.write_results(run, "03_evaluation", {"accuracy": 0.5})
+    cases = [(1, ("--out", str(tmp_path / "o"))), (1, ("--metric", "x*")), (1, ("--rtol", "1e-3"))]
+    cases += [(1, ("--atol", "0")), (1, ("--figures", "9")), (3, ("--rtol", "0.5")), (3, ("--figures", "9"))]
+    for number, option in cases:
+        result = call("report", *runs[:number], *option)
+        assert result.exit_code == 2, option
+        assert f"({option[0]})" in result.stderr and "comparison" in result.stderr
+    assert not (tmp_path / "o").exists() and not (tmp_path / "a" / "index.html").exists()
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_a_notebook_is_one_of_papermills_own(tmp_path: Path, small_set: Path, mo
     listed = subprocess.run(
         [*papermill_command, "--help-notebook", notebook], capture_output=True, text=True, check=True
     )
-    assert "epochs: int (default 100)" in listed.stdout
+    assert f"epochs: int (default {series.parameters_of(notebook)['epochs']})" in listed.stdout
     assert "at most so many passes over the training pictures" in listed.stdout
     given = {"epochs": 3, "data": small_set, "run": tmp_path / "run", "image_size": 32, "n_samples": 2}
     options = [text for name, value in given.items() for text in ("-p", name, str(value))]

@@ -314,7 +314,10 @@ def eigen_cam(A: tf.Tensor, G: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(A)
     rows = tf.reshape(A, (shape[0], shape[1] * shape[2], shape[3]))
     # The first right singular vector of a tall matrix is the last eigenvector of its small Gram matrix.
-    _, vectors = tf.linalg.eigh(tf.matmul(rows, rows, transpose_a=True))
+    gram = tf.matmul(rows, rows, transpose_a=True)
+    finite = tf.reduce_all(tf.math.is_finite(gram), axis=(1, 2), keepdims=True)  # eigh raises where it isn't
+    _, vectors = tf.linalg.eigh(tf.where(finite, gram, 0.0))
     maps = weigh(A, vectors[:, tf.newaxis, tf.newaxis, :, -1])
     maps *= tf.sign(tf.reduce_sum(maps, axis=(1, 2), keepdims=True))  # a singular vector has no sign of its own
+    maps = tf.where(finite, maps, np.nan)
     return tf.where(tf.reduce_any(A != 0, axis=(1, 2, 3))[:, tf.newaxis, tf.newaxis], maps, 0.0)

@@ -52,6 +52,10 @@ def _is_relu(operation: Any) -> bool:
     return False
 
 
+def _holds(values: Any, kind: type) -> bool:
+    return any(isinstance(value, kind) for value in keras.tree.flatten(values))
+
+
 class _Guarded(keras.layers.Layer):
     """An operation of another model, with its weights, and behind its ReLU the guard.
 
@@ -61,6 +65,7 @@ class _Guarded(keras.layers.Layer):
     def __init__(self, operation: Any) -> None:
         super().__init__(name=operation.name, autocast=False)
         self.operation, self.relu = operation, _is_relu(operation)
+        self.constants: dict[int, Any] = {}
         inner = operation._flatten_layers(include_self=False) if isinstance(operation, keras.layers.Layer) else ()
         hidden = [layer for layer in inner if _is_relu(layer) and layer is not getattr(operation, "activation", None)]
         if hidden:
@@ -69,8 +74,26 @@ class _Guarded(keras.layers.Layer):
                 "gradient can't be guided. Build the network of Keras' layers, or take gradient."
             )
 
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Keep the numbers of an operation such as 1 - x, by their place: Keras hands a layer nothing but tensors."""
+        if _holds(inputs, keras.KerasTensor) or _holds(options, keras.KerasTensor):  # while the copy is built
+
+            def of_one(probe: tf.Tensor) -> Any:
+                given, named = keras.tree.map_structure(
+                    lambda value: probe if isinstance(value, keras.KerasTensor) else value, (list(inputs), options)
+                )
+                return self.operation(*given, **named)
+
+            self.relu = self.relu or _is_relu(of_one)  # maximum(x, 0) is a ReLU, too
+            self.constants = {i: value for i, value in enumerate(inputs) if not _holds(value, keras.KerasTensor)}
+            inputs = tuple(value for i, value in enumerate(inputs) if i not in self.constants)
+        return super().__call__(*inputs, **options)
+
     def call(self, *inputs: Any, **options: Any) -> Any:
-        values = self.operation(*inputs, **options)
+        given = list(inputs)
+        for place, value in self.constants.items():  # in rising order
+            given.insert(place, value)
+        values = self.operation(*given, **options)
         return _positive(values) if self.relu else values
 
 

@@ -49,20 +49,29 @@ def bias(model: keras.Model) -> np.ndarray:
 _SURELY_ENOUGH = 32  # pixels a side, below which is looked whether each layer still has a cell
 
 
+def check_network(model: keras.Model) -> tuple[int | None, int | None]:
+    """Return height and width [px] of the images that a model takes; a CrackvizError where it can't be explained.
+
+    It must take RGB images in [0, 1], be a graph with one answer, and have weights that are numbers.
+    """
+    height, width = images_of(model).shape[1:3]
+    check_input_range(model)
+    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+        raise CrackvizError(
+            f"{model.name!r} has weights that are NaN or infinite: its maps would say nothing. Train it anew."
+        )
+    return height, width
+
+
 def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return `images` if they are float32 (N, H, W, 3) in [0, 1], of the model's size; else raise a CrackvizError."""
-    wanted = tuple(images_of(model).shape[1:3])
-    check_input_range(model)
+    wanted = check_network(model)
     images = contracts.check_images(images)
     if any(side is not None and side != got for side, got in zip(wanted, images.shape[1:3], strict=True)):
         square = wanted[0] == wanted[1]
         how = f"Read them by data.load_images(paths, {wanted[0]})." if square else "Cut or resize them to that."
         raise CrackvizError(
             f"Images are {images.shape[1]} x {images.shape[2]} px, but the model takes {wanted[0]} x {wanted[1]}. {how}"
-        )
-    if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-        raise CrackvizError(
-            f"{model.name!r} has weights that are NaN or infinite: its maps would say nothing. Train it anew."
         )
     if None in wanted and min(images.shape[1:3]) < _SURELY_ENOUGH:
         try:
@@ -265,9 +274,10 @@ class Network:
 def compiled(model: keras.Model, build: Callable[..., Any], layers: Sequence[str] = (), *options: Hashable) -> Any:
     """Return ``build(Network(model, layers), *options)``, made once for each model."""
     made, steps = _CACHE.setdefault(model, {}), walk(model)
-    if made.get("of") is not steps:  # a Sequential was changed since
+    activations = [getattr(layer, "activation", None) for layer in model._flatten_layers()]
+    if made.get("of") is not steps or made["activations"] != activations:  # a Sequential, or a layer, was changed since
         made.clear()
-        made["of"] = steps
+        made["of"], made["activations"] = steps, activations
     key = (build, tuple(layers), options)
     if key not in made:
         made[key] = build(Network(model, layers), *options)

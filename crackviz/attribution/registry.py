@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import keras
 import numpy as np
 
+from crackviz import CrackvizError
 from crackviz.contracts import check_flag, check_options
 
 Passes = tuple[int, int]
@@ -79,7 +80,13 @@ def method(kind: str, title: str, paper: str, **facts: Any) -> Callable[[Functio
         def checked(*values: Any, **options: Any) -> np.ndarray:
             check_options(function.__name__, options, known.parameters)
             check_flag("upsample", options.get("upsample", True))
-            return function(*values, **options)
+            maps = function(*values, **options)
+            if not np.isfinite(maps).all():
+                raise CrackvizError(
+                    f"The maps of {function.__name__} hold NaN or infinity: numbers grow too large within the network, "
+                    "though its weights are finite. Look for huge weights and negative variances, or train it anew."
+                )
+            return maps
 
         checked.__signature__ = known  # type: ignore[attr-defined]
         REGISTERED[function.__name__] = Method(checked, kind, title, paper, **facts)

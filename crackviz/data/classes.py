@@ -31,19 +31,29 @@ _NOT |= {"aucun", "aucune", "sin", "ningun", "ninguna", "nao", "sem", "senza", "
 _NOT |= {"zonder", "utan", "ingen", "inga", "uden", "bez", "brak", "nie", "без", "нет", "не", "無", "无", "没有"}
 _NOT |= {"negative", "negativ", "negativo", "negatif", "neg", "false", "free", "frei", "libre", "absent", "absence"}
 _NOT_BEFORE = tuple(sorted(_NOT - {"free", "frei", "libre"}, key=len, reverse=True))
+_ABSENT = tuple(sorted(_NOT - {"un", "non", "not", "nicht", "niet", "нет", "не", "nie", "free", "frei", "libre"}))
+"""What says that a thing is missing. The others also turn a quality round: "unacceptable", "non conforme"."""
+_APPROVED = ("go", "accept", "approv", "conform", "compl", "pass", "use")
 _NOT_AFTER = ("free", "frei", "freie", "less", "los", "lose", "vrij", "siz", "sız", "なし")
 _WITH = ("with", "mit", "avec", "con", "com", "met", "med")
 _FILLER = {"the", "a", "of", "and", "with", "mit", "avec", "con", "com", "met", "med", "class", "klasse", "classe"}
 _FILLER |= {"clase", "label", "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "sample"}
 _FILLER |= {"samples", "patch", "patches", "tile", "tiles", "data", "set", "folder"}
+_UNDECIDED = (
+    *("unlabel", "unsort", "unassign", "unclass", "unannot", "unrat", "unknown", "unbekannt"),
+    *("unsicher", "inconnu", "desconocid", "uncertain", "unsure", "unclear", "maybe", "perhaps"),
+    *("todo", "ignore", "skip", "trash", "duplicat", "backup", "result", "report", "output", "augment", "thumb"),
+)
+"""A word that begins so says that nobody has decided: what lies there is no class."""
 _PART = re.compile(
     r"(data|set|images?|imgs?)?(training|train|validation|valid|val|testing|test|development|dev|holdout|evaluation|"
     r"eval)(sets?|data|datasets?|images?|imgs?|split|part|folder|\d+)*"
 )
 _PART_WORDS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "holdout", "eval"}
 _IMAGE_WORDS = {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos"}
-_MASK_WORDS = {"mask", "masks", "gt", "groundtruth", "truth", "annotation", "annotations", "label", "labels", "lab"}
-_MASK_WORDS |= {"labs", "seg", "segmentation", "segmentations"}
+_LABEL_WORDS = {"label", "labels", "lab", "labs"}  # of masks, or of classes: label_0, label_crack
+_MASK_WORDS = {"mask", "masks", "gt", "groundtruth", "truth", "annotation", "annotations", *_LABEL_WORDS}
+_MASK_WORDS |= {"seg", "segmentation", "segmentations"}
 _KIND_WORDS = {"jpeg", "jpg", "png", "rgb", "original", "raw", "input", "binary", "ground", "class", "object"}
 
 
@@ -69,10 +79,12 @@ def role(name: str) -> str:
     """Tell what a folder holds by its name, whichever class: "images", "masks", or "" for anything else."""
     found = [word for word in words(name) if word not in _PART_WORDS and not word.isdigit()]
     numbered = any(word.isdigit() for word in words(name))
+    if set(found) & _MASK_WORDS - _LABEL_WORDS:  # crack_masks
+        found = [word for word in found if word not in _NOT and _meaning(word)[1] is None]
     if not found or not set(found) <= _IMAGE_WORDS | _MASK_WORDS | _KIND_WORDS:
         return ""
     if masks := _MASK_WORDS & set(found):
-        return "" if numbered and masks <= {"label", "labels", "lab"} else "masks"  # label_0, label_1 are classes
+        return "" if numbered and masks <= _LABEL_WORDS else "masks"
     return "images" if _IMAGE_WORDS & set(found) else ""
 
 
@@ -115,6 +127,10 @@ def meaning(name: str) -> int | None:
     return None if len(named) > 1 else named.pop() ^ negates % 2
 
 
+def _undecided(name: str) -> bool:
+    return any(word.startswith(_UNDECIDED) for word in (*words(name), compact(name)))
+
+
 def crack_of(names: Sequence[str]) -> str | None:
     """Return which of two classes shows cracks, by their names; None where these don't say.
 
@@ -125,7 +141,7 @@ def crack_of(names: Sequence[str]) -> str | None:
     by_name = [meaning(one), meaning(two)]
     if set(by_name) == {0, 1}:
         return names[by_name.index(1)]
-    if by_name.count(None) == 1 and not any(is_part(name) or role(name) for name in names):
+    if by_name.count(None) == 1 and not any(is_part(name) or role(name) or _undecided(name) for name in names):
         known = next(what for what in by_name if what is not None)
         return names[by_name.index(known)] if known else names[by_name.index(None)]
     if by_name != [None, None]:
@@ -133,9 +149,9 @@ def crack_of(names: Sequence[str]) -> str | None:
     numbers = [[word for word in words(name) if word not in _FILLER] for name in names]
     if sorted(numbers) == [["0"], ["1"]]:
         return names[numbers.index(["1"])]
-    for this, other in ((one, two), (two, one)):
+    for this, other in ((one, two), (two, one)):  # a thing is there or not; "unusable" names no thing
         core = compact(this)
-        negated = {start + core for start in _NOT_BEFORE} | {core + end for end in _NOT_AFTER}
-        if compact(other) in negated:
+        negated = {start + core for start in _ABSENT} | {core + end for end in _NOT_AFTER}
+        if compact(other) in negated and not core.startswith(_APPROVED):
             return this
     return None

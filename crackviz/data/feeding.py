@@ -53,6 +53,10 @@ def pipeline(
     """
     import keras
 
+    if "path" not in getattr(table, "columns", ()):
+        raise CrackvizError(
+            f"Pictures come as a table with the column path, as data.index returns it; found {type(table).__name__}."
+        )
     if table.empty:
         raise CrackvizError("Nothing to feed: the table holds no pictures.")
     check_flag("masks", masks)
@@ -166,16 +170,19 @@ def augmentation(seed: int = 0, **strengths: float | tuple[float, float]) -> Any
     check_number("seed", seed, 0, 2**31, whole=True)
     for name, value in strengths.items():
         check_choice("A strength of the augmentation", name, AUGMENTATION)
+        if name == "flip" and value not in (False, True):  # half of the pictures are flipped, or none
+            raise CrackvizError(f"flip is {value!r}; expected True or False.")
         pair = isinstance(value, tuple | list) and len(value) == 2 and name in ("contrast", "zoom")
         parts: list[Any] = list(value) if pair else [value]  # type: ignore[arg-type]
         for part in parts:
             check_number(name, float(part) if isinstance(part, bool) else part, -1 if pair and name == "zoom" else 0, 1)
     of: dict[str, Any] = {**AUGMENTATION, **strengths}
     within: dict[str, Any] = {"value_range": (0.0, 1.0)}
+    zoom = tuple(sorted(of["zoom"])) if isinstance(of["zoom"], tuple | list) else of["zoom"]
     made = {
         "flip": lambda: layers.RandomFlip("horizontal_and_vertical", seed=seed),
         "rotation": lambda: layers.RandomRotation(of["rotation"], fill_mode="reflect", seed=seed + 1),
-        "zoom": lambda: layers.RandomZoom(of["zoom"], fill_mode="reflect", seed=seed + 2),
+        "zoom": lambda: layers.RandomZoom(zoom, fill_mode="reflect", seed=seed + 2),
         "contrast": lambda: layers.RandomContrast(of["contrast"], **within, seed=seed + 3),
         "brightness": lambda: layers.RandomBrightness(of["brightness"], **within, seed=seed + 4),
         "grey": lambda: layers.RandomColorDegeneration(of["grey"], **within, seed=seed + 5),
@@ -187,15 +194,36 @@ def augmentation(seed: int = 0, **strengths: float | tuple[float, float]) -> Any
 
 
 def varied_alike(layer: Any, images: Any, masks: Any) -> tuple[Any, Any]:
-    """Vary pictures (B, H, W, 3) by an :func:`augmentation`, and masks (B, H, W, 1) where it moves pixels."""
+    """Vary pictures (B, H, W, 3) by an :func:`augmentation`, and masks (B, H, W, 1) where it moves pixels.
+
+    Keras' own layers that flip, turn, zoom, shift or shear, and those that change colours, are taken as well; a
+    CrackvizError for any other, which doesn't tell whether it moves pixels.
+    """
     import keras
     from keras import layers
 
-    moving = (layers.RandomFlip, layers.RandomRotation, layers.RandomZoom)
+    moves = "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomShear"
+    colours = "RandomContrast", "RandomBrightness", "RandomColorDegeneration", "RandomGaussianBlur", "GaussianNoise"
+    moving, known = (
+        tuple(getattr(layers, name) for name in names) for names in (moves, (*moves, *colours, "Identity", "Rescaling"))
+    )
+
+    def parts_of(layer: Any) -> list[Any]:
+        if isinstance(layer, keras.Sequential):
+            return [part for each in layer.layers for part in parts_of(each)]
+        return [layer]
+
+    parts = parts_of(layer)
+    for part in parts:
+        if type(part) not in known:
+            raise CrackvizError(
+                f"Masks can't be varied with their pictures by {type(part).__name__}: it doesn't tell how it moves "
+                "pixels. Take data.augmentation, or Keras' layers for flips, turns, zooms, shifts and colours."
+            )
     both = layers.Concatenate()([images, masks])
-    for part in (part for part in layer.layers if isinstance(part, moving)):
+    for part in (part for part in parts if isinstance(part, moving)):
         both = part(both)
     images, masks = both[..., :3], both[..., 3:]
-    for part in (part for part in layer.layers if not isinstance(part, (*moving, keras.layers.InputLayer))):
+    for part in (part for part in parts if not isinstance(part, moving)):
         images = part(images)
     return images, masks

@@ -16,10 +16,16 @@ _TILE = re.compile(
     r"(?:tile|patch|crop|window|cell|piece|kachel|tuile)s?[ _.-]*\d+(?:[ _.x-]+\d+)*"
     r"|(?:r|row)[ _]?\d+[ _.-]*(?:c|col|column)[ _]?\d+"
     r"|(?:x|left)[ _]?\d+[ _.-]*(?:y|top)[ _]?\d+"
-    r"|(?:y|top)[ _]?\d+[ _.-]*(?:x|left)[ _]?\d+)",
+    r"|(?:y|top)[ _]?\d+[ _.-]*(?:x|left)[ _]?\d+"
+    r"|_(?:jpe?g|png|bmp|tiff?|webp)\.rf\.\w+)",  # Roboflow's copies of one picture
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"(?P<photo>\d+)-\d+")
+_PLACE = re.compile(
+    r"(wall|wand|mur|muro|photo|foto|bild|img|image|picture|pic|dsc[nf]?|slab|panel|beam|column|pier|specimen|site|bridge)"
+    r"[ _.-]?\d+",
+    re.IGNORECASE,
+)
 FEWEST = 3
 """Groups that each class must have for a pattern to be taken without being asked for: fewer can't be split."""
 
@@ -28,7 +34,8 @@ def assign(table: pd.DataFrame, root: Path, groups: str = "") -> pd.DataFrame:
     """Return the table with its column group as `groups` says; see `crackviz.data.index`.
 
     Without `groups`, names that can't mean anything else are understood (``wall12_tile3``, ``IMG_7_r2_c3``,
-    SDNET2018's ``7069-12``), and a warning is given where many names look alike and nothing tells the photographs.
+    SDNET2018's ``7069-12``, classes within folders called wall1, wall2, …), and a warning is given where many names
+    look alike and nothing tells the photographs.
     """
     if groups:
         return table.assign(group=_asked(table, root, groups))
@@ -44,8 +51,16 @@ def assign(table: pd.DataFrame, root: Path, groups: str = "") -> pd.DataFrame:
             ]
             if _useful(table, photos):
                 return table.assign(group=photos)
+        if _are_photographs(table["place"]) and _useful(table, table["place"].tolist()):
+            return table.assign(group=table["place"])
         _warn(table)
     return table
+
+
+def _are_photographs(places: pd.Series) -> bool:
+    """Whether the folders that the classes lie in have one name and numbers, as wall1, wall2, …: a place each."""
+    found = [_PLACE.fullmatch(PurePath(place).name) for place in places.unique()]
+    return all(found) and len({match[1].casefold() for match in found if match}) == 1
 
 
 def _useful(table: pd.DataFrame, photos: list[str]) -> bool:
@@ -56,7 +71,7 @@ def _useful(table: pd.DataFrame, photos: list[str]) -> bool:
 
 def _warn(table: pd.DataFrame) -> None:
     """Warn where names or folders look as if several pictures came from one photograph."""
-    stems = [re.sub(r"[\W_]*\d+$", "", Path(path).stem) for path in table["path"]]
+    stems = [re.sub(r"[\W_]*\d+[\W_]*$", "", Path(path).stem) for path in table["path"]]
     shared = [
         PurePath(place, stem).as_posix()
         for place, stem in zip(table["place"], stems, strict=True)

@@ -17,6 +17,8 @@ from PIL import Image
 from crackviz import CrackvizError
 from crackviz.contracts import CLASS_NAMES, closest
 from crackviz.data.classes import crack_of, is_part, meaning, place_of_role, role
+from crackviz.data.leftovers import is_passed_over, warn_of
+from crackviz.files import is_run_folder
 
 TREE = """\
     folder/
@@ -117,18 +119,18 @@ def _walk(root: Path) -> tuple[Folders, Skipped, Counter[str]]:
     skipped: Skipped = []
     kinds: Counter[str] = Counter()
     seen: set[str] = set()
+    left: list[Path] = []
     for place, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
-        is_run = {"config.json", "figures"} <= {*files, *below} or "sweep.json" in files  # what crackviz has drawn
-        if real in seen or (
-            is_run and place != str(root)
-        ):  # linked folders are followed, each once: a link may lead in a circle
+        is_run = place != str(root) and is_run_folder([*files, *below])
+        if real in seen or is_run:  # linked folders are followed, each once: a link may lead in a circle
             below.clear()
             continue
         seen.add(real)
         here = PurePath(place).relative_to(root)
         odd = [name for name in below if not is_text(name)]
-        below[:] = sorted(name for name in below if name[0] != "." and name != "__MACOSX" and is_text(name))
+        left += [Path(place, name) for name in sorted(below) if is_passed_over(name)]
+        below[:] = sorted(name for name in below if not is_passed_over(name) and is_text(name))
         pictures = folders.setdefault(here.parts, [])
         skipped += [{"path": str(here / ascii(name)), "reason": "unprintable folder name"} for name in odd]
         others = []
@@ -141,6 +143,7 @@ def _walk(root: Path) -> tuple[Folders, Skipped, Counter[str]]:
                 others.append({"path": str(here / name), "reason": "not a picture"})
                 kinds[PurePath(name).suffix or "no suffix"] += 1
         skipped += others if pictures else []
+    warn_of(left, SUFFIXES)
     return folders, skipped, kinds
 
 
@@ -216,7 +219,10 @@ def _below(parts: Parts, level: Parts) -> bool:
 
 
 def _place(parts: Parts, depth: int) -> Parts:
-    return tuple(n for i, n in enumerate(parts) if i != depth and not is_part(n) and not role(n))
+    # images/ is no place, and IMG_7060/ is one
+    return tuple(
+        n for i, n in enumerate(parts) if i != depth and not (is_part(n) or (role(n) and not re.search(r"\d", n)))
+    )
 
 
 def _by_name(root: Path, folders: Folders) -> Classes:
@@ -285,7 +291,8 @@ def _tell(names: dict[str, list[Parts]]) -> bool:
 def _which(root: Path, names: Sequence[str]) -> str:
     one, two = names
     return (
-        f"{root} holds two classes, {one} and {two}, and their names don't say which of them shows cracks. Say so: "
+        f"{root} holds two classes, {one} and {two}, and their names don't say which of them shows cracks and which "
+        "none. Take away what is no class, or say so: "
         f'data.index(folder, crack_class="{one}") in Python, --crack-class "{one}" on the command line, or '
         f'crack_class = "{one}" in the notebook\'s parameters cell.'
     )

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
@@ -47,10 +48,12 @@ def index(
         <any>/ <any>/ <any>/     three or more classes named by their folders, numbered by the alphabet
 
     Of two classes, the names must say which one shows cracks; where they don't, it is asked for. A publisher's own
-    `train/ test_set/` folders are looked through: crackviz splits by group itself. Hidden files and `__MACOSX` are
-    passed over; what else lies beside pictures is listed in ``attrs["skipped"]``.
+    `train/ test_set/` folders are looked through: crackviz splits by group itself. Hidden files, and folders of systems
+    and of small copies (`__MACOSX`, `@eaDir`, `thumbs`), are passed over; what else lies beside pictures is listed in
+    ``attrs["skipped"]``.
 
-    A warning is given where many names look as if several pictures came from one photograph, and nothing says so.
+    Warnings name folders of small copies that hold pictures, and are given where many names look as if several pictures
+    came from one photograph, and nothing says so.
 
     Parameters
     ----------
@@ -68,7 +71,8 @@ def index(
         their names.
     groups : str
         Which pictures show one place, and must not lie in different parts of a split. "" leaves it to the names of
-        files, where they can't be mistaken: ``wall12_tile3``, ``IMG_7_r2_c3``, SDNET2018's ``7069-12``. Else
+        files, where they can't be mistaken: ``wall12_tile3``, ``IMG_7_r2_c3``, SDNET2018's ``7069-12``, and of folders
+        in which the classes lie: ``wall1``, ``wall2``, … Else
         "folder:1" (the first level of folders below the data set), a CSV file with the columns path and group, "each"
         (every picture is a group of its own), or a regular expression whose brackets hold the photograph's name. It is
         searched in each path below the data set, less the folders of class and part.
@@ -89,7 +93,11 @@ def index(
         either could be the crack, or `crack_class` or `groups` that don't fit.
     """
     root = locate(folder)
-    chosen = crack_class.split(",") if isinstance(crack_class, str) else crack_class
+    chosen = crack_class.split(",") if isinstance(crack_class, str) else np.atleast_1d(crack_class).tolist()
+    if wrong := [name for name in (groups, *chosen) if not isinstance(name, str)]:
+        raise CrackvizError(
+            f"crack_class and groups are texts, such as 'spall' and 'folder:1'; found {wrong[0]!r:.80}."
+        )
     chosen = [name.strip() for name in chosen if name.strip()]
     listed = synthetic.listing(root)
     if listed and (chosen or groups):
@@ -131,7 +139,10 @@ def locate(folder: str | Path = "") -> Path:
         hint = "Unpack the archive, and name the folder" if root.suffix.lower() in _ARCHIVES else "Name one"
         raise CrackvizError(f"{root} is a file; expected a folder of pictures. {hint}.\n{METU}")
     if not root.is_dir():
-        raise CrackvizError(f"There is no folder {root}.\n{METU}")
+        above = (place / folder for place in Path.cwd().parents)  # JupyterLab works in notebooks/, a command above it
+        there = next((path for path in above if path.is_dir()), None)
+        near = f" There is {there}: if that is meant, name it so." if there else ""
+        raise CrackvizError(f"There is no folder {root}.{near}\n{METU}")
     return root
 
 
@@ -202,9 +213,12 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
                 return f"its mask is {truth.shape[1]} x {truth.shape[0]}", 0, 0, b"", b"", label
         except CrackvizError as error:
             return str(error), 0, 0, b"", b"", label
+        if mask and truth.any():
+            shares.append(float(truth.mean()))
         pixels = hashlib.blake2b(image.tobytes() + bytes(str(image.shape), "ascii"), digest_size=16).digest()
         return "", image.shape[1], image.shape[0], dhash(image), pixels, int(truth.any()) if mask else label
 
+    shares: list[float] = []  # of each mask that isn't empty, what it calls crack
     if table.empty:
         raise CrackvizError("The table holds no picture: expected one from data.index.")
     check_flag("near_duplicates", near_duplicates)
@@ -212,6 +226,12 @@ def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, 
     check_number("max_bad_fraction", max_bad_fraction, 0, 1)
     rows = list(zip(table["path"], table["mask"], table["label"], strict=True))
     reason, width, height, hashes, pixels, label = map(list, zip(*parallel(look, rows, "Checking"), strict=True))
+    if shares and np.median(shares) > 0.5:
+        warnings.warn(
+            f"The masks call {np.median(shares):.0%} of their pictures crack, where a crack is white. Are they the "
+            "other way round, black on white? Then turn them: 255 less each pixel.",
+            stacklevel=2,
+        )
     labels_of: dict[Any, set[Any]] = {}
     for key, value in zip(pixels, label, strict=True):
         labels_of.setdefault(key, set()).add(value)

@@ -66,7 +66,8 @@ def _scores(found: Predictions, weights: np.ndarray, names: Sequence[str]) -> di
     ranked = {"roc_auc": metrics.roc_auc_score, "average_precision": metrics.average_precision_score}
     for name, score in ranked.items():  # ranks need both kinds to be there; a resample may lack one
         known = (true > 0).all()
-        scores[name] = np.mean([score(y, p, sample_weight=weights) for y, p in one_vs_rest]) if known else np.nan
+        each = [score(y, p, sample_weight=weights) for y, p in one_vs_rest] if known else [np.nan]
+        scores[name] = np.clip(np.mean(each), 0, 1)  # summed up, the shares of all right ones are 1 + 2e-16
     of_truth = both[np.arange(len(labels)), labels].astype(np.float64)
     clipped = np.clip(of_truth, np.finfo(np.float32).eps, 1)  # one sure mistake must not make it infinite
     scores["log_loss"] = np.average(-np.log(clipped), weights=weights)
@@ -215,6 +216,10 @@ def _newcombe(area: float, some: int, others: int, level: float) -> dict[str, fl
 
 
 def _check_names(names: Sequence[str], k: int) -> None:
+    if isinstance(names, str):
+        raise CrackvizError(
+            f"The class names are {names!r}, one text; expected several, such as ('no_crack', 'crack')."
+        )
     if len(names) != k:
         raise CrackvizError(f"{len(names)} class names {tuple(names)} for {k} classes.")
     if len(set(names)) < k:

@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 
-from crackviz import CrackvizError, data, models
+from crackviz import CrackvizError, contracts, data, models
 from crackviz.export.explained import FREE, Size
 from crackviz.export.serving import serve
 from crackviz.export.writing import FORMATS, export
@@ -19,9 +20,10 @@ MOST = 400
 
 def export_as_asked(model: str, *, out: str, format: str, size: str, no_map: bool, quantize: str, data: str) -> None:
     """Export the network called `model`; the arguments are the command's. Raises as :func:`crackviz.export.export`."""
-    network = models.find("", network=model).load()
+    network = _network(model)
     side = _side(size)
-    images, labels = _pictures(data, network.inputs[0].shape[1] if side is None else side) if data else (None, None)
+    own = network.inputs[0].shape[1] or models.metadata(network).image_size
+    images, labels = _pictures(data, own if side is None else side) if data else (None, None)
     export(
         network,
         out,
@@ -32,6 +34,12 @@ def export_as_asked(model: str, *, out: str, format: str, size: str, no_map: boo
         images=images,
         labels=labels,
     )
+
+
+def _network(name: str) -> keras.Model:
+    if not name:
+        raise CrackvizError(f"No network is named: expected a file, a run folder, or one such as {models.PREFERRED}.")
+    return models.find("", network=name).load()
 
 
 def _side(size: str) -> Size:
@@ -49,11 +57,12 @@ def _pictures(folder: str, side: Size) -> tuple[np.ndarray, np.ndarray]:
 
 def serve_as_asked(model: str, port: int, lan: bool, tell: Callable[[str], None]) -> None:
     """Serve a page, or the page of a network, until Ctrl-C."""
+    contracts.check_number("port", port, 0, 65_535, whole=True)  # before the page is made
     with tempfile.TemporaryDirectory(prefix="crackviz-") as place:
         page = Path(model)
         if page.suffix != FORMATS["html"]:
             page = Path(place) / "crackviz.html"
-            export(models.find("", network=model).load(), page)
+            export(_network(model), page)
         server = serve(page, port=port, lan=lan, tell=tell)
         try:
             server.serve_forever()

@@ -13,10 +13,9 @@ import tensorflow as tf
 
 import crackviz
 from crackviz import CrackvizError, contracts, models
-from crackviz.attribution.network import adds_up, default_layer, logits, map_layers
+from crackviz.attribution.network import adds_up, check_network, default_layer, logits, map_layers
 from crackviz.models.graph import ending, tail, walk
-from crackviz.models.known import check_input_range
-from crackviz.models.shipped import PRETRAINED
+from crackviz.models.shipped import PRETRAINED, shipped_as
 
 FREE = "free"
 """The image size of a file that takes pictures of any size."""
@@ -109,11 +108,10 @@ def explained(model: keras.Model, image_size: Size = None, *, with_map: bool = T
     """
     if image_size is not None and image_size != FREE:
         contracts.check_number("image_size", image_size, 8, 4096, whole=True)  # type: ignore[type-var]
+    contracts.check_flag("with_map", with_map)
+    check_network(model)
     source = models.one_logit(model)
-    check_input_range(source)
-    if not all(np.isfinite(weights).all() for weights in source.get_weights()):
-        raise CrackvizError(f"{model.name!r} has weights that are NaN or infinite. Train it anew.")
-    shipped = _shipped(source)
+    shipped = shipped_as(source)
     side = None if image_size == FREE else image_size
     if image_size is not None and source.inputs[0].shape[1] != side:
         source = models.resized(source, side)  # type: ignore[arg-type]
@@ -140,16 +138,6 @@ def _map(source: keras.Model, dense: Any) -> Any:
     cells = sums(map_layers(source)[default_layer(source)])
     sums.set_weights([dense.kernel.numpy()[np.newaxis, np.newaxis]])
     return _PerCell(name="map", dtype="float32")(cells)
-
-
-def _shipped(source: keras.Model) -> str:
-    """Return the name of the shipped network with these weights, or ""."""
-    published = json.loads((PRETRAINED / "models.json").read_text("utf-8"))
-    if source.name not in published:
-        return ""
-    theirs, ours = models.load_pretrained(source.name).get_weights(), source.get_weights()
-    same = len(theirs) == len(ours) and all(np.array_equal(a, b) for a, b in zip(theirs, ours, strict=True))
-    return source.name if same else ""
 
 
 def _about(source: keras.Model, with_map: bool, bias: np.ndarray, shipped: str, licence: str) -> dict[str, Any]:

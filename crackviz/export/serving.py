@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError, contracts
+from crackviz.files import as_path
 
 WARNING = (
     "Everyone in this network can open the page while this runs. It can only be read; pictures stay on the device that "
@@ -55,7 +56,7 @@ def serve(
     """
     contracts.check_number("port", port, 0, 65_535, whole=True)
     try:
-        content = Path(page).read_bytes()
+        content = as_path("The page", page).read_bytes()
     except OSError as error:
         raise CrackvizError(f"{page} can't be read ({error.strerror or error}). Export it: crackviz export.") from error
 

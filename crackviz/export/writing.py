@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import keras
 import numpy as np
 
 from crackviz import CrackvizError, contracts, models
-from crackviz.attribution.network import check_images
+from crackviz.attribution.network import check_images, check_network
+from crackviz.evaluation.predictions import Predictions
 from crackviz.export import html, litert, onnx, saved_model
 from crackviz.export.checking import Agreement, Run, compare, pictures
 from crackviz.export.explained import Explained, Size, explained
-from crackviz.files import replacing
+from crackviz.files import as_path, replacing
 from crackviz.models.graph import images_of
 
 FORMATS = {"html": ".html", "litert": ".tflite", "onnx": ".onnx", "saved_model": ""}
@@ -95,7 +97,7 @@ def export(
         Where the network can't be exported so, a package is missing, the target can't be written, or the file answers
         otherwise than Keras; then nothing is left of it.
     """
-    path = Path(path)
+    path = as_path("out", path)
     format = _format(path, format)
     if quantize:
         allowed = QUANTIZED.get(format, ())
@@ -104,15 +106,18 @@ def export(
             raise CrackvizError(f"quantize is {quantize!r}; {format} takes {kinds}.", "quantize")
     if labels is not None and images is None:
         raise CrackvizError("Labels without images: give the images, too.", "labels")
+    check_network(model)
     _check_target(path, format)
     _check_packages(format)
     if format == "html" and image_size is None and images_of(model).shape[1] is None:
         image_size = models.metadata(model).image_size or 128
     made = explained(model, image_size, with_map=with_map)
     given = pictures(made.image_size) if images is None else check_images(made.source, images)
+    labels = None if labels is None else Predictions(labels, made(given)["probability"]).labels
     with tempfile.TemporaryDirectory(prefix="crackviz-") as place:
         part = Path(place) / f"crackviz{FORMATS[format]}"
-        _writers(quantize, given)[format](made, part)
+        with _converting(made, format):
+            _writers(quantize, given)[format](made, part)
         run = runner(part, format, made)
         agreement = None if run is None else compare(made, run, given, labels)
         if agreement and (agreement.off if not quantize else not np.isfinite(agreement.logit)):
@@ -127,6 +132,22 @@ def export(
     said = f"against Keras {agreement}" if agreement else html.UNCHECKED
     print(f"{path}: {format}{kind}, {size / 1000:,.0f} kB; {said}.")
     return Exported(path, format, size, agreement, made.about)
+
+
+@contextmanager
+def _converting(made: Explained, format: str) -> Iterator[None]:
+    """Turn what a converter raises, nearly anything, into a CrackvizError; its log would fill the screen."""
+    try:
+        yield
+    except (CrackvizError, MemoryError):
+        raise
+    except Exception as error:
+        half = {layer.compute_dtype for layer in made.source.layers} - {"float32"}
+        how = (
+            f"Its layers compute in {', '.join(sorted(half))}: build it in float32." if half else "Take another format."
+        )
+        reason = " ".join(str(error).split())[:200]
+        raise CrackvizError(f"{made.source.name!r} can't be written as {format} ({reason}). {how}", "format") from error
 
 
 def _writers(quantize: str, images: np.ndarray) -> dict[str, Callable[[Explained, Path], None]]:
@@ -144,26 +165,35 @@ def runner(path: str | Path, format: str = "", made: Explained | None = None) ->
     A page is run by Chromium, and needs `made`, what it was made of; None where there is none. A CrackvizError where
     the format's packages are missing.
     """
-    path = Path(path)
+    path = as_path("path", path)
     format = _format(path, format)
     _check_packages(format)
+    if not path.exists():
+        raise CrackvizError(f"There is no file {path}. Export it: crackviz export.")
     if format == "html":
         if made is None:
             raise CrackvizError("A page is run with what it was made of: runner(path, made=export.explained(model)).")
         return html.runner(path, made)
-    return {"litert": litert.runner, "onnx": onnx.runner, "saved_model": saved_model.runner}[format](path)
+    try:
+        return {"litert": litert.runner, "onnx": onnx.runner, "saved_model": saved_model.runner}[format](path)
+    except Exception as error:  # each runtime has its own kinds for a damaged file
+        reason = " ".join(str(error).split())[:200]
+        raise CrackvizError(f"{path} can't be read as {format} ({reason}). Export it again.") from error
 
 
 def _format(path: Path, format: str) -> str:
     ends = {end: kind for kind, end in FORMATS.items()}
-    if not format and path.suffix not in ends:
+    end = path.name if path.name in ends else path.suffix  # of a file called .html, too
+    if not format and end not in ends:
         raise CrackvizError(
             f"The end of {path.name} names no format: expected {', '.join(filter(None, ends))}, none for a folder "
             f"(SavedModel), or format, one of {', '.join(FORMATS)}.",
             "format",
         )
-    format = format or ends[path.suffix]
+    format = format or ends[end]
     contracts.check_choice("format", format, FORMATS)
+    if end and ends.get(end, format) != format:
+        raise CrackvizError(f"{path.name} ends as {ends[end]}, and the format is {format}. Give one of them.", "format")
     return format
 
 

@@ -14,6 +14,7 @@ from skimage.metrics import structural_similarity
 from crackviz import CrackvizError
 from crackviz.attribution.network import check_images, walk
 from crackviz.contracts import check_choice, check_flag, check_maps, check_number
+from crackviz.progress import progress
 
 MODES = ("cascading", "independent")
 BINS = 100
@@ -52,9 +53,11 @@ def randomise(model: keras.Model, *, layers: Sequence[str] | None = None, seed: 
         if name not in found:
             raise CrackvizError(f"There is no layer {name!r} with weights; choose of {', '.join(found)}.")
     copy = _copied(model)
-    for name, layer in _weighted(copy):
+    for number, (name, (_, layer)) in enumerate(
+        zip(found, _weighted(copy), strict=True)
+    ):  # a copy may have other names
         if layers is None or name in layers:
-            _draw(layer, list(found).index(name), seed)
+            _draw(layer, number, seed)
     return copy
 
 
@@ -246,7 +249,7 @@ def randomisation_test(
     trained = copy.get_weights()
     before = {name: method(copy, images, **options) for name, method in methods.items()}
     order = {name: complexity(maps) for name, maps in before.items()}
-    layers = list(_weighted(copy))
+    layers = [(name, layer) for (name, _), (_, layer) in zip(_weighted(model), _weighted(copy), strict=True)]
     rows = []
 
     def compare(draw: int, step: int, layer: str) -> None:
@@ -262,14 +265,16 @@ def randomisation_test(
             scores["rise"] = float(risen.mean()) if known.any() else np.nan
             rows.append({"method": name, "draw": draw, "step": step, "layer": layer, **scores})
 
-    for draw in range(draws):
-        copy.set_weights(trained)
-        compare(draw, 0, "trained")
-        for step, (number, (name, layer)) in enumerate(reversed(list(enumerate(layers))), 1):
-            if mode == "independent":
-                copy.set_weights(trained)
-            _draw(layer, number, seed + draw)
-            compare(draw, step, name)
+    with progress(None, "drawing weights anew", draws * len(layers), unit="layer") as bar:
+        for draw in range(draws):
+            copy.set_weights(trained)
+            compare(draw, 0, "trained")
+            for step, (number, (name, layer)) in enumerate(reversed(list(enumerate(layers))), 1):
+                if mode == "independent":
+                    copy.set_weights(trained)
+                _draw(layer, number, seed + draw)
+                compare(draw, step, name)
+                bar.update()
     return pd.DataFrame(rows)
 
 

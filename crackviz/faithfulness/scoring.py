@@ -17,6 +17,7 @@ from crackviz.contracts import check_choice, check_flag, check_maps, check_numbe
 from crackviz.faithfulness.infidelity import Falls, infidelity, sensitivity_max
 from crackviz.faithfulness.perturbation import INPAINT, average_drop, deletion_insertion, road
 from crackviz.faithfulness.randomisation import randomise
+from crackviz.progress import progress
 
 Method = Callable[..., np.ndarray]
 Methods = Iterable[str] | Mapping[str, Method | np.ndarray] | None
@@ -45,7 +46,7 @@ SCORES: dict[str, Score] = {
     "evidence_2px": Score("evidence within 2 px", "higher", True, "area within 2 px", "one sharp spot"),
     "evidence_4px": Score("evidence within 4 px", "higher", True, "area within 4 px", "one sharp spot"),
     "evidence_8px": Score("evidence within 8 px", "higher", True, "area within 8 px", "a large area"),
-    "average_precision": Score("average precision", "higher", True, "share of crack pixels", "punishes wide cells"),
+    "average_precision": Score("average precision", "higher", True, "share of crack pixels", "darkness"),
     "f1": Score("best pooled F1", "higher", True, "2s / (1 + s), s: crack pixels", "darkness"),
     "iou": Score("best pooled IoU", "higher", True, "share of crack pixels", "darkness"),
     "precision_2px": Score("precision, 2 px", "higher", True, "area within 2 px", "calling little"),
@@ -199,7 +200,7 @@ def make_maps(
     A method of one's own that refuses the network is a mistake; those of the package are left out (`lenient`).
     """
     found, errors = [], {}
-    for row in rows:
+    for row in progress(rows, "making maps", len(rows), unit="method"):
         if not callable(row.method):
             maps = np.asarray(row.method)  # of all images, or of those alone that show a crack
             maps = maps[numbers] if len(maps) > numbers[-1] else maps

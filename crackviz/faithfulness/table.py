@@ -27,6 +27,7 @@ from crackviz.faithfulness.scoring import (
     wanted_scores,
 )
 from crackviz.faithfulness.truth import Masks, truth
+from crackviz.progress import progress
 
 LEVELS = 256
 """Thresholds at which the bootstrap looks for the best pooled F1."""
@@ -149,7 +150,7 @@ def score_methods(
     values: Means = {}
     draws: Means = {}
     thresholds = {}
-    for row, maps in made:
+    for row, maps in progress(made, "scoring maps", len(made), unit="method"):
         key, shown = (row.network, row.name), np.abs(maps) if row.name in SLOPES else maps
         found: dict[Any, np.ndarray] = {}
         if known is not None and any(SCORES[score].masks for score in wanted):

@@ -14,6 +14,7 @@ from crackviz import CrackvizError
 from crackviz.attribution.network import Layer, Target, check_images, layer_names, map_layers, tail, target_index, walk
 from crackviz.attribution.receptive_fields import field_box
 from crackviz.contracts import check_choice, check_flag, check_number, one_by_one
+from crackviz.progress import progress
 
 
 class Pictures(NamedTuple):
@@ -93,7 +94,7 @@ def maximise(
 ) -> Pictures:
     r"""Synthesise the pictures to which channels of a layer respond most.
 
-    Gradient ascent on the pixels, from faint noise on grey, by tf-keras-vis. Each step raises
+    Gradient ascent on the pixels, from noise on grey, by tf-keras-vis. Each step raises
 
     .. math:: \ln\, (a_c(x) - a_c(x_0)) - \lambda_1\, \mathrm{TV}(x) - \lambda_2\, \lVert x - 1/2 \rVert
 
@@ -173,7 +174,7 @@ def maximise_logit(
     target : str or int
         Whose logit; "no_crack" is minus that of "crack", where the network has one.
     start : float32 (n, size, size, 3), in [0, 1], optional
-        Pictures to begin with, such as real patches; by default one of faint noise.
+        Pictures to begin with, such as real patches; by default one of noise.
 
     Notes
     -----
@@ -211,8 +212,7 @@ def _climb(
         def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
             return super().__call__(pictures - 0.5)
 
-    shaken = SteadyJitter(recipe.jitter)
-    linear = _linear(model, tensor, recipe.size)
+    shaken, linear = SteadyJitter(recipe.jitter), _linear(model, tensor, recipe.size)
     if start is None:
         start = _noise(linear.inputs[0].shape[1:], recipe.seed, numbers)
     elif len(start) != len(numbers):
@@ -234,26 +234,39 @@ def _climb(
         size = tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True))
         return tf.math.divide_no_nan(gradient, size)
 
-    images = ActivationMaximization(linear)(
-        gain,
-        seed_input=tf.constant(start),
-        input_range=(0.0, 1.0),
-        input_modifiers=[shaken, admissible],
-        regularizers=[TotalVariation2D(recipe.smoothness), Greyness(recipe.greyness, p=2)],
-        steps=recipe.steps,
-        gradient_modifier=even,
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
-    )
+    with progress(None, "climbing", recipe.steps, unit="step") as bar:
+        images = ActivationMaximization(linear)(
+            gain,
+            seed_input=tf.constant(start),
+            input_range=(0.0, 1.0),
+            input_modifiers=[shaken, admissible],
+            regularizers=[TotalVariation2D(recipe.smoothness), Greyness(recipe.greyness, p=2)],
+            steps=recipe.steps,
+            gradient_modifier=even,
+            optimizer=keras.optimizers.Adam(recipe.learning_rate),
+            callbacks=[_moving(bar)],
+        )
     images = admissible(tf.roll(images, -shaken.place, (1, 2))).numpy()
     reached = score(linear([images], training=False))
     return Pictures(images, reached.numpy(), started.numpy(), (0, 0, *images.shape[1:3])), linear
 
 
+def _moving(bar: Any) -> Any:
+    """Return what moves a progress bar at every step."""
+    from tf_keras_vis.activation_maximization.callbacks import Callback  # type: ignore[import-untyped]
+
+    class Step(Callback):
+        def __call__(self, *_: Any, **__: Any) -> None:
+            bar.update()
+
+    return Step()
+
+
 def _noise(shape: Any, seed: int, numbers: Sequence[int]) -> np.ndarray:
-    """Return faint noise on grey, by the number of each picture."""
+    """Return noise on grey, by the number of each picture: strong enough to wake ReLUs that sleep on plain grey."""
     if None in shape:
         raise CrackvizError("The model takes images of any size: say which, by size.")
-    noise = [np.random.default_rng((seed, 0, number)).uniform(-0.05, 0.05, shape) for number in numbers]
+    noise = [np.random.default_rng((seed, 0, number)).uniform(-0.25, 0.25, shape) for number in numbers]
     return np.stack(noise).astype(np.float32) + np.float32(0.5)
 
 

@@ -21,12 +21,18 @@ def scale_of(ruler: str) -> float:
     Raises
     ------
     CrackvizError
-        Where it isn't written so, or one of its lengths is 0.
+        Where it isn't written so, one of its lengths is 0, or a number such as 1,000 can be read in two ways.
     """
     number = r"(\d+(?:[.,]\d+)?)"
-    read = re.fullmatch(rf"\s*{number}\s*px\s*=\s*{number}\s*(mm|cm|m)\s*", ruler)
+    read = re.fullmatch(rf"\s*{number}\s*px\s*=\s*{number}\s*(mm|cm|m)\s*", ruler, re.ASCII)
     if not read:
         raise CrackvizError(f'ruler is {ruler!r}; expected px and a length, such as "812 px = 50 mm".', "ruler")
+    if unsure := [value for value in read.groups()[:2] if re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", value)]:
+        raise CrackvizError(
+            f"ruler is {ruler!r}: {unsure[0]} may be thousands or a decimal. Write {re.sub('[.,]', '', unsure[0])} for "
+            f"the first, {unsure[0]}0 for the second.",
+            "ruler",
+        )
     pixels, length = (float(value.replace(",", ".")) for value in read.groups()[:2])
     if not pixels or not length:
         raise CrackvizError(f"ruler is {ruler!r}: a ruler of no length has no scale. Expected both above 0.", "ruler")
@@ -49,6 +55,8 @@ def inspect_photographs(
         raise CrackvizError("Both a scale and a ruler are given; expected one of them.", "ruler")
     scale = scale_of(ruler) if ruler else mm_per_px
     rules = Rules() if threshold is None else Rules(mean=threshold)
+    if scale is None and choices["limit_mm"] != Choices.limit_mm:
+        raise CrackvizError("limit_mm says nothing without a scale: give --mm-per-px or --ruler, too.", "limit-mm")
     errors = inspect_several(named, out, scale, network, Choices(rules=rules, **choices), tell=tell)
     tell(f"Report: {Path(out) / 'index.html'}")
     return not any(errors.values())

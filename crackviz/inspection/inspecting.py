@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.special import expit
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_number
+from crackviz.contracts import check_kind, check_number
 from crackviz.evaluation import correct_prior
 from crackviz.inspection import quality, traces, widths
 from crackviz.inspection.brief import brief, sentence
@@ -68,9 +68,13 @@ class Choices:
         if self.prevalence is not None:
             check_number("prevalence", self.prevalence, 0, 1, inclusive=False)
         check_number("limit_mm", self.limit_mm, 0, inclusive=False)
-        rising = [check_number("classes", limit, 0, inclusive=False) for limit in self.classes]
-        if not rising or rising != sorted(set(rising)):
-            raise CrackvizError(f"classes are {tuple(self.classes)}; expected widths in mm that rise: 0.1, 0.2, 0.3.")
+        limits = np.atleast_1d(self.classes).tolist()
+        rising = [f"{check_number('classes', limit, 0, inclusive=False):g}" for limit in limits]  # as they are told
+        if not rising or list(map(float, rising)) != sorted(map(float, set(rising))):
+            raise CrackvizError(f"classes are {tuple(limits)}; expected widths in mm that rise: 0.1, 0.2, 0.3.")
+        object.__setattr__(self, "classes", tuple(limits))
+        for name, kind in (("rules", traces.Rules), ("limits", quality.Limits), ("errors", widths.Errors)):
+            check_kind(name, getattr(self, name), kind)
 
     @property
     def names(self) -> list[str]:
@@ -80,7 +84,7 @@ class Choices:
         return [f"under {limits[0]} mm", *between, f"over {limits[-1]} mm"]
 
 
-@dataclass
+@dataclass(repr=False)
 class Inspection:
     """What was found on a photograph. Lengths in px of the photograph, and in mm where its scale is known."""
 
@@ -140,10 +144,16 @@ class Inspection:
         found["straight"] = int(self.cracks["straight"].sum())
         return found
 
+    def __repr__(self) -> str:
+        """Return a line: the arrays and tables would fill pages."""
+        return f"<Inspection of {self._in_words()}>"
+
+    def _in_words(self) -> str:
+        return f"{self.path.name}: {sentence({'summary': self.summary, 'mm_per_px': self.mm_per_px})}"
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
-        counts = set(self.counted.index)
-        text = f"{self.path.name}: {sentence({'summary': self.summary, 'mm_per_px': self.mm_per_px})}."
+        counts, text = set(self.counted.index), f"{self._in_words()}."
         return brief(Photograph(self.path), text, [(number in counts, line) for number, line in self.lines])
 
 
@@ -160,9 +170,10 @@ def inspect(
     path : str or Path
         At least 128 px either way; :class:`Photograph` says how large it may be.
     mm_per_px : float, optional
-        Millimetres on the wall of a px. Without it all is told in px.
+        Millimetres on the wall of a px, 1e-6 to 1e6. Without it all is told in px.
     network : str or keras.Model
-        A shipped network, a file, or a model: one whose map has a cell for every pixel and adds up to its logit.
+        A shipped network, a file, a run folder, or a model: one whose map has a cell for every pixel and adds up to its
+        logit.
     choices : Choices, optional
 
     Returns
@@ -172,23 +183,21 @@ def inspect(
     Raises
     ------
     CrackvizError
-        Where the photograph can't be read or is too small, the scale is no number above 0, or the network has no exact
-        map (:func:`surroundings` says why).
+        Where the photograph can't be read or is too small, the scale is none, or the network has no exact map
+        (:func:`surroundings` says why) or none that can speak for a crack.
 
     Notes
     -----
     Nothing here says whether a crack matters.
     """
-    choices = choices or Choices()
-    if mm_per_px is not None:
-        check_number("mm_per_px", mm_per_px, 0, inclusive=False)
+    choices, mm_per_px = checked(choices, mm_per_px)
     photograph = Photograph(path)
     if min(photograph.width, photograph.height) < WINDOW:
         raise CrackvizError(
             f"{path} is {photograph.width} x {photograph.height} px; expected at least {WINDOW} either way, so much "
             "the network sees at once. Take the photograph itself, not a part of it."
         )
-    mapper = _mapper(network) if isinstance(network, str) else Mapper(network)
+    mapper = Mapper(network) if isinstance(network, keras.Model) else _mapper(str(network), identity(network))
     if choices.limits.border is None:
         choices = replace(choices, limits=replace(choices.limits, border=mapper.surroundings.reach))
     full = largest(mapper)
@@ -220,27 +229,48 @@ def inspect(
         points=_in_mm(points, mm_per_px, choices),
         windows=windows,
         too_far=None if mm_per_px is None else choices.limit_mm < mm_per_px,
-        note="" if network == MEASURED_WITH else _NOTE.format(mapper.model.name),
+        note="" if mapper.shipped == MEASURED_WITH else _NOTE.format(mapper.model.name),
     )
 
 
+def checked(choices: Choices | None, mm_per_px: float | None) -> tuple[Choices, float | None]:
+    """Return choices and scale as they are used; a CrackvizError where one of them is none."""
+    choices = Choices() if choices is None else choices
+    check_kind("choices", choices, Choices)
+    return choices, None if mm_per_px is None else float(check_number("mm_per_px", mm_per_px, 1e-6, 1e6))
+
+
+def identity(network: str | Path) -> str:
+    """Return what tells a network's weights from others; a CrackvizError where there is none of this name."""
+    if not isinstance(network, str | Path) or not str(network):
+        raise CrackvizError(
+            f"network is {network!r:.80}; expected a shipped one, such as {MEASURED_WITH}, a file, or a run folder.",
+            "network",
+        )
+    return find("", network=str(network)).identity
+
+
 @cache
-def _mapper(name: str) -> Mapper:
-    return Mapper(find(".", network=name).load())
+def _mapper(name: str, weights: str) -> Mapper:
+    """Return the mapper of a network; a file that was trained anew has another identity."""
+    return Mapper(find("", network=name).load())
 
 
 def largest(mapper: Mapper) -> float:
     """Return the largest value that a map can hold: what thresholds are shares of; or a CrackvizError."""
     model = mapper.model
     layer = model.get_layer(mapper.surroundings.layer)
-    bounded = isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.sigmoid
+    bounded = getattr(layer, "activation", None) is keras.activations.sigmoid
     bound = 1.0 if bounded else _BOUNDS.get(model.name)
     if bound is None:
         raise CrackvizError(
             f"The last map of {model.name!r} has no largest value that is known, so no line can be drawn by a share of "
             "it. Take trace_cnn or local_cnn, or a network whose last map is a sigmoid's."
         )
-    return float(bound * np.maximum(model.get_layer("logit").get_weights()[0], 0).sum())
+    full = float(bound * np.maximum(model.get_layer("logit").get_weights()[0], 0).sum())
+    if not full > 0:
+        raise CrackvizError(f"No cell of the last map of {model.name!r} can speak for a crack. Take trace_cnn.")
+    return full
 
 
 def _canvas(shape: tuple[int, int]) -> np.ndarray:

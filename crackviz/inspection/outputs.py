@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crackviz import __version__
-from crackviz.files import replacing, write_json
+from crackviz.files import file_hash, make_folder, replacing, short_hash, write_json
 from crackviz.inspection.inspecting import Inspection
 from crackviz.inspection.photographs import let_go
 
@@ -38,7 +38,7 @@ def write(found: Inspection, folder: Path, key: str = "") -> None:
     CrackvizError
         Where a file can't be written: no space, no permission.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, table in (("cracks", found.cracks), ("points", found.points), ("windows", found.windows)):
         with replacing(folder / f"{name}.csv") as part:
             table.to_csv(part, float_format="%.6g", index=name == "cracks")
@@ -49,7 +49,13 @@ def write(found: Inspection, folder: Path, key: str = "") -> None:
     for name in ("map.tfw", "photograph.wld"):
         with replacing(folder / name) as part:  # px size, no turn, and where the middle of the first px lies
             part.write_text("".join(f"{value:.10g}\n" for value in (scale, 0, 0, -scale, scale / 2, -scale / 2)))
-    write_json(folder / "inspection.json", record(found) | {"key": key})
+    whose = {"key": key, "place": place_of(found.path), "content": file_hash(found.path)}
+    write_json(folder / "inspection.json", record(found) | whose)
+
+
+def place_of(path: Path) -> str:
+    """Return what tells where a photograph lies, from which nobody can read it: pages are handed on."""
+    return short_hash(str(path.resolve()))
 
 
 def record(found: Inspection) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from crackviz.files import read_json, render
+from crackviz import CrackvizError
+from crackviz.files import make_folder, read_json, render
 from crackviz.inspection.brief import jpeg, picture, sentence
 from crackviz.inspection.inspecting import Inspection
 from crackviz.inspection.outputs import color_of, record
@@ -29,7 +31,7 @@ SHOWN = 40
 
 def write(found: Inspection, folder: Path) -> None:
     """Write ``index.html`` into a folder, whole or not at all; a CrackvizError where that fails."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     photograph = Photograph(found.path)
     counted = found.counted
     names = [*found.choices.names, "width not known"] if found.mm_per_px else ["cracks"]
@@ -74,12 +76,21 @@ def write(found: Inspection, folder: Path) -> None:
 
 
 def overview(out: Path, folders: Mapping[Path, Path], errors: Mapping[Path, str]) -> None:
-    """Write ``index.html`` of several photographs: a line and a link for each, or why it wasn't inspected."""
+    """Write ``index.html`` of several photographs: a line and a link for each, or why it wasn't inspected.
+
+    Those that an earlier call has inspected into the same folder come last.
+    """
     rows = []
     for path, folder in folders.items():
         held = {} if errors[path] else read_json(folder / "inspection.json")
         rows.append({"name": path.name, "link": f"{folder.name}/index.html", "error": errors[path]})
         rows[-1]["sentence"] = sentence(held) if held else ""
+    for file in sorted(out.glob("*/inspection.json")):
+        with suppress(CrackvizError, KeyError, TypeError):  # damaged, or of another tool
+            if file.parent not in folders.values() and (file.parent / "index.html").exists():
+                held = read_json(file)
+                link = f"{file.parent.name}/index.html"
+                rows.append({"name": held["photograph"], "link": link, "error": "", "sentence": sentence(held)})
     render("inspections.html", out / "index.html", title="crackviz: inspected photographs", rows=rows)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from crackviz import CrackvizError
 from crackviz.data.images import TWELVE_BITS, check_sixteen_bits, open_rgb, to_eight_bits
+from crackviz.files import as_path
 
 MOST_WHOLE = 210_000_000
 """Pixels up to which a photograph that can't be read in stripes is decoded whole: Pillow takes 4 bytes for each."""
@@ -37,7 +38,7 @@ class Photograph:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = as_path("The photograph", path)
         self._page = _striped(self.path)
         if self._page is None:
             self._picture = open_rgb(self.path, MOST_WHOLE)
@@ -69,7 +70,15 @@ class Photograph:
         return _as_rgb(self._samples(top, bottom))
 
     def _samples(self, top: int, bottom: int) -> np.ndarray:
-        return self._plain(top, bottom) if self._page.is_memmappable else self._decoded(top, bottom)
+        try:
+            return self._plain(top, bottom) if self._page.is_memmappable else self._decoded(top, bottom)
+        except MemoryError:
+            raise
+        except Exception as error:  # damaged strips raise what zlib, NumPy and tifffile each like
+            raise CrackvizError(
+                f"{self.path} can't be read as a picture: rows {top} to {bottom} are damaged ({error!s:.100}). Replace "
+                "or remove it."
+            ) from error
 
     def _plain(self, top: int, bottom: int) -> np.ndarray:
         """Read rows that lie in the file as they are. Mapped into memory, all that was read would stay there."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from crackviz.contracts import check_number
 from crackviz.inspection.novelty import distance, usual
 from crackviz.inspection.photographs import Photograph
 from crackviz.inspection.tiles import WINDOW, places
@@ -46,6 +47,11 @@ class Limits:
     blurred: float = 0.2
     unlike: float | None = None
     border: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("dark", "bright", "blurred", "unlike", "border"):
+            if (value := getattr(self, name)) is not None or name in ("dark", "bright", "blurred"):
+                check_number(name, value, 0)
 
 
 def look(photograph: Photograph, tell: Callable[[int], Any] | None = None) -> pd.DataFrame:

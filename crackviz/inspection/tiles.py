@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import lcm
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from crackviz import CrackvizError
-from crackviz.attribution.network import Network, bias, compiled, direction, feeds_the_end, map_layers
+from crackviz.attribution.network import Network, bias, check_network, compiled, direction, feeds_the_end, map_layers
 from crackviz.attribution.receptive_fields import field_box, ladder
 from crackviz.contracts import check_number
 from crackviz.inspection.photographs import Photograph, let_go
-from crackviz.models import resized
+from crackviz.models import one_logit, resized
 from crackviz.models.graph import walk
+from crackviz.models.shipped import shipped_as
 
 WINDOW = 128
 """Side of the windows that are answered and judged one by one [px]: what the shipped networks were taught on."""
@@ -105,7 +107,7 @@ class Mapper:
     Parameters
     ----------
     model : keras.Model
-        Two classes, one logit.
+        Two classes.
     tile : int
         Side of a tile, less its surroundings [px]; made a multiple of the network's period. Changes the time and the
         memory that is needed, never the map.
@@ -119,17 +121,20 @@ class Mapper:
 
     def __init__(self, model: keras.Model, tile: int = TILE) -> None:
         check_number("tile", tile, 1, 8192, whole=True)
-        self.model = resized(model, None)
+        check_network(model)
+        self.model = resized(one_logit(model), None)
         if self.model.output_shape[-1] != 1:
-            raise CrackvizError(
-                f"{model.name!r} tells {self.model.output_shape[-1]} classes apart; expected two, with one logit: "
-                "models.one_logit(model) makes one of two."
-            )
+            raise CrackvizError(f"{model.name!r} tells {self.model.output_shape[-1]} classes apart; expected two.")
         self.surroundings = surroundings(self.model)
         self.tile = -(-tile // self.surroundings.period) * self.surroundings.period
         self.bias = float(bias(self.model)[0])
         self._along = direction(self.model, "crack")
         self._map = compiled(self.model, _build_map, (self.surroundings.layer,))
+
+    @cached_property
+    def shipped(self) -> str:
+        """The name under which crackviz ships these weights, or "": asked once, as it reads the shipped file."""
+        return shipped_as(self.model)
 
     def __call__(self, photograph: Photograph, out: np.ndarray, tell: Callable[[int], Any] | None = None) -> np.ndarray:
         """Write the map of a photograph into `out`, float32 (H, W), which may lie on the disk; return it.

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from crackviz import CrackvizError
 from crackviz.contracts import check_number
 from crackviz.inspection.skeletons import Branch, Graph, graph, skeleton
 
@@ -59,6 +60,8 @@ class Rules:
         check_number("turn", self.turn, 0, 90)
         for name in ("spur", "gap", "shortest", "smooth"):
             check_number(name, getattr(self, name), 0, 10_000)
+        if self.weak > self.strong:
+            raise CrackvizError(f"weak is {self.weak}, above strong, {self.strong}, which then counts for nothing.")
 
 
 @dataclass

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage, special
 
+from crackviz.contracts import check_number
 from crackviz.inspection.photographs import Photograph
 from crackviz.inspection.profiles import ACROSS, STEP, Profiles, normals, profiles
 from crackviz.inspection.traces import Crack
@@ -42,6 +43,10 @@ class Errors:
     estimated: float = 0.25
     estimated_share: float = 0.1
     scale: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            check_number(name, value, 0, 10_000)
 
 
 def measure(

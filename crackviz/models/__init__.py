@@ -16,7 +16,7 @@ from crackviz.models.building import MODELS, build, image_size, one_logit, resiz
 from crackviz.models.foreign import adapted
 from crackviz.models.known import Metadata, annotate, metadata
 from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
-from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn, trace_cnn
+from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, gap_cnn_far, local_cnn, trace_cnn
 from crackviz.models.saving import load, read_metadata, save
 from crackviz.models.shipped import (
     PREFERRED,
@@ -43,6 +43,7 @@ __all__ = [
     "fingerprints",
     "gap_cnn",
     "gap_cnn_deep",
+    "gap_cnn_far",
     "image_size",
     "imagenet_weights",
     "load",

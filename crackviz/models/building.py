@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from inspect import signature
@@ -11,15 +12,17 @@ import keras
 import pandas as pd
 
 from crackviz import CrackvizError
-from crackviz.contracts import check_choice, check_number, check_options
+from crackviz.contracts import check_choice, check_options
 from crackviz.models.foreign import with_one_logit
+from crackviz.models.graph import input_of, walk
 from crackviz.models.known import annotate, metadata
 from crackviz.models.mobilenet import mobilenet_v2
-from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, local_cnn, trace_cnn
+from crackviz.models.networks import check_size, deep_cnn, gap_cnn, gap_cnn_deep, gap_cnn_far, local_cnn, trace_cnn
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "gap_cnn": gap_cnn,
     "gap_cnn_deep": gap_cnn_deep,
+    "gap_cnn_far": gap_cnn_far,
     "deep_cnn": deep_cnn,
     "local_cnn": local_cnn,
     "trace_cnn": trace_cnn,
@@ -36,7 +39,9 @@ def build(name: str, image_size: int | None = 128, *, n_classes: int = 2, seed: 
     """
     check_choice("The network's name", name, MODELS)
     check_options(name, options, signature(MODELS[name]).parameters)
-    return MODELS[name](image_size, n_classes=n_classes, seed=seed, **options)
+    model = MODELS[name](image_size, n_classes=n_classes, seed=seed, **options)
+    _say_what_is_left_out(model)
+    return model
 
 
 def image_size(model: keras.Model) -> int | None:
@@ -49,11 +54,26 @@ def size_for(model: keras.Model, image_size: int) -> int:
 
     Where these differ, a line says that `image_size` has no effect. A CrackvizError where it can't be a size.
     """
-    check_number("image_size", image_size, 1, 16_384, whole=True)
+    check_size(image_size)
     own = model.inputs[0].shape[1]
     if own not in (None, image_size):
         print(f"{model.name} takes {own} px pictures, its own size: image_size={image_size} has no effect.")
+    if own is None and model.name in MODELS:
+        _say_what_is_left_out(resized(model, image_size))
     return own or image_size
+
+
+def _say_what_is_left_out(model: keras.Model) -> None:
+    """Say that the map ends before the image does, where halving leaves a row over."""
+    steps, side = walk(model), model.inputs[0].shape[1]
+    pools = [one for one in steps.values() if getattr(one.layer, "pool_size", None) and one.layer.padding == "valid"]
+    if side and any(steps[one.inputs[0]].output.shape[1] % one.layer.strides[0] for one in pools):
+        cell = 2 ** int(math.log2(side / pools[-1].output.shape[1]))
+        whole = side - side % cell
+        print(
+            f"{model.name} at {side} px: its map covers {whole} px, and what lies right and below counts for little. "
+            f"Best is a multiple of {cell}, such as {whole} or {whole + cell}."
+        )
 
 
 def resized(model: keras.Model, image_size: int | None) -> keras.Model:
@@ -65,6 +85,8 @@ def resized(model: keras.Model, image_size: int | None) -> keras.Model:
     `image_size` is the side in px of the square images it shall take; None takes any. A CrackvizError where the network
     is bound to its size: by a layer that flattens its maps, or paths that don't meet.
     """
+    input_of(model)
+    check_size(image_size)
     try:
         if model.name in ("local_cnn", "trace_cnn"):  # which layers they have depends on the size
             other = MODELS[model.name](image_size, n_classes=max(model.output_shape[-1], 2))

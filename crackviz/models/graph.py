@@ -14,6 +14,11 @@ AUGMENTING = (  # they change pictures in a training, and nothing outside it
     *(getattr(keras.layers, name) for name in dir(keras.layers) if name.startswith("Random") and name != "RandomCrop"),
     *(keras.layers.GaussianNoise, keras.layers.GaussianDropout, keras.layers.AlphaDropout),
     *(keras.layers.ActivityRegularization,),
+    *(
+        getattr(keras.layers, name)
+        for name in ("RandAugment", "AugMix", "MixUp", "CutMix")
+        if hasattr(keras.layers, name)
+    ),
 )
 _GRAPHS: weakref.WeakKeyDictionary[keras.Model, dict[str, Step]] = weakref.WeakKeyDictionary()
 
@@ -43,7 +48,10 @@ def input_of(model: keras.Model) -> Any:
             )
         raise CrackvizError(f"The model {model.name!r} has no graph yet: {how}")
     if len(outputs) != 1 or len(inputs) != 1:
-        raise CrackvizError(f"The model has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each.")
+        raise CrackvizError(
+            f"The model has {len(inputs)} inputs and {len(outputs)} outputs; expected one of each. Take the part that "
+            "tells cracks: keras.Model(image, answer), of one of model.inputs and one of model.outputs."
+        )
     return inputs[0]
 
 
@@ -125,6 +133,11 @@ def tail(model: keras.Model) -> Step:
         raise CrackvizError(
             f"The last Dense layer {step.layer.name!r} gets {tuple(steps[step.inputs[0]].output.shape)}; expected "
             "(N, features): pool or flatten before it."
+        )
+    if quantized := getattr(step.layer, "quantization_mode", None):
+        raise CrackvizError(
+            f"The last Dense layer {step.layer.name!r} is quantized ({quantized}): its weights are no plain numbers "
+            "any more, and no map could add up. Take the network as it was before model.quantize(), or its file."
         )
     if step.layer.units == 1 and ending(model, step) == "softmax":
         raise CrackvizError(

@@ -10,14 +10,22 @@ import numpy as np
 from keras import layers
 
 from crackviz import CrackvizError
+from crackviz.contracts import check_number
 
 Block = tuple[int, int, int, bool]
 """Filters, kernel size, stride, max-pooling after it."""
 LOCAL: list[Block] = [(16, 4, 2, False), (32, 3, 1, True), (48, 3, 1, False), (64, 3, 1, False), (64, 3, 1, False)]
 
 
+def check_size(image_size: int | None) -> None:
+    """Raise a CrackvizError unless `image_size` is a side in px, or None."""
+    if image_size is not None:
+        check_number("image_size", image_size, 1, 16_384, whole=True)
+
+
 def check_build(name: str, image_size: int | None, n_classes: int, shrinks: int) -> None:
     """Raise a CrackvizError unless a network that makes images smaller by `shrinks` can be built."""
+    check_size(image_size)
     if keras.config.image_data_format() != "channels_last":
         raise CrackvizError(
             "Keras is set to channels_first; crackviz's images are (N, H, W, 3). Call "
@@ -37,15 +45,19 @@ def check_build(name: str, image_size: int | None, n_classes: int, shrinks: int)
         )
 
 
-def _convolutions(x: Any, blocks: Sequence[Block], first_seed: int) -> Any:
+def _convolutions(x: Any, blocks: Sequence[Block], first_seed: int, start: float = 1.0) -> Any:
+    """Add convolutions that start as He et al. say; the first one with `start` times their weights."""
     for number, (filters, kernel, stride, pooled) in enumerate(blocks, start=1):
+        gain = 2 * start**2 if number == 1 else 2
         x = layers.Conv2D(
             filters,
             kernel,
             strides=stride,
             padding="same",
             activation="relu",
-            kernel_initializer=keras.initializers.HeUniform(seed=first_seed + number - 1),
+            kernel_initializer=keras.initializers.VarianceScaling(
+                gain, "fan_in", "uniform", seed=first_seed + number - 1
+            ),
             name=f"conv{number}",
         )(x)
         if pooled:
@@ -68,10 +80,13 @@ def _shrinks(blocks: Sequence[Block]) -> int:
     return int(np.prod([stride * (2 if pooled else 1) for _, _, stride, pooled in blocks]))
 
 
-def _gap_network(blocks: Sequence[Block], name: str, image_size: int | None, n_classes: int, seed: int) -> keras.Model:
+def _gap_network(
+    blocks: Sequence[Block], name: str, image_size: int | None, n_classes: int, seed: int, *, scaled: bool = False
+) -> keras.Model:
     check_build(name, image_size, n_classes, _shrinks(blocks))
     inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = _convolutions(inputs, blocks, 1000 * seed)
+    x = layers.Rescaling(4.0, offset=-2.2, name="scale")(inputs) if scaled else inputs
+    x = _convolutions(x, blocks, 1000 * seed, 0.1 if scaled else 1.0)
     return keras.Model(inputs, head(x, n_classes, 1000 * seed + len(blocks)), name=name)
 
 
@@ -119,6 +134,23 @@ def gap_cnn_deep(image_size: int | None = 128, *, n_classes: int = 2, seed: int 
     """
     blocks = [(16, 4, 2, False), (32, 3, 1, True), (48, 3, 1, True), (64, 3, 1, False)]
     return _gap_network(blocks, "gap_cnn_deep", image_size, n_classes, seed)
+
+
+def gap_cnn_far(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) -> keras.Model:
+    """Build the sibling that notebook 02 trains: five convolutions, which see far, then the same average and logit.
+
+    A first layer, which learns nothing, looks at concrete from a light grey, 0.55, and four times as large: all
+    patches are much alike, and what differs is learnt sooner so. The weights of the first convolution start at a
+    tenth of the usual size, so that what they are in the end has been learnt. It has stride 2 and a 4 x 4 kernel: with
+    "same" padding an even kernel pads both sides of an even-sized image alike, so that no map is shifted against the
+    image. A cell of the last map is 8 px wide and sees 58 px: enough to tell a crack from a pore or a stain. 84,001
+    weights.
+
+    Arguments, returns and raises are those of :func:`gap_cnn`, but for ``image_size``: at least 16 and best a multiple
+    of 8, so that the cells of the last map cover the image exactly. ``THEORY.md`` T2.
+    """
+    blocks = [(16, 4, 2, True), (32, 3, 1, False), (48, 3, 1, True), (64, 3, 1, False), (64, 3, 1, False)]
+    return _gap_network(blocks, "gap_cnn_far", image_size, n_classes, seed, scaled=True)
 
 
 def deep_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) -> keras.Model:

@@ -20,7 +20,7 @@ import numpy as np
 
 from crackviz import CrackvizError
 from crackviz.contracts import CLASS_NAMES, PREPROCESSING
-from crackviz.files import short_hash
+from crackviz.files import as_path, short_hash
 from crackviz.models.foreign import UNIT, adapted, check_range, wanted_range
 from crackviz.models.graph import images_of, input_of, walk
 from crackviz.models.known import KNOWN, TURNED_ROUND, Metadata, annotate, check_fit, metadata
@@ -193,9 +193,14 @@ def load(
         (weights only), contains code (a Lambda layer: never run from a file), doesn't take RGB images, or takes images
         of another size; where it was trained with another preprocessing or other labels, or contradicts itself.
     """
-    path = Path(path)
+    path = as_path("The model", path)
     if path.is_dir():
         found = model_file(path)
+        if found is None and (path / "saved_model.pb").is_file():
+            raise CrackvizError(
+                f"{path} is a TensorFlow SavedModel, which is compiled: it has no layers to be explained. Save the "
+                'network where it was built by model.save("model.keras").'
+            )
         if found is None:
             raise CrackvizError(
                 f"{path} holds neither model.keras nor model.h5. Train one (notebook 02), or name a file."

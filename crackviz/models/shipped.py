@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ import pandas as pd
 
 from crackviz import ROOT, CrackvizError
 from crackviz.contracts import check_choice
-from crackviz.files import check_published
+from crackviz.files import as_path, check_published, file_hash
 from crackviz.models.building import one_logit
 from crackviz.models.known import annotate, metadata
 from crackviz.models.saving import load, model_file, read_metadata
@@ -54,6 +55,15 @@ def load_pretrained(name: str = PREFERRED) -> keras.Model:
     return model
 
 
+def shipped_as(model: keras.Model) -> str:
+    """Return the name of the shipped network that has the name and the weights of `model`, or ""."""
+    if model.name not in _published():
+        return ""
+    theirs, ours = load_pretrained(model.name).get_weights(), model.get_weights()
+    same = len(theirs) == len(ours) and all(np.array_equal(a, b) for a, b in zip(theirs, ours, strict=True))
+    return model.name if same else ""
+
+
 def fingerprints(table: pd.DataFrame) -> np.ndarray:
     """Return a number for each picture of a scanned table: uint64 (N,), equal for equal difference hashes."""
     return np.array(
@@ -86,6 +96,15 @@ class Network:
     @cached_property
     def _model(self) -> keras.Model:
         return one_logit(load_pretrained(self.shipped) if self.shipped else load(self.path))
+
+    @property
+    def identity(self) -> str:
+        """What tells its weights from others: its name, if it comes with crackviz, else its file's hash (SHA-256)."""
+        file = self.path if self.path.is_file() else model_file(self.path)
+        try:
+            return self.shipped or file_hash(file or self.path)
+        except OSError as error:
+            raise CrackvizError(f"{self.path} can't be read: {error.strerror or error}.") from error
 
     def load(self) -> keras.Model:
         """Return the model, with one logit where it tells two classes apart (:func:`crackviz.models.one_logit`).
@@ -139,8 +158,8 @@ def find(folder: str | Path, name: str = PREFERRED, network: str = "") -> Networ
     published = _published()
     if network in published:
         return Network(PRETRAINED, network, named=True)
-    path = Path(network).expanduser()
-    if path.is_file() or model_file(path):
+    path = Path(os.path.expanduser(as_path("network", network)))  # noqa: PTH111 - it takes any text
+    if path.is_file() or model_file(path) or (path / "saved_model.pb").is_file():  # the last one load refuses
         return Network(path, named=True)
     raise CrackvizError(
         f"There is no trained network {network!r}: expected a .keras or .h5 file, a run folder with model.keras in it, "

@@ -91,12 +91,21 @@ def even_columns(count: int, most: int = 4) -> int:
     return max(1, -(-count // rows))
 
 
+MOST = 1000
+"""Pictures that a figure holds."""
+
+
 def some_axes(ax: Any, count: int, columns: int | None, cell: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     """Return a figure and an array of at least `count` axes: those given, or new ones in rows, all switched off."""
     if not count:
         raise CrackvizError("There is no image to draw.")
     if ax is not None:
         return given_axes(ax, count)
+    if count > MOST:
+        raise CrackvizError(
+            f"{count:,} pictures in one figure: expected {MOST:,} at most, or it takes minutes and gigabytes. Draw "
+            "a part of them (in a notebook: a smaller n_images or the like)."
+        )
     columns = min(count, columns or 6)
     rows = -(-count // columns)
     size = (cell[0] * columns, cell[1] * rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz.contracts import check_number
-from crackviz.files import write_json
+from crackviz.files import absolute, write_json
 from crackviz.series.records import claims_of, existing_config, results_of
 from crackviz.series.report import figures_of
 from crackviz.series.table import flattened, is_time
@@ -53,7 +53,7 @@ def compare(
     """
     for name, tolerance in (("rtol", rtol), ("atol", atol), ("figure_tolerance", figure_tolerance)):
         check_number(name, tolerance, 0)
-    one, other = (_contents(Path(run).expanduser().resolve()) for run in (first, second))
+    one, other = (_contents(absolute("The run", run)) for run in (first, second))
     found = []
     for kind, before in one.items():
         for name in dict.fromkeys([*before, *other[kind]]):
@@ -69,9 +69,9 @@ def compare(
 
 def write_comparison(found: list[Difference], first: str | Path, second: str | Path) -> Path:
     """Write what :func:`compare` has found as ``comparison.json`` into the second run, and return its path."""
-    path = Path(second).expanduser().resolve() / "comparison.json"
+    path = absolute("The run", second) / "comparison.json"
     differences = [asdict(difference) for difference in found]
-    write_json(path, {"with": Path(first).expanduser().resolve(), "differences": differences})
+    write_json(path, {"with": absolute("The run", first), "differences": differences})
     return path
 
 

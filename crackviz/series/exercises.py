@@ -68,14 +68,19 @@ def mistake(number: str, answer: object, *, of: Sequence[Any] = ()) -> str:
     if not of:
         raise CrackvizError(f"Exercise {number} depends on the network: give of=, such as of=(model, images).", "of")
     module, _, name = asked["library"].rpartition(".")
-    right = getattr(importlib.import_module(f"crackviz.{module}"), name)(*of, **asked.get("options", {}))
+    try:
+        right = getattr(importlib.import_module(f"crackviz.{module}"), name)(*of, **asked.get("options", {}))
+    except TypeError as error:
+        raise CrackvizError(
+            f"of= doesn't fit exercise {number} ({error}); expected such as (model, images).", "of"
+        ) from error
     return difference(answer, np.asarray(right), asked.get("rtol", 1e-3))
 
 
 def hashed(number: str, words: object) -> str:
     """Return the hash of words, or of a set of words; case, order and blanks don't count."""
     many = [words] if isinstance(words, str) else sorted(map(_plain, words))  # type: ignore[call-overload]
-    return hashlib.sha256(f"{number} {' | '.join(map(_plain, many))}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{number} {' | '.join(map(_plain, many))}".encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def packed(numbers: Any) -> str:
@@ -112,7 +117,7 @@ def difference(found: object, right: np.ndarray, rtol: float = 1e-3) -> str:
     except Exception:  # a ragged list, or whatever a foreign object does
         numbers = np.asarray(None)
     if numbers.dtype.kind not in "biuf":
-        return f"a {'number' if not right.shape else 'array of numbers'} is asked for, not {type(found).__name__}"
+        return f"{'an array of numbers' if right.shape else 'a number'} is asked for, not {type(found).__name__}"
     if numbers.shape != right.shape:
         return _shapes(numbers, right)
     numbers = numbers.astype(float)
@@ -219,7 +224,7 @@ def _tried(function: Callable[..., Any], arrays: list[np.ndarray], right: np.nda
     given = [array.copy() for array in arrays]
     try:
         found = function(*given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # exit() in a function would end the lesson
         return f"it stopped with {type(error).__name__}: {error!s:.200}"
     if found is None:
         return "it returns nothing: does it end in return?"

@@ -74,7 +74,7 @@ class Grid:
 
 def _meant(value: Any) -> str:
     """Return a value as text, alike for 1 and 1.0."""
-    return f"{value:g}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e5 else repr(value)
+    return repr(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def read_grid(path: str | Path) -> Grid:

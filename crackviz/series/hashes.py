@@ -13,12 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from crackviz import ROOT
-from crackviz.files import code_hash, file_hash, short_hash
+from crackviz.files import file_hash, is_run_folder, package_hash, short_hash
 from crackviz.progress import cores, progress
-
-PACKAGE = ROOT
-_NO_RESULT = "cli"  # a module that changes no result of a run
 
 
 class Hashes:
@@ -36,9 +32,7 @@ class Hashes:
     @cached_property
     def package(self) -> str:
         """Of what every module does, and of the shipped networks; comments, docstrings and layout don't count."""
-        modules = {p.relative_to(PACKAGE).as_posix(): p for p in PACKAGE.rglob("*.py") if p.stem != _NO_RESULT}
-        shipped = {p.relative_to(PACKAGE).as_posix(): p for kind in ("*.h5", "*.json") for p in PACKAGE.rglob(kind)}
-        return short_hash(code_hash(modules), *(f"{name} {file_hash(path)}" for name, path in sorted(shipped.items())))
+        return package_hash()
 
     def notebook(self, path: Path) -> str:
         """Of the kinds, texts and tags of a notebook's cells; "" where there is none any more."""
@@ -104,17 +98,23 @@ class Hashes:
         }
 
 
+_LEFT_BY_WINDOWS = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+"""Files that come by looking at a folder, and change no data."""
+
+
 def _files(root: Path, *, runs: bool = False) -> list[Path]:
     """Return the files below a folder, hidden ones and run folders left out, sorted."""
+    from crackviz.data.leftovers import is_passed_over
+
     found: list[Path] = []
     seen: set[str] = set()
     for place, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
-        is_run = {"config.json", "sweep.json"} & set(files) and not runs
+        is_run = not runs and place != str(root) and is_run_folder([*files, *below])
         if real in seen or is_run:  # a link may lead in a circle
             below.clear()
             continue
         seen.add(real)
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        found += [Path(place) / name for name in files if not name.startswith(".")]
+        below[:] = sorted(name for name in below if not is_passed_over(name))
+        found += [Path(place) / n for n in files if n[0] != "." and n.casefold() not in _LEFT_BY_WINDOWS]
     return sorted(path for path in found if path.is_file())

@@ -24,12 +24,14 @@ from typing import Any
 
 import nbformat
 import papermill
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from crackviz.series.notebooks import KERNEL_ARGUMENTS, settle_streams
+from crackviz.series.notebooks import KERNEL_ARGUMENTS, loaded_first, settle_streams
 
 _THREADS = (
     "TF_NUM_INTRAOP_THREADS",
@@ -82,12 +84,46 @@ class Execution:
     """What :func:`stop` stops it by."""
     watched: bool = False
     """Whether a bar of its cells is shown."""
+    manager: Any = field(default=None, init=False)
+    """Of a kernel that was started before the notebook's turn; see :meth:`prepare`."""
     client: Any = field(default=None, init=False)
     process: Any = field(default=None, init=False)
     """The kernel's, a ``subprocess.Popen``; its manager forgets it when it dies."""
     cell: int = field(default=0, init=False)
     found: dict[str, Any] = field(default_factory=dict, init=False)
     """``cells_seconds``, the sum of the cells' own times; ``memory_MiB``, the kernel's greatest resident set."""
+
+    def prepare(self) -> None:
+        """Start its kernel, which loads what the notebook imports first while another one runs: some 5 to 15 s each."""
+        with suppress(Exception):  # else the kernel is started in its turn, and what is wrong is said there
+            if code := loaded_first(self.path):
+                loading = f"--IPKernelApp.exec_lines=exec({code!r}, {{}})"  # leaves no name behind
+                arguments = [*KERNEL_ARGUMENTS, loading]
+                starter = NotebookClient(nbformat.v4.new_notebook(), kernel_name="python3", extra_arguments=arguments)
+                self.manager = starter.create_kernel_manager()
+                with self.log().open("wb") as log:
+                    starter.start_new_kernel(stdout=log, stderr=log, env=self.environment())
+
+    def discard(self) -> None:
+        """End a kernel that was prepared and is not needed."""
+        manager, self.manager = self.manager, None
+        if manager is not None:
+            with suppress(Exception):
+                run_sync(manager.shutdown_kernel)(now=True)
+
+    def prepared(self) -> Any:
+        """Hand over the manager of the kernel that was prepared, if that is alive still; else None."""
+        manager, self.manager = self.manager, None
+        return manager if manager is not None and run_sync(manager.is_alive)() else None
+
+    def log(self) -> Path:
+        """Return the file that takes the kernel's raw output."""
+        return self.run / "logs" / f"{self.path.stem}.kernel.log"
+
+    def environment(self) -> dict[str, str]:
+        """Return the kernel's environment."""
+        known = os.environ | {"CRACKVIZ_RUN": str(self.run), "CRACKVIZ_NOTEBOOK": self.path.stem}
+        return known | (dict.fromkeys(_THREADS, str(self.threads)) if self.threads else {})
 
     def execute(self) -> None:
         """Execute it; raise Stopped if its ticket was stopped, or whatever else ended it; see :func:`describe`."""
@@ -112,6 +148,8 @@ class Execution:
             code = [cell for cell in made.cells if cell.cell_type == "code" and cell.source.strip()]
             if any(cell.execution_count is None for cell in code):
                 raise RuntimeError("it ended before its last cell; does a cell call exit()?")
+            if any(_broken_off(cell) for cell in code):  # exit() lets its cell end, sys.exit() doesn't
+                raise RuntimeError("a cell calls sys.exit(), and nothing behind that was run: take it out")
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):  # the cell that was broken off complains, when nobody waits for it
                 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -161,20 +199,21 @@ class _Engine(Engine):
     def execute_managed_notebook(
         cls, nb_man: Any, kernel_name: str, *, execution: Execution, deadline: float, **_: Any
     ) -> None:
+        manager = execution.prepared()
         execution.client = PapermillNotebookClient(
             nb_man,
+            km=manager,
+            startup_timeout=600 if manager else 60,  # it may be loading still; one that has died is noticed at once
             kernel_name=kernel_name,
             timeout_func=lambda cell: max(1, round(deadline - time.monotonic())) if deadline else None,
             on_cell_start=execution.look,
             on_cell_executed=execution.look,
             extra_arguments=list(KERNEL_ARGUMENTS),
         )
-        env = os.environ | {"CRACKVIZ_RUN": str(execution.run), "CRACKVIZ_NOTEBOOK": execution.path.stem}
-        if execution.threads:
-            env |= dict.fromkeys(_THREADS, str(execution.threads))
-        with (execution.run / "logs" / f"{execution.path.stem}.kernel.log").open("wb") as log:
+        execution.client.owns_km = True  # a prepared kernel ends with its notebook, as others do
+        with execution.log().open("ab" if manager else "wb") as log:
             try:
-                execution.client.execute(stdout=log, stderr=log, env=env)
+                execution.client.execute(stdout=log, stderr=log, env=execution.environment())
             except DeadKernelError as error:
                 raise DeadKernelError(_death(execution.process and execution.process.poll())) from error
 
@@ -216,6 +255,12 @@ def describe(error: BaseException) -> dict[str, str]:
     if "Kernel didn't respond" in message:  # nbclient's words
         message += ". Is the machine very busy, or 127.0.0.1, by which Jupyter talks to its kernel, closed?"
     return {"name": name, "message": message, "where": "", "traceback": message}
+
+
+def _broken_off(cell: Any) -> bool:
+    """Tell whether a cell ended in SystemExit, which papermill takes for success."""
+    expected = "raises-exception" in cell.metadata.get("tags", [])
+    return not expected and any(output.get("ename") == "SystemExit" for output in cell.get("outputs", []))
 
 
 def _death(code: int | None) -> str:

@@ -28,7 +28,7 @@ def open_run(run: str | Path = "", notebook: str = "") -> Path:
     ----------
     run : str or Path, default ""
         The folder. ``""`` takes the environment variable ``CRACKVIZ_RUN``; where that is not set, ``runs/lesson``
-        beside the ``notebooks/`` folder, or in the working directory if there is none.
+        beside the ``notebooks/`` folder that the working directory lies in or holds, or else in the working directory.
     notebook : str, default ""
         The calling notebook's name without ending, such as ``"06_grad_cam"``.
 
@@ -43,7 +43,7 @@ def open_run(run: str | Path = "", notebook: str = "") -> Path:
         If the folder cannot be made or written to.
     """
     chosen = str(run) or os.environ.get("CRACKVIZ_RUN", "")
-    folder = Path(chosen).expanduser().resolve() if chosen else (series_root() or Path.cwd()) / "runs" / "lesson"
+    folder = Path(chosen).expanduser().resolve() if chosen else _usual_folder()
     try:
         for name in ("figures", "logs", "notebooks"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -60,6 +60,11 @@ def open_run(run: str | Path = "", notebook: str = "") -> Path:
         # When a kernel with TensorFlow ends, collecting its millions of objects takes more than a second.
         atexit.register(gc.freeze)
     return folder
+
+
+def _usual_folder() -> Path:
+    """Return ``runs/lesson``; a notebook run from elsewhere must not write into the lesson of a clone."""
+    return (series_root(packaged=False) or Path.cwd()) / "runs" / "lesson"
 
 
 def _is_error(record: logging.LogRecord) -> bool:

@@ -8,6 +8,7 @@ import functools
 import json
 import math
 import os
+import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,15 +22,19 @@ KERNEL_ARGUMENTS = ("--IPKernelApp.capture_fd_output=False",)
 # Both are given by run_series itself, so that every notebook of a run agrees on them.
 RESERVED = {"run": "out", "data": "data"}
 _NUMBERED = "[0-9][0-9]_*.ipynb"
+_SLOW_TO_LOAD = {
+    *("PIL", "crackviz", "keras", "matplotlib", "numpy", "pandas", "scipy", "seaborn", "skimage", "sklearn"),
+    *("tensorflow", "tf_keras_vis"),
+}
 
 
-def series_root() -> Path | None:
-    """Return the folder that holds ``notebooks/``: from the working directory upwards, or around the package."""
+def series_root(*, packaged: bool = True) -> Path | None:
+    """Return the folder that holds ``notebooks/``: from the working directory upwards, or else around the package."""
     try:
         here = Path.cwd()
     except FileNotFoundError:
         raise CrackvizError("The working folder was removed. Change to another one.") from None
-    for folder in (here, *here.parents, ROOT.parent):
+    for folder in (here, *here.parents, *((ROOT.parent,) if packaged else ())):
         notebooks = folder / "notebooks"
         is_run = (folder / "config.json").exists()  # a run folder keeps executed copies under the same name
         if not is_run and (any(notebooks.glob(_NUMBERED)) or (notebooks / "source").is_dir()):
@@ -71,9 +76,9 @@ def find_notebooks(chosen: Iterable[str | Path] = ()) -> list[Path]:
     found: dict[str, Path] = {}
     for name in wanted:
         path = by_name.get(name) or (Path(name).resolve() if name.endswith(".ipynb") else None)
-        if name.isdigit():
+        if name.isdecimal():
             path = next((p for p in series if int(p.stem[:2]) == int(name)), None)
-        if path is None or not path.is_file():
+        if path is None or not os.path.isfile(path):  # noqa: PTH113 - the name may be too long for a path
             known = ", ".join(by_name) or "none, since no notebooks/ folder is near"
             hint = closest(Path(name).stem, by_name, 0.4)
             raise CrackvizError(f"There is no notebook {name!r}.{hint} Those of the series: {known}.")
@@ -122,6 +127,35 @@ def _parameters_of(notebook: Path, changed: int) -> dict[str, Any]:
             f"The parameters cell of {notebook.name} must hold only lines such as seed = 0, found: {error}"
         ) from error
     return defaults
+
+
+def loaded_first(notebook: Path) -> str:
+    """Return the imports of large libraries with which a notebook's first cell after its parameters begins, as code.
+
+    Nothing comes before them but imports of Python's own, so that they may as well be loaded before the notebook runs:
+    what a cell or a module of the user's does first, such as to set a variable that TensorFlow reads, ends the list.
+    """
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    first = next((cell for cell in code if "parameters" not in cell["metadata"].get("tags", [])), {"source": ""})
+    try:
+        statements = ast.parse("".join(first["source"])).body
+    except (SyntaxError, ValueError):  # a magic
+        return ""
+    chosen = []
+    for statement in statements:
+        match statement:
+            case ast.Import(names=names):
+                roots = {name.name.partition(".")[0] for name in names}
+            case ast.ImportFrom(module=str(module), level=0):
+                roots = {module.partition(".")[0]}
+            case _:
+                break
+        if not roots <= _SLOW_TO_LOAD | sys.stdlib_module_names:
+            break
+        if roots & _SLOW_TO_LOAD:
+            chosen.append(ast.unparse(statement))
+    return "\n".join(chosen)
 
 
 def typed(name: str, value: Any, default: Any) -> Any:
@@ -178,8 +212,9 @@ def assign(notebooks: Iterable[Path], given: Mapping[str, Any]) -> dict[Path, di
 
 def _located(value: Any) -> Any:
     """Return the name of an existing file made absolute, since a run may begin in another folder; else the value."""
-    if isinstance(value, str) and (os.sep in value or Path(value).suffix) and Path(value).expanduser().exists():
-        return str(Path(value).expanduser().resolve())
+    if isinstance(value, str) and (os.sep in value or Path(value).suffix):
+        name = os.path.expanduser(value)  # noqa: PTH111 - these two take any text, and it may be no path at all
+        return os.path.realpath(name) if os.path.exists(name) else value  # noqa: PTH110
     return value
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError
-from crackviz.files import in_base64, read_json, render
+from crackviz.files import absolute, in_base64, read_json, render
 from crackviz.series.hashes import Hashes
 from crackviz.series.records import Run, existing_config, look
 from crackviz.series.table import REPLICATE, compared, idle_axes, interval, means, points_of, table_of, write_table
@@ -75,13 +75,13 @@ def summarise_runs(runs: Sequence[str | Path], *, out: str | Path = "", metrics:
     CrackvizError
         If a folder is no run, a pattern matches nothing, or the page cannot be written.
     """
-    folders = [Path(run).expanduser().resolve() for run in runs]
+    folders = [absolute("The run", run) for run in runs]
     if len(folders) == 1 and (record := read_json(folders[0] / "sweep.json")):
         return summarise_sweep(folders[0], record, metrics or record["grid"]["metrics"], strict=True)
+    common = absolute("out", out) if str(out) else Path(os.path.commonpath([f.parent for f in folders]))
     for folder in folders:
         existing_config(folder)
     hashes = Hashes()
-    common = Path(out).expanduser().resolve() if str(out) else Path(os.path.commonpath([f.parent for f in folders]))
     if (common / "config.json").exists():
         raise CrackvizError(
             f"The comparison would overwrite the report of the run {common}: choose another one.", "out"

@@ -105,7 +105,8 @@ def _hold(soup: BeautifulSoup, beside: Path) -> None:
         kind = mimetypes.guess_type(source)[0] or ""
         if source.startswith("data:"):
             continue
-        if element.name == "img" and kind.startswith("image/") and (beside / unquote(source)).is_file():
+        there = os.path.isfile(beside / unquote(source))  # noqa: PTH113 - it takes any text
+        if element.name == "img" and kind.startswith("image/") and there:
             data = base64.b64encode((beside / unquote(source)).read_bytes()).decode("ascii")
             element["src"] = f"data:{kind};base64,{data}"
         else:
@@ -142,10 +143,11 @@ def _link(soup: BeautifulSoup, beside: Path, here: Path) -> None:
         target, mark, anchor = str(element["href"]).partition("#")
         if not target or re.match(r"https?:|mailto:|//", target):
             continue
-        if (here / unquote(target)).exists():  # another notebook of the run: its page is easier to read
+        to = unquote(target)
+        if os.path.exists(here / to):  # noqa: PTH110 - another notebook of the run: its page is easier to read
             element["href"] = re.sub(r"\.ipynb$", ".html", target) + mark + anchor
-        elif (beside / unquote(target)).exists():
-            element["href"] = quote(os.path.relpath(beside / unquote(target), here)) + mark + anchor
+        elif os.path.exists(beside / to):  # noqa: PTH110 - it takes any text
+            element["href"] = quote(os.path.relpath(beside / to, here)) + mark + anchor
         else:
             element.unwrap()
 

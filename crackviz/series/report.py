@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crackviz import CrackvizError
 from crackviz.claims import EXCUSED, in_words
-from crackviz.files import in_base64, render
+from crackviz.files import absolute, in_base64, render
 from crackviz.series.hashes import Hashes
 from crackviz.series.pages import page_of
 from crackviz.series.records import (
@@ -47,7 +47,7 @@ def report(run: str | Path) -> Path:
     CrackvizError
         If the folder is no run folder, or cannot be written to.
     """
-    run = Path(run).expanduser().resolve()
+    run = absolute("The run", run)
     config, results = read_config(run), results_of(run)
     made, excused = claims_of(run), excused_of(run)
     records: dict[str, dict[str, Any]] = config.get("notebooks", {})
@@ -163,7 +163,7 @@ def _number(value: Any) -> str:
 
 def describe_run(folder: str | Path) -> str:
     """Return outcomes, claims that don't hold, parameters and origin of a run, as text; refuse what is none."""
-    run = Path(folder).expanduser().resolve()
+    run = absolute("The run", folder)
     config, made, at_glance = existing_config(run), claims_of(run), look(run)
     records, hardware = config["notebooks"], config["hardware"]
     why = stale(records, Hashes(config["manifests"]))

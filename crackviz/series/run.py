@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from crackviz import CrackvizError
 from crackviz.contracts import check_flag
-from crackviz.files import is_full, read_json, write_json
+from crackviz.files import absolute, is_full, read_json, write_json
 from crackviz.progress import watched
 from crackviz.series.hashes import Hashes
 from crackviz.series.lesson import open_run, run_folder
@@ -221,35 +222,43 @@ def _execute_all(
 
     options, ticket = order.options, order.ticket
     seen = not ticket and watched()  # then a bar names the notebook, until it has ended
-    for number, (path, values) in enumerate(chosen.items(), start=1):
-        if is_stopped(ticket):
-            return Stopped()
-        record = config["notebooks"][path.stem]
-        begun = 1 + max((known.get("begun", 0) for known in config["notebooks"].values()), default=0)
-        record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
-        record["begun"] = begun  # clocks are set back; a count isn't
-        write_json(run / "config.json", config)
-        name = f"[{number}/{len(chosen)}] {path.stem} …"
-        if not seen:
-            tell(name, end=" ")
-        execution = Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, seen)
-        began = time.monotonic()
-        stopped: BaseException | None = None
-        try:
-            execution.execute()
-            record["status"] = "done"
-        except BaseException as error:  # Ctrl-C as well leaves a report that says how far it came
-            record["status"] = "failed" if isinstance(error, Exception) else "interrupted"
-            record["error"] = describe(error)
-            if options.fail_fast or not isinstance(error, Exception) or is_full(error):
-                stopped = error
-        record |= {"seconds": round(time.monotonic() - began, 1), **execution.found}
-        write_json(run / "config.json", config)
-        made = [claim["holds"] for claim in claims_of(run).get(path.stem, [])]
-        how = outcome(record["status"], record["seconds"], (sum(made), len(made)))
-        tell(f"{name} {how}" if seen else how)
-        if stopped:
-            return stopped
+    executions = [
+        Execution(path, run, _injected(path, values), options.timeout, options.threads, ticket, seen)
+        for path, values in chosen.items()
+    ]
+    with ExitStack() as at_end:
+        for number, execution in enumerate(executions, start=1):
+            if is_stopped(ticket):
+                return Stopped()
+            stem = execution.path.stem
+            record = config["notebooks"][stem]
+            begun = 1 + max((known.get("begun", 0) for known in config["notebooks"].values()), default=0)
+            record |= {"status": "running", "started": datetime.now(UTC).isoformat(timespec="milliseconds")}
+            record["begun"] = begun  # clocks are set back; a count isn't
+            write_json(run / "config.json", config)
+            name = f"[{number}/{len(executions)}] {stem} …"
+            if not seen:
+                tell(name, end=" ")
+            if not ticket and number < len(executions):  # the runs of a sweep use all processors as it is
+                at_end.callback(executions[number].discard)
+                executions[number].prepare()
+            began = time.monotonic()
+            stopped: BaseException | None = None
+            try:
+                execution.execute()
+                record["status"] = "done"
+            except BaseException as error:  # Ctrl-C as well leaves a report that says how far it came
+                record["status"] = "failed" if isinstance(error, Exception) else "interrupted"
+                record["error"] = describe(error)
+                if options.fail_fast or not isinstance(error, Exception) or is_full(error):
+                    stopped = error
+            record |= {"seconds": round(time.monotonic() - began, 1), **execution.found}
+            write_json(run / "config.json", config)
+            made = [claim["holds"] for claim in claims_of(run).get(stem, [])]
+            how = outcome(record["status"], record["seconds"], (sum(made), len(made)))
+            tell(f"{name} {how}" if seen else how)
+            if stopped:
+                return stopped
     return None
 
 
@@ -279,7 +288,7 @@ def checked(
         models.find("", network=network)
     if str(data):
         if not datasets.synthetic_settings(data):
-            folder = Path(data).expanduser().resolve()
+            folder = absolute("data", data)
             if not folder.exists():
                 raise CrackvizError(f"There is no {folder}: expected a folder of pictures.", "data")
             data = datasets.locate(folder)
@@ -292,6 +301,13 @@ def checked(
             asked = [{name: values[name] for name in _READING} for values in having if values.keys() >= _READING]
             for options in [one for i, one in enumerate(asked) if one not in asked[:i]]:
                 datasets.two_classes(data, **options)  # names alone: what is wrong is said once, before anything runs
+    for values in chosen.values():
+        idle = [name for name in sorted(_READING) if values.get(name)]
+        if idle and "data" in values and datasets.synthetic_settings(values["data"]):
+            raise CrackvizError(
+                f"{idle[0]} is for a folder of pictures, and synthetic concrete is none: leave it out, or give data.",
+                idle[0].replace("_", "-"),
+            )
     return chosen
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crackviz import CrackvizError
-from crackviz.files import read_json, write_json
+from crackviz.files import absolute, read_json, write_json
 from crackviz.progress import watched
 from crackviz.series import records, workers
 from crackviz.series.grid import Grid, read_grid
@@ -56,13 +56,19 @@ class _Planned:
 
 
 def plan_sweep(
-    grid: str | Path | Grid, *, out: str | Path = "runs/sweep", again: Collection[str] = ()
+    grid: str | Path | Grid,
+    *,
+    out: str | Path = "runs/sweep",
+    jobs: int = 1,
+    scheduler: str = "",
+    again: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Return what :func:`run_sweep` would do with each run; nothing is made, and what it would refuse is refused here.
 
     By run, ``notebooks`` maps those that would be run to the reason; ``status`` is how it lies there, and ``stale``
     what has changed since it was made, "" for nothing.
     """
+    _check_jobs(jobs, scheduler)
     with tempfile.TemporaryDirectory() as place:
         runs = _plan(_read(grid), str(out), _mirror(str(out), Path(place)), again, Hashes())
     return {
@@ -114,11 +120,8 @@ def run_sweep(
 
     described = _read(grid)
     remote = workers.is_address(str(out))
-    out = str(out) if remote else str(Path(out).expanduser().resolve())
-    if jobs < 1:
-        raise CrackvizError(f"jobs is {jobs}; expected 1 or more.", "jobs")
-    if scheduler and jobs > 1:
-        raise CrackvizError("jobs are for this machine, a scheduler for a cluster: choose one of them.", "scheduler")
+    out = str(out) if remote else str(absolute("out", out))
+    _check_jobs(jobs, scheduler)
     with ExitStack() as stack:
         folder = _mirror(out, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         hashes = Hashes()
@@ -169,13 +172,20 @@ def _all_ended(ended: dict[str, str], problems: dict[str, str], index: str) -> N
         raise SweepFailed(f"{len(failed)} of {len(ended)} runs did not reach their end: {failed[0]}: {first}", index)
 
 
+def _check_jobs(jobs: int, scheduler: str) -> None:
+    if jobs < 1:
+        raise CrackvizError(f"jobs is {jobs}; expected 1 or more.", "jobs")
+    if scheduler and jobs > 1:
+        raise CrackvizError("jobs are for this machine, a scheduler for a cluster: choose one of them.", "scheduler")
+
+
 def _read(grid: str | Path | Grid) -> Grid:
     return grid if isinstance(grid, Grid) else read_grid(grid)
 
 
 def _mirror(out: str, place: Path) -> Path:
     """Return the folder in which the small files of a sweep lie: the sweep's own, or a copy of what is elsewhere."""
-    return place if workers.is_address(out) else Path(out).expanduser().resolve()
+    return place if workers.is_address(out) else absolute("out", out)
 
 
 def _plan(grid: Grid, out: str, folder: Path, again: Collection[str], hashes: Hashes) -> dict[str, _Planned]:

@@ -18,6 +18,7 @@ from crackviz.files import replacing, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
 from crackviz.training.identity import code, contents, digests, is_done
+from crackviz.training.own_layer import check_own_layer
 from crackviz.training.place import Placed, bounded_evidence
 from crackviz.training.recipe import USUAL, Recipe, network_hash
 from crackviz.training.seen import fingerprint
@@ -81,9 +82,9 @@ def train(
     Raises
     ------
     CrackvizError
-        Where the table has no training or validation rows, leaks between them or has more classes than the model, no
-        layer is left to learn, the folder can't be written or holds an unfinished training of another kind, or the
-        loss isn't finite.
+        Where the table has no training or validation rows, leaks between them or has more classes than the model, the
+        recipe leaves too few pictures, no layer is left to learn, the folder can't be written or holds an unfinished
+        training of another kind, or the loss isn't finite.
 
     Notes
     -----
@@ -93,9 +94,11 @@ def train(
     """
     folder = Path(folder)
     logs = Path(logs) if logs else folder / "logs"
-    parts = _parts(table)
+    parts = _parts(table, recipe.max_images, seed)
     if recipe.place:
         _check_masks(parts)
+    if isinstance(recipe.augment, keras.Layer):
+        check_own_layer(recipe.augment, image_size)
     class_names = _class_names(model, table)
     identity = {
         "model": model.name,
@@ -137,13 +140,13 @@ def train(
         ) from error
 
 
-def _parts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _parts(table: pd.DataFrame, max_images: int, seed: int) -> dict[str, pd.DataFrame]:
     data.check_split(table)
     parts = {name: table[table["split"] == name] for name in ("train", "validation")}
     for name, rows in parts.items():
         if rows.empty:
             raise CrackvizError(f"The split has no {name} pictures; make it by data.split().")
-    return parts
+    return {name: data.subset(rows, max_images, seed=seed) for name, rows in parts.items()}
 
 
 def _check_masks(parts: dict[str, pd.DataFrame]) -> None:

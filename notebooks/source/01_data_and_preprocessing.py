@@ -183,7 +183,7 @@ for name, share in accuracy.items():
 # %%
 claim(
     "T1.2",
-    "darkest pixel, mean brightness and number of edges are each right about less than 78 % of the default set",
+    "darkest pixel, mean brightness and number of edges each answer rightly for less than 78 % of the default set",
     max(accuracy.values()),
     "<",
     0.78,
@@ -196,7 +196,7 @@ claim(
 darkest = best_threshold(np.quantile(grey, 0.01, axis=(1, 2)))
 claim(
     "T1.3",
-    "the darkest hundredth of the pixels alone is right about some four fifths of the default set",
+    "the darkest hundredth of the pixels alone answers rightly for some four fifths of the default set",
     darkest,
     "within",
     (0.77, 0.85),

@@ -266,7 +266,9 @@ fitted = cv.evaluation.fit_temperature(validation_labels, validation_logits)
 print(f"{len(validation)} validation pictures: log loss {fitted.before:.4f} at temperature 1")
 print(f"{fitted.after:.4f} at temperature {fitted.value:.2f}. {fitted.note}")
 if not fitted.note:
-    print("This network was", "too sure" if fitted.value > 1 else "not sure enough", "of its answers.")
+    little = fitted.before - fitted.after < 0.01  # nats a picture: less than a hundredth is next to nothing
+    words = "about as sure as it should be" if little else "too sure" if fitted.value > 1 else "not sure enough"
+    print(f"This network was {words} of its answers.")
 
 # %%
 tried = np.geomspace(*cv.evaluation.TEMPERATURES, 300)
@@ -308,7 +310,7 @@ claim(
 
 # %% [markdown]
 # So it can't repair mistakes, only how sure the network is of them. In the next figure the points should lie on the diagonal. The bars below say for how many pictures
-# each point stands: most get an answer near 0 or 1, so the points between stand for few, and a point off the line may be chance. The same holds for the
+# each point stands. A point that stands for few may lie off the line by chance. The same holds for the
 # *[calibration](../THEORY.md#g-calibration) error*: on a few hundred pictures it never comes near 0, even for perfect probabilities. The log loss and the Brier score tell more.
 
 # %%
@@ -375,7 +377,7 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# The axis is logarithmic, since what is interesting lies below 0.1; the dear end of the curve is cut off at the top. Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
+# The axis is logarithmic, since where missing is dear the cheap thresholds are low; the dear end of the curve is cut off at the top. Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
 # probabilities aren't right, or that there were few pictures to try on.
 #
 # Often nobody can name a price, but there is a duty: so many of the cracks must be found. Then the highest threshold that does it on the
@@ -520,13 +522,14 @@ for name, t in rules.items():
 columns = ["threshold", "cracks found", "cracks missed", "false alarms", "cost of 1000 patches"]
 wall = pd.DataFrame.from_dict(wall, orient="index", columns=columns)
 price = wall["cost of 1000 patches"]
-dearer = price["formula, for the wall"] > price["habit"]
-print(f"on these pictures the formula for the wall is {'dearer' if dearer else 'no dearer'} than the habit")
+gap, each = price["formula, for the wall"] - price["habit"], 1000 * (1 - prevalence) / max(np.sum(labels == 0), 1)
+print(f"on these pictures the formula for the wall is {'dearer' if gap > 0 else 'no dearer'} than the habit;")
+print(f"{abs(gap) / each:.1f} false alarms among the {np.sum(labels == 0)} sound test pictures weigh as much")
 wall.round({"threshold": 3} | dict.fromkeys(columns[1:], 1))
 
 # %% [markdown]
 # Compare the habit with the formula for the wall. The formula is the best rule only if the probabilities are right, and ones that a few hundred pictures repaired are not right in their last per cents, which a
-# wall asks for. A few alarms more or less among these test pictures would turn the order round, too. A rule that costs more than never looking is no rule for a wall. Where rare cracks make every alarm doubtful, there are three ways out: a better network,
+# wall asks for. The second line above says how many alarms among these test pictures the difference is worth: if it is a few, another draw of pictures may turn the order round. A rule that costs more than never looking is no rule for a wall. Where rare cracks make every alarm doubtful, there are three ways out: a better network,
 # a second look at each alarm (a person, a closer photograph), or asking about the *wall* instead of the patch: a crack runs through many patches, a pore or a stain through one (a joint runs through many, too).
 #
 # ## The mistakes

@@ -97,7 +97,7 @@ print(cam.shape)
 #
 # $$L_{ij} = \sum_c \alpha_c A_{ijc}, \qquad \alpha_c = \frac{1}{hv} \sum_{i,j} \frac{\partial z}{\partial A_{ijc}}$$
 #
-# We write it out. TensorFlow's tape records the forward pass and then gives the derivative.
+# We write it out. TensorFlow's tape records the forward pass and then gives the derivative. The last line is the sum of the formula: `einsum` takes its indices by their letters, $n$ for the picture, and adds up over the one that is missing on the right. In words, for each picture `n` and each cell `i, j`: `map[n, i, j] = sum(A[n, i, j, c] * alpha[n, c] for c in channels)`.
 
 # %%
 whole = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.get_layer("logit").output])
@@ -178,8 +178,8 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# The negative part, which this display throws away, is spread thin: many cells with little in each. To see it, we draw the sound
-# patches again, on a scale that is full where a cell says most *against* a crack. Compare the numbers at the colour bar with those of the first figure.
+# The negative part, which this display throws away, is mostly spread thin: many cells with little in each. To see it, we draw the sound
+# patches again, on a scale that is full where a cell says most *against* a crack. Compare the numbers at the colour bar with those of the first figure: how much thinner is it?
 
 # %%
 calm = calm if calm.any() else np.ones_like(calm)

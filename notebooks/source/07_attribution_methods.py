@@ -176,23 +176,19 @@ _ = cv.series.save_figure(
 
 
 # %%
-def in_weaker_half(values):
-    """Return the share of a map, by absolute value, in the half of its cells that have least."""
-    size = np.sort(np.abs(values).ravel())
-    return float(size[: size.size // 2].sum() / size.sum())
-
-
-weak = {
-    title: in_weaker_half(explain.METHODS[name](model, images[:1], layer=early, upsample=False))
-    for title, name in titles.items()
-}
-print("in the half of the cells that have least:", {title: f"{share:.1%} of the map" for title, share in weak.items()})
+cells = {title: explain.METHODS[name](model, images[:1], layer=early, upsample=False) for title, name in titles.items()}
+strong = np.abs(cells["HiResCAM"]) >= np.quantile(np.abs(cells["HiResCAM"]), 0.9)
+pd.DataFrame(
+    {
+        title: {"in the tenth where HiResCAM has most": one[strong].sum(), "in all other cells": one[~strong].sum()}
+        for title, one in cells.items()
+    }
+).astype(float).round(1)
 
 # %% [markdown]
-# Read the colour bars before the colours: their numbers differ widely. And mind what is pale. The line above looks at the half of the cells that have least in them, which is plain surface mostly, and says how much of each map lies there. HiResCAM
-# asks every cell for itself, and on the surface there is little to say. Grad-CAM has one mean gradient for the surface's cells and the crack's, so it spreads a veil over all of them, and a veil has thousands of cells.
-# That is how its sum gets far off, or has the wrong sign: compare the table above, picture by picture. Nothing is wrong with
-# the network: one averaged gradient can't stand for many cells that disagree.
+# Read the colour bars before the colours, since their numbers differ. The table asks where the sums of this picture come from. HiResCAM asks every cell for itself, and most of it lies in a tenth of the cells, mostly on the crack. Grad-CAM
+# has one mean gradient for all cells, and most cells are plain surface: so *they* decide its sign. But it is multiplied by the activations, and those are large on the crack. If the two disagree about the first row, Grad-CAM books the very
+# cells that help most as opponents, as in the example of T7. XGrad-CAM weighs the mean by the activations, so there the crack's own cells decide. Nothing is wrong with the network: one averaged gradient can't stand for many cells that disagree.
 #
 # ## A map for thin things
 #
@@ -216,9 +212,8 @@ claim(
 # %%
 maps = {"Grad-CAM": explain.grad_cam(model, images), "thin CAM": explain.thin_cam(model, images)}
 of_cracks = {title: values[cracked] for title, values in maps.items()}
-display = cv.plots.AttributionGridDisplay.from_maps(
-    images[cracked], of_cracks, label="logits per cell", logits=logits[cracked], rows="images"
-)
+drawn = {"label": "logits per cell", "logits": logits[cracked], "rows": "images"}
+display = cv.plots.AttributionGridDisplay.from_maps(images[cracked], of_cracks, **drawn, widen=2, percentile=99)
 display.figure_.set_size_inches(9, 1 + 3 * cracked.sum())
 _ = cv.series.save_figure(
     run,
@@ -458,7 +453,7 @@ _ = cv.series.save_figure(
 # White is the strength of a pixel, either sign; each map is stretched until one pixel in a hundred is fully white, so brightness can't be compared between maps.
 #
 # With one logit, what speaks for one answer speaks against the other, so an honest map of "no crack" is that of "crack" with the sign turned. (Without
-# the sign, as above, the gradient's two maps are the same.) The guided maps aren't opposites: the lines that it draws as evidence for one answer, it draws as evidence for the other, too.
+# the sign, as above, the gradient's two maps are the same.) The guided maps aren't opposites: each class has a map of its own, and where one of them marks a place, the other may mark it as well, or leave it empty. What they have in common, the next line counts: −1 would be opposites.
 
 
 # %%
@@ -517,7 +512,7 @@ claim(
 )
 
 # %% [markdown]
-# But the square has edges, and a thin crack half covered is still a crack: cover two squares and the fall isn't the sum of theirs. Let squares tile the picture, none on another,
+# But the square has edges, which the network sees, and what one square shows hangs on what lies beside it: cover two squares and the fall isn't the sum of theirs. Let squares tile the picture, none on another,
 # and compare the sum of their falls with the fall when all are covered.
 
 # %%
@@ -827,7 +822,7 @@ claim(
 # | a statement that a colleague can check | occlusion | hundreds of passes; the square's edges |
 # | an answer for each pixel that adds up | DeepLIFT, or integrated gradients | the baseline is half of the answer |
 # | SHAP, LRP | Grad-CAM at the last layer: it is the same map | elsewhere each is another choice |
-# | a pretty picture | none of them | guided backpropagation is the prettiest |
+# | a pretty picture | no map at all: a pretty one needn't be true | guided backpropagation is the prettiest |
 #
 # Whether any of these maps lies on the crack can't be seen from how it looks or from which others it agrees with. That needs pictures in which the truth is known.
 #
@@ -849,7 +844,7 @@ claim(
 #
 # <details><summary>Why does occlusion not add up?</summary>
 #
-# Squares overlap in what they do: two halves of a crack can each be missed without harm, but not both.
+# The network isn't a sum over squares. If either half of a crack is enough, both falls are small, and their sum is less than the whole. If both halves are needed, each fall takes all of it, and the sum is more.
 #
 # </details>
 #
@@ -917,7 +912,7 @@ cv.series.exercise("07.3", answer)
 #
 # <details><summary>Solutions</summary>
 #
-# 1: where the evidence is drawn changes; its sum doesn't. 2: with little noise it is the gradient. With much, the copies no longer look like concrete, and the answers to them are no explanation of this one. Neither can be told from the picture: that is why the setting belongs in the caption. 3: all that know the network, but guided backpropagation changes least in its lines.
+# 1: where the evidence is drawn changes; its sum doesn't. 2: with little noise it is the gradient. With much, the copies no longer look like concrete, and the answers to them are no explanation of this one. Neither can be told from the picture: that is why the setting belongs in the caption. 3: all that know the network. Grad-CAM and the gradient may even turn their sign. Guided backpropagation and LayerCAM keep only what is positive, so their maps may hardly change, although what each channel says has been mixed up.
 #
 # </details>
 

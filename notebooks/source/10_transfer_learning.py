@@ -203,7 +203,7 @@ claim(
 # - **deep_cnn**, what textbooks build: four convolutions with pooling, then dropout and *two* dense layers, and a [softmax](../THEORY.md#g-softmax) over two classes;
 # - **local_cnn**, made to be explained: a cell of its map is one pixel, and only pixels that are darker than their surroundings can hold evidence.
 #
-# `gap_cnn` learns at twice the rate of the others, as in notebook 02: a right to be tuned is part of equal terms. They get the same pictures, the same augmentation, as many epochs at most, and the same patience as MobileNetV2 had in both stages.
+# `gap_cnn` learns at twice the rate of the others, since at theirs it stops half-trained: a right to be tuned is part of equal terms. They get the same pictures, the same augmentation, as many epochs at most, and the same patience as MobileNetV2 had in both stages.
 
 # %%
 networks = {"mobilenet_v2": net}

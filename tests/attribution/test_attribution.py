@@ -18,7 +18,7 @@ def random_images(count: int = 3, side: int = 32, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((count, side, side, 3), np.float32)
 
 
-@pytest.fixture(params=["gap_cnn", "gap_cnn_deep", "local_cnn"])
+@pytest.fixture(params=["gap_cnn", "gap_cnn_deep", "gap_cnn_far", "local_cnn"])
 def model(request: pytest.FixtureRequest) -> keras.Model:
     """The networks that end in an average and one logit; for the others see the end of this file."""
     model = models.build(request.param, 32, seed=5)
@@ -140,7 +140,10 @@ def test_layer_and_weights_change_the_answer_and_the_bias_does_not(model: keras.
 
 def test_default_layer_is_the_last_with_a_map(model: keras.Model) -> None:
     name = attribution.default_layer(model)
-    assert name == {"gap_cnn": "pool2", "gap_cnn_deep": "conv4", "local_cnn": "evidence"}[model.name]
+    assert (
+        name
+        == {"gap_cnn": "pool2", "gap_cnn_deep": "conv4", "gap_cnn_far": "conv5", "local_cnn": "evidence"}[model.name]
+    )
     images = random_images()
     np.testing.assert_array_equal(attribution.grad_cam(model, images), attribution.grad_cam(model, images, layer=name))
 
@@ -246,7 +249,7 @@ def test_a_model_used_inside_another_one_is_still_explained(model: keras.Model) 
 def test_ladder_of_the_project(model: keras.Model) -> None:
     table = attribution.ladder(model)
     last = table.loc[attribution.default_layer(model)]
-    known = {"gap_cnn": (4, 10), "gap_cnn_deep": (8, 38), "local_cnn": (1, 50)}
+    known = {"gap_cnn": (4, 10), "gap_cnn_deep": (8, 38), "gap_cnn_far": (8, 58), "local_cnn": (1, 50)}
     assert (last["stride"], last["receptive_field"]) == known[model.name]
     assert "image" not in table.index and "gap" not in table.index
 

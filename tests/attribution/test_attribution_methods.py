@@ -550,6 +550,17 @@ def test_smooth_grad_of_a_line_is_its_slope(deep: keras.Model) -> None:
         attribution.smooth_grad(linear, images, noise=-1)
 
 
+def test_smooth_grads_noise_comes_in_pairs_that_cancel_on_a_parabola() -> None:
+    """Its gradient is a straight line: what is added once and subtracted once changes no mean."""
+    inputs = keras.Input((8, 8, 3))
+    curved = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(layers.Multiply()([inputs, inputs]))))
+    images = random_images(2, 8)
+    slope = attribution.gradient(curved, images)
+    np.testing.assert_allclose(attribution.smooth_grad(curved, images, noise=0.5, n_samples=4), slope, atol=1e-5)
+    alone = attribution.smooth_grad(curved, images, noise=0.5, n_samples=3)  # the last has no partner
+    assert np.abs(alone - slope).max() > 0.01
+
+
 def test_eigen_cam_is_the_first_singular_vector(model: keras.Model) -> None:
     images = random_images()
     layer = attribution.default_layer(model)
@@ -701,7 +712,10 @@ def test_guided_backprop_wherever_the_relu_is() -> None:
     x = layers.Conv2D(4, 3)(start := keras.Input((16, 16, 3)))
     x = keras.activations.relu(layers.Conv2D(6, 3)(keras.ops.relu(x)))
     operations = keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
-    for other in (*map(network, kinds[1:]), nested, operations):
+    x = 2.0 - (2.0 - keras.ops.maximum(layers.Conv2D(4, 3)(start), 0.0))  # numbers before and behind the tensor
+    x = keras.ops.maximum(x1=0.0, x2=layers.Conv2D(6, 3)(1.0 * x))
+    numbers = keras.Model(start, layers.Dense(1)(layers.GlobalAveragePooling2D()(x / 1.0)))
+    for other in (*map(network, kinds[1:]), nested, operations, numbers):
         other.set_weights(inside.get_weights())
         np.testing.assert_allclose(attribution.guided_backprop(other, images), first, atol=1e-6)
     plain = network(lambda n: [layers.Conv2D(n, 3, activation="tanh")])
@@ -1006,3 +1020,14 @@ def test_options_are_known_and_flags_are_flags(name: str) -> None:
             call(model, images, uspample=False)
         with pytest.raises(CrackvizError, match="upsample is 'yes'; expected True or False"):
             call(model, images, upsample="yes")
+
+
+@pytest.mark.parametrize("name", ["eigen_cam", "grad_cam", "occlusion", "gradient"])
+def test_maps_that_would_hold_no_numbers_are_refused(name: str) -> None:
+    net = keras.Sequential(
+        [keras.Input((16, 16, 3)), layers.Conv2D(2, 3), layers.BatchNormalization(),
+         layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid")]
+    )  # fmt: skip
+    net.layers[1].moving_variance.assign([-1.0, -1.0])
+    with pytest.raises(CrackvizError, match=f"The maps of {name} hold NaN or infinity"):
+        attribution.METHODS[name](net, random_images(1, 16))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from PIL import Image
 
 from crackviz import CrackvizError, data
 from crackviz.data.classes import crack_of, is_part, meaning, role
+from crackviz.series.hashes import Hashes
 
 PAIRS = [  # the crack first
     *(
@@ -49,6 +53,15 @@ PAIRS = [  # the crack first
     *(("yes", "no"), ("defects", "defectless"), ("fail", "pass"), ("moss", "no_moss"), ("moss", "mossfree")),
 ]
 SILENT = [("spalling", "rust"), ("a", "b"), ("crack", "damage"), ("1", "2"), ("good", "intact"), ("wall", "floor")]
+SILENT += [
+    ("crack", "unlabeled"),
+    *(("acceptable", "unacceptable"), ("go", "nogo"), ("go", "no_go"), ("conforme", "non_conforme")),
+    *(("usable", "unusable"), ("approved", "not_approved")),
+    ("no_crack", "unknown"),
+    ("Risse", "unsortiert"),
+    ("cracks", "Backup"),
+    ("bad", "unclear"),
+]
 
 
 def put(path: Path, seed: int = 0, size: int = 20) -> Path:
@@ -162,7 +175,7 @@ def test_the_parts_of_deepcrack_keep_their_own_masks(tmp_path: Path) -> None:
     assert len(table) == 2 and all(Path(row.path).stem == Path(row.mask).stem for row in table.itertuples())
 
 
-@pytest.mark.parametrize("mask", ["crack/{}_mask.png", "crack/{}-gt.png", "masks/{}.png"])
+@pytest.mark.parametrize("mask", ["crack/{}_mask.png", "crack/{}-gt.png", "masks/{}.png", "crack_masks/{}.png"])
 def test_masks_beside_cracked_pictures_are_not_pictures(tmp_path: Path, mask: str) -> None:
     for i in range(3):
         put(tmp_path / "crack" / f"{i}.jpg", i)
@@ -194,7 +207,8 @@ def test_files_of_other_kinds_are_counted(tmp_path: Path, suffix: str, named: st
 def test_words_of_parts_and_roles() -> None:
     assert all(is_part(name) for name in ("train", "Test Set", "VALIDATION", "val2017", "hold_out"))
     assert not any(is_part(name) for name in ("testimony", "crack", "trainee", "wall", "1"))
-    assert [role(n) for n in ("imgs", "GT", "label_0", "crack_masks", "labels")] == ["images", "masks", "", "", "masks"]
+    of = {"imgs": "images", "GT": "masks", "label_0": "", "crack_masks": "masks", "label_crack": "", "labels": "masks"}
+    assert {name: role(name) for name in of} == of
     assert meaning("Concrete") is None and meaning("no crack images") == 0
 
 
@@ -206,3 +220,70 @@ def test_synthetic_concrete_needs_no_answer(monkeypatch: pytest.MonkeyPatch) -> 
     for answer in ({"crack_class": "crack"}, {"groups": "folder:1"}):
         with pytest.raises(CrackvizError, match="knows its classes and photographs"):
             data.index(**answer)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("@eaDir", "$RECYCLE.BIN", "#recycle", "lost+found", "__pycache__", "__MACOSX", ".thumbnails", ".@__thumb"),
+        *("thumbs", "Thumb", "thumbnails", "_Thumbnails_128", "previews"),
+    ],
+)
+def test_folders_that_no_person_made_are_no_classes_and_hold_no_pictures(tmp_path: Path, name: str) -> None:
+    for number, folder in enumerate(("crack", "no_crack", name, f"crack/{name}/a.jpg")):
+        put(tmp_path / folder / "a.png", number)
+    with pytest.warns(UserWarning, match=re.escape(f"{name}', ") + ".* are left out: .*rename the folder"):
+        table = data.index(tmp_path)
+    assert len(table) == 2 and table.attrs["class_names"] == ("no_crack", "crack")
+
+
+def test_a_folder_without_pictures_is_passed_over_in_silence(tmp_path: Path) -> None:
+    for number, folder in enumerate(("crack", "no_crack", ".cache", "thumbs")):
+        put(tmp_path / folder / "a.png", number)
+    (tmp_path / "thumbs" / "a.png").rename(tmp_path / "thumbs" / "Thumbs.db")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(data.index(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["thumb_prints", "crack_preview_1 (left)", "system"])
+def test_other_names_are_names(tmp_path: Path, name: str) -> None:
+    for number, folder in enumerate(("crack", "no_crack", f"crack/{name}")):
+        put(tmp_path / folder / "a.png", number)
+    assert len(data.index(tmp_path)) == 3
+
+
+def test_what_is_passed_over_makes_no_run_stale(tmp_path: Path) -> None:
+    put(tmp_path / "crack" / "a.png", 0)
+    before = Hashes().data(str(tmp_path))
+    put(tmp_path / "crack" / "@eaDir" / "a.png", 1)
+    put(tmp_path / "thumbs" / "a.png", 1)
+    (tmp_path / "crack" / "Thumbs.db").write_bytes(b"x")
+    assert Hashes().data(str(tmp_path)) == before
+    put(tmp_path / "crack" / "b.png", 1)
+    assert Hashes().data(str(tmp_path)) != before
+
+
+@pytest.mark.parametrize("wrong", [{"crack_class": 1}, {"crack_class": ["a", None]}, {"groups": 1}, {"groups": True}])
+def test_an_answer_is_a_text(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(CrackvizError, match="crack_class and groups are texts"):
+        data.index(tmp_path, **wrong)
+
+
+def test_pictures_come_as_a_table() -> None:
+    with pytest.raises(CrackvizError, match=r"table with the column path.*found ndarray"):
+        data.pipeline(np.zeros((2, 32, 32, 3), np.float32), 32)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_masks_the_other_way_round_are_asked_about(tmp_path: Path, turned: bool) -> None:
+    for number in range(4):
+        put(tmp_path / "images" / f"{number}.png", number)
+        mask = np.zeros((20, 20), np.uint8)
+        mask[9:11] = 255
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(255 - mask if turned else mask).save(tmp_path / "masks" / f"{number}.png")
+    with warnings.catch_warnings(record=True) as given_:
+        warnings.simplefilter("always")
+        data.scan(data.index(tmp_path))
+    assert any("The masks call 90% of their pictures crack" in str(one.message) for one in given_) == turned

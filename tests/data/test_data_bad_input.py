@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -55,6 +56,17 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         CrackvizError, match=r"(?s)There is no folder .*nowhere.*5y9wdsg2zt.*Positive/.*data\.index.*command and make"
     ):
         data.index(tmp_path / "nowhere")
+
+
+def test_a_folder_that_lies_further_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")  # as in JupyterLab
+    meant = rf"There is no folder .*notebooks.pictures\. There is {re.escape(str(tmp_path / 'pictures'))}: if"
+    with pytest.raises(CrackvizError, match=meant):
+        data.index("pictures")
+    with pytest.raises(CrackvizError, match=r"notebooks.elsewhere\.\n"):
+        data.index("elsewhere")
 
 
 def test_an_archive_or_a_picture_in_place_of_a_folder(tmp_path: Path) -> None:
@@ -115,7 +127,8 @@ def test_nested_twice_with_what_archives_and_systems_leave(tmp_path: Path) -> No
     for junk in ("__MACOSX/Positive/._1.jpg", "__MACOSX/Positive/1.jpg", ".cache/Negative/1.jpg", ".DS_Store"):
         (tmp_path / junk).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / junk).write_bytes(b"junk")
-    table = data.index(tmp_path)
+    with pytest.warns(UserWarning, match="__MACOSX' are left out"):
+        table = data.index(tmp_path)
     assert table["label"].value_counts().to_dict() == {0: 3, 1: 3}
     assert table.attrs["skipped"] == [], "system files are no news"
 
@@ -459,7 +472,8 @@ def test_unknown_splits_are_refused() -> None:
         *(lambda t, far=far: data.scan(t, max_distance=far) for far in (-1, float("nan"), "a")),
         *(lambda t, size=size: data.pipeline(t, size) for size in (0, 32.5)),
         *(lambda t, how=how: data.augmentation(**how) for how in (
-            {"rotation": 5}, {"contrast": -1}, {"zoom": "a"}, {"noise": -1}, {"seed": -1}, {"flip": None})),
+            {"rotation": 5}, {"contrast": -1}, {"zoom": "a"}, {"noise": -1}, {"seed": -1}, {"flip": None},
+            {"flip": 0.5})),
         lambda t: data.index("synthetic:" + "-" * 9999 + "9"),
         lambda t: data.write_split(data.split(t).assign(path="/elsewhere/a.png"), Path(t.attrs["root"]) / "s.csv"),
     ],

@@ -14,6 +14,7 @@ from crackviz import CrackvizError, data
 
 NAMED = [
     "Walls/{label}/{photo}-{tile}.png", "{label}/wall{photo}_tile{tile}.png", "{label}/IMG_{photo}_r{row}_c{tile}.png",
+    "train/{label}/wall{photo}_jpg.rf.{tile}a{tile}f.jpg",
     "{label}/IMG_{photo}-x{tile}-y{row}.jpg", "train/{label}/w{photo} patch {tile}.png",
 ]  # fmt: skip
 
@@ -58,9 +59,9 @@ def test_too_few_photographs_to_split_are_left_alone(tmp_path: Path, photos: int
 @pytest.mark.parametrize(
     ("pattern", "groups"),
     [
-        ("wall{photo}/{label}/{tile}.png", "folder:1"),
-        ("set/wall{photo}/{label}/{tile}.png", "folder:2"),
-        ("{label}/wall{photo}/{tile}.png", "folder:2"),
+        ("fold{photo}/{label}/{tile}.png", "folder:1"),
+        ("set/fold{photo}/{label}/{tile}.png", "folder:2"),
+        ("{label}/fold{photo}/{tile}.png", "folder:2"),
         ("{label}/wall{photo}_{tile}.png", r"wall(\d+)"),
         ("{label}/wall{photo}_{tile}.png", r"(.+)_\d+"),
         ("{label}/wall{photo}_{tile}.png", r"wall\d+"),
@@ -121,3 +122,22 @@ def test_plain_numbers_give_no_warning(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         for pattern in ("{label}/{photo}{tile}.png", "{label}/crack_{photo}{tile}.png", "{label}/DSC{photo}{tile}.png"):
             data.index(tiles(tmp_path / pattern[8:12], pattern))
+
+
+@pytest.mark.parametrize("pattern", ["wall{photo}/{label}/{tile}.png", "{label}/IMG_{photo}/{tile}.png"])
+def test_numbered_folders_of_photographs_are_photographs(tmp_path: Path, pattern: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = data.index(tiles(tmp_path, pattern))
+    assert alone(table) and table["group"].nunique() == 6
+
+
+def test_numbered_folders_of_other_names_are_asked_about(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="The classes lie in 6 folders"):
+        assert not alone(data.index(tiles(tmp_path, "fold{photo}/{label}/{tile}.png")))
+
+
+@pytest.mark.parametrize("pattern", ["{label}/{photo} ({tile}).png", "{label}/w{photo} - Copy ({tile}).png"])
+def test_numbers_in_brackets_are_asked_about(tmp_path: Path, pattern: str) -> None:
+    with pytest.warns(UserWarning, match="share 6 beginnings"):
+        data.index(tiles(tmp_path, pattern))

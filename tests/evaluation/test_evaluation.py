@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 from scipy.stats import binomtest, rankdata
@@ -157,7 +157,10 @@ def test_one_sure_mistake_leaves_the_log_loss_finite() -> None:
         ([0, 1], np.array([0.1, np.nan]), {}, "without NaN"),
         ([0, 2], np.array([0.1, 0.2]), {}, "expected 0 to 1"),
         ([0, 1], np.array([0.1, 0.2]), {"bootstrap": Bootstrap([1])}, "1 groups for 2 pictures"),
+        ([0, 1], np.array([0.1, 0.2]), {"bootstrap": Bootstrap([np.nan, 1.0])}, "Some groups are missing"),
+        ([0, 1], np.array([0.1, 0.2]), {"bootstrap": Bootstrap(np.array([None, "a"]))}, "Some groups are missing"),
         ([0, 1], np.array([0.1, 0.2]), {"class_names": ["a"]}, "1 class names"),
+        ([0, 1], np.array([0.1, 0.2]), {"class_names": "ab"}, "one text"),
         ([0, 1], np.array([0.1, 0.2]), {"threshold": 2}, "threshold is 2"),
     ],
 )
@@ -484,6 +487,7 @@ def test_the_groups_that_count_are_those_of_the_score() -> None:
 
 
 @settings(max_examples=25, deadline=None)
+@example(8618, 35, 0.46875)  # an average precision of 1.0000000000000002
 @given(st.integers(0, 2**20), st.integers(5, 40), st.floats(0, 1))
 def test_bounds_lie_around_their_value_and_within_what_is_possible(seed: int, count: int, skill: float) -> None:
     rng = np.random.default_rng(seed)

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 
 import crackviz as cv
@@ -24,6 +25,8 @@ from crackviz import CrackvizError, attribution, export, models
 from crackviz.cli import main
 from crackviz.export import html, litert, onnx, writing
 from crackviz.export.checking import pictures
+
+IMAGES = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +130,64 @@ def test_a_file_that_is_off_is_not_written(small: Any, tmp_path: Path, monkeypat
         (".", {"format": "html"}, "is a folder"),
         ("a", {"labels": np.zeros(2, int)}, "Labels without images"),
         ("a", {"image_size": 3}, "image_size is 3"),
+        ("a", {"with_map": "no"}, "with_map is 'no'; expected True or False"),
+        ("a.onnx", {"format": "html"}, "ends as onnx, and the format is html"),
+        ("a\0.onnx", {}, "no path on this machine"),
+        (f"{'a' * 300}.onnx", {}, "no path on this machine"),
+        ("a", {"images": IMAGES, "labels": [[0], [1]]}, "don't belong together"),
+        ("a", {"images": IMAGES, "labels": ["crack", "no_crack"]}, "expected numbers of classes"),
+        ("a", {"images": IMAGES, "labels": [0, 2]}, "expected 0 to 1 for 2 classes"),
+        ("a", {"images": IMAGES, "labels": [0, np.nan]}, "expected numbers of classes"),
     ],
 )
 def test_a_wrong_question_gets_a_sentence(small: Any, tmp_path: Path, path: str, options: Any, said: str) -> None:
     with pytest.raises(CrackvizError, match=said):
         export.export(small, tmp_path / path, **options)
+
+
+@pytest.mark.parametrize("wrong", [None, "local_cnn", 3, tf.function(lambda images: images)])
+def test_what_is_no_network_is_said(tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(CrackvizError, match="expected a Keras model"):
+        export.export(wrong, tmp_path / "a")
+
+
+@pytest.mark.parametrize("path", [None, 3, "s3://bucket/a.onnx"])
+def test_what_is_no_path_is_said(small: Any, path: Any) -> None:
+    for call in (lambda: export.export(small, path), lambda: export.runner(path), lambda: export.serve(path)):
+        with pytest.raises(CrackvizError, match="path"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.tflite", "a"])
+def test_a_file_that_is_damaged_or_missing_is_named(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra export isn't installed")
+    with pytest.raises(CrackvizError, match="There is no file"):
+        export.runner(tmp_path / name)
+    (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(CrackvizError, match=r"can't be read as .*Export it again"):
+        export.runner(tmp_path / name)
+
+
+def test_what_a_converter_cannot_do_is_said_in_a_sentence(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("op not known\n" * 100)
+
+    monkeypatch.setattr(writing.saved_model, "write", fail)
+    with pytest.raises(CrackvizError, match=r"can't be written as saved_model \(op not known") as told:
+        export.export(small, tmp_path / "a")
+    assert len(str(told.value)) < 400 and not list(tmp_path.iterdir())
+    half = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3, dtype="mixed_float16")])
+    half.add(keras.layers.GlobalAveragePooling2D(dtype="mixed_float16"))
+    half.add(keras.layers.Dense(1, activation="sigmoid", dtype="float32"))
+    with pytest.raises(CrackvizError, match="compute in float16: build it in float32"):
+        export.export(half, tmp_path / "a")
+
+
+def test_a_file_called_html_is_a_page(tmp_path: Path) -> None:
+    assert writing._format(tmp_path / ".html", "") == "html"
+    assert writing._format(tmp_path / "page", "html") == "html"
 
 
 def test_a_missing_package_is_named_with_its_extra(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,3 +322,13 @@ def test_the_page_is_served_and_nothing_else(tmp_path: Path) -> None:
     server = export.serve(tmp_path / "a.html", port=0, lan=True, tell=told.append)
     server.server_close()
     assert "Everyone in this network" in told[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["export", "", "--out", "a"], "No network is named"), (["serve", ""], "No network is named"),
+     (["serve", "local_cnn", "--port", "-1"], "port is -1")],
+)  # fmt: skip
+def test_no_network_is_not_the_usual_one(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2 and said in result.stderr and not result.stdout

@@ -280,6 +280,29 @@ def test_chosen_layers_only() -> None:
         faithfulness.randomise(model, layers=["relu1"])
 
 
+def test_a_layer_whose_copy_has_another_name_is_drawn_anew() -> None:
+    @keras.saving.register_keras_serializable()
+    class Doubled(keras.layers.Layer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.inner = keras.layers.Dense(8)
+
+        def call(self, x: Any) -> Any:
+            return 2 * self.inner(x)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}  # people forget the name
+
+    stack = [keras.layers.Conv2D(4, 3), Doubled(), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((32, 32, 3)), *stack])
+    fresh = faithfulness.randomise(model, seed=1)
+    old, new = (one.layers[1].inner.kernel.numpy() for one in (model, fresh))
+    assert old.shape == new.shape and not np.isclose(old, new).any()
+    only = faithfulness.randomise(model, layers=[model.layers[1].name], seed=1)
+    np.testing.assert_array_equal(only.layers[1].inner.kernel.numpy(), new)
+    np.testing.assert_array_equal(only.layers[0].kernel.numpy(), model.layers[0].kernel.numpy())
+
+
 def test_the_randomisation_test_cascades_or_does_not() -> None:
     model = seeded_network()
     seen: list[list[np.ndarray]] = []

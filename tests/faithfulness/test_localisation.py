@@ -255,6 +255,8 @@ def test_maps_that_do_not_fit_are_refused() -> None:
         bad[1, 0, 0] = np.nan
         with pytest.raises(CrackvizError, match=r"NaN or infinity \(number 1\)"):
             score(bad, MASKS)
+        with pytest.raises(CrackvizError, match="Maps are <U1; expected numbers"):
+            score(np.full(MASKS.shape, "a"), MASKS)
     maps = np.zeros(MASKS.shape)
     for call in (
         lambda: faithfulness.pointing_game(maps, MASKS, tolerance=-1),

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers
 from PIL import Image
 
-from crackviz import CrackvizError, attribution, features, models
+from crackviz import CrackvizError, attribution, data, features, models
 
 
 def random_images(count: int = 3, side: int = 32, seed: int = 0) -> np.ndarray:
@@ -28,6 +28,17 @@ def model(request: pytest.FixtureRequest) -> keras.Model:
     weights[-1][:] = 0.7  # a bias that would be missed
     model.set_weights(weights)
     return model
+
+
+@pytest.mark.slow
+def test_the_shipped_network_likes_no_real_crack_as_much_as_a_synthesised_picture() -> None:
+    """By a factor of ten, as THEORY T4 says, with the recipe of notebook 04."""
+    model = models.load_pretrained("gap_cnn_deep")
+    table = data.index("synthetic")
+    cracks = data.load_images(table.loc[table["label"] == 1, "path"], 128)
+    assert 90 < attribution.logits(model, cracks).max() < 125
+    found = features.maximise_logit(model, "crack", recipe=features.Recipe(steps=100, seed=0, size=None))
+    assert 800 < found.reached[0] < 1300
 
 
 def two_channels() -> keras.Model:
@@ -354,6 +365,18 @@ def test_every_argument_changes_the_answer(deep: keras.Model, change: dict) -> N
     given = {"channels": [1], "layer": "conv2", **QUICK}
     changed = maximise(deep, **{**given, **change})
     assert np.abs(maximise(deep, **given).images - changed.images).max() > 1e-3
+
+
+def test_filters_that_sleep_on_grey_are_woken() -> None:
+    """Where no ReLU is open there is no gradient to climb; noise must open some."""
+    model = models.gap_cnn_far(32, seed=0)
+    kernel, bias = model.get_layer("conv1").get_weights()
+    model.get_layer("conv1").set_weights([kernel, bias - 0.2])
+    faint = np.random.default_rng(0).uniform(0.45, 0.55, (1, 32, 32, 3)).astype(np.float32)
+    asleep = maximise(model, [0], "conv2", start=faint, steps=5)
+    awake = maximise(model, [0], "conv2", steps=5)
+    assert asleep.reached == asleep.started
+    assert awake.reached > awake.started
 
 
 def test_the_answer_exceeds_the_start_and_noise(deep: keras.Model) -> None:

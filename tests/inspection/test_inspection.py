@@ -502,7 +502,9 @@ def test_the_ruler() -> None:
         assert told.value.argument == "ruler"
 
 
-def test_several_photographs_leave_whole_files_and_go_on(photo: Path, tmp_path: Path) -> None:
+def test_several_photographs_leave_whole_files_and_go_on(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ezdxf", reason="ezdxf isn't installed")
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     told: list[str] = []
@@ -536,6 +538,10 @@ def test_several_photographs_leave_whole_files_and_go_on(photo: Path, tmp_path: 
     )
     inspection.inspect_several([photo], tmp_path / "out", 0.4, choices=choices, tell=told.append)
     assert json.loads((folder / "inspection.json").read_text())["mm_per_px"] == 0.4
+    monkeypatch.setattr(several, "package_hash", lambda: "of other code")
+    told.clear()
+    inspection.inspect_several([photo], tmp_path / "out", 0.4, choices=choices, tell=told.append)
+    assert "left as it is" not in told[0], "other code may see other cracks"
 
 
 def test_another_network_is_noted_once(photo: Path, tmp_path: Path) -> None:
@@ -586,10 +592,15 @@ def test_the_command_refuses_what_it_cannot_do(photo: Path, tmp_path: Path) -> N
     assert done.returncode == 2 and "no length" in done.stderr and "(--ruler)" in done.stderr
     done = run(photo, "--mm-per-px", "0.5", "--ruler", "8 px = 1 mm", cwd=tmp_path)
     assert done.returncode == 2 and "one of them" in done.stderr
+    done = run(photo, "--network", "", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith(
+        "crackviz: network is ''; expected"
+    )  # and of TensorFlow nothing
+    assert done.stderr.count("\n") == 1 and not done.stdout
 
 
 def test_a_scale_of_nothing_is_refused_before_anything_is_written(photo: Path, tmp_path: Path) -> None:
-    with pytest.raises(CrackvizError, match=r"mm_per_px is 0; expected a number above 0"):
+    with pytest.raises(CrackvizError, match=r"mm_per_px is 0; expected a number from 1e-06"):
         several.inspect_several([photo], tmp_path / "out", 0)
     assert not (tmp_path / "out").exists()
 

@@ -270,6 +270,24 @@ def test_a_changed_sequential_is_asked_anew() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["logits", "grad_cam", "gradient", "occlusion", "guided_backprop"])
+def test_another_activation_changes_the_answer(name: str) -> None:
+    """As tools that explain networks exchange them, of the last layer or of another: none of the old one is kept."""
+    stack = [
+        L.Conv2D(4, 3, activation="relu", name="first"),
+        L.Conv2D(4, 3, activation="relu"),
+        L.Flatten(),
+        L.Dense(1),
+    ]
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *stack])
+    explain, images = getattr(attribution, name), pictures()
+    explain(model, images)
+    model.get_layer("first").activation = keras.activations.tanh
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    np.testing.assert_allclose(explain(model, images), explain(copy, images), atol=1e-6)
+
+
 @pytest.mark.parametrize("policy", ["float64", "float16", "mixed_float16"])
 def test_other_precisions(policy: str) -> None:
     inputs = keras.Input((SIDE, SIDE, 3))
@@ -331,7 +349,10 @@ def test_networks_outside_the_contract_are_refused_by_name() -> None:
 
 
 def test_augmentation_inside_is_passed_through() -> None:
-    plain, augmented = network(), network(L.RandomFlip(), L.RandomRotation(0.1), L.GaussianNoise(0.1))
+    plain, augmented = (
+        network(),
+        network(L.RandomFlip(), L.RandomRotation(0.1), L.GaussianNoise(0.1), L.RandAugment(), L.CutMix()),
+    )
     layer = augmented.layers[-3].name
     assert attribution.ladder(augmented).loc[layer, ["stride", "receptive_field"]].tolist() == [1, 3]
     assert field_box(augmented, layer, (0, 0)) == field_box(plain, None, (0, 0))
@@ -461,3 +482,44 @@ def test_an_h5_that_could_not_be_read_is_left_out_with_a_word(tmp_path: Path) ->
     assert [path.name for path in saved] == ["model.keras"]
     assert not (tmp_path / "model.h5").exists(), "that of the older network must not pass for this one's"
     models.load(saved[0])
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_a_quantized_end_has_no_weights_that_could_be_read(mode: str) -> None:
+    """Its kernel holds whole numbers to be scaled: taken as weights, maps were off by a hundred logits."""
+    model = network()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.quantize(mode)
+    for call in (attribution.logits, attribution.grad_cam):
+        with pytest.raises(CrackvizError, match=rf"quantized \({mode}\).*before model\.quantize"):
+            call(model, pictures())
+
+
+def test_a_saved_model_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    for call in (models.load, lambda path: models.find("", network=str(path)).load()):
+        with pytest.raises(CrackvizError, match="is a TensorFlow SavedModel, which is compiled"):
+            call(tmp_path)
+    with pytest.raises(CrackvizError, match="The model is None; expected the path"):
+        models.load(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [True, 128.0, "128", "free", 0, 100_000])
+def test_a_side_is_a_whole_number(size: Any) -> None:
+    for call in (lambda: models.build("gap_cnn", size), lambda: models.resized(network(side=None), size)):
+        with pytest.raises(CrackvizError, match="image_size is"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "said"),
+    [("gap_cnn_deep", 100, "covers 96 px"), ("deep_cnn", 100, "covers 96 px"), ("deep_cnn", 36, "covers 32 px"),
+     ("gap_cnn", 99, "covers 96 px"), ("gap_cnn", 100, ""), ("gap_cnn_deep", 104, ""), ("trace_cnn", 100, ""),
+     ("local_cnn", 100, "")],
+)  # fmt: skip
+def test_a_side_that_halving_cuts_is_named(name: str, size: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    models.build(name, size)
+    assert said in capsys.readouterr().out if said else not capsys.readouterr().out
+    models.size_for(models.build(name, None), size)
+    assert said in capsys.readouterr().out if said else not capsys.readouterr().out

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crackviz import CrackvizError, models
+from crackviz import CrackvizError, attribution, features, models
+from crackviz.models.foreign import wanted_range
 
 
 @pytest.fixture
@@ -29,9 +30,29 @@ def test_seed_network_has_the_weights_counted_by_hand() -> None:
     assert models.gap_cnn(64).count_params() == 16 * 28 + 32 * 145 + 33 == 5121
     deep = 16 * (48 + 1) + 32 * (144 + 1) + 48 * (288 + 1) + 64 * (432 + 1) + 65
     assert models.gap_cnn_deep(64).count_params() == deep == 47073
+    far = 16 * (48 + 1) + 32 * (144 + 1) + 48 * (288 + 1) + 64 * (432 + 1) + 64 * (576 + 1) + 65
+    assert models.gap_cnn_far(64).count_params() == far == 84001
 
 
-SMALLEST = {"gap_cnn": 8, "gap_cnn_deep": 16, "deep_cnn": 32, "local_cnn": 32, "mobilenet_v2": 64}
+@pytest.mark.parametrize("side", [128.0, "128", True, 0])
+def test_a_size_that_is_none_is_refused_by_every_network(side: Any) -> None:
+    for name in models.MODELS:
+        with pytest.raises(CrackvizError, match="image_size is"):
+            getattr(models, name)(side)
+
+
+def test_the_far_network_looks_from_a_light_grey_and_its_first_kernels_start_small() -> None:
+    """A patch of that grey says nothing: what answers it is the bias, which starts at zero."""
+    model = models.gap_cnn_far(64, seed=3)
+    grey, white = (np.full((1, 64, 64, 3), level, np.float32) for level in (0.55, 1.0))
+    small, large = (abs(float(attribution.logits(model, images)[0])) for images in (grey, white))
+    assert small < 1e-5 < 1e-3 < large
+    largest = abs(model.get_layer("conv1").get_weights()[0]).max()
+    assert 0.9 < largest / (0.1 * np.sqrt(6 / 48)) <= 1, "a tenth of He's uniform start"
+    assert wanted_range(model) == (0.0, 1.0), "its pictures stay those in [0, 1]"
+
+
+SMALLEST = {"gap_cnn": 8, "gap_cnn_deep": 16, "gap_cnn_far": 16, "deep_cnn": 32, "local_cnn": 32, "mobilenet_v2": 64}
 LIGHT = [name for name in models.MODELS if name != "mobilenet_v2"]
 AVERAGED = [name for name in LIGHT if name != "deep_cnn"]
 
@@ -450,6 +471,15 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_what_a_cell_of_mobilenet_sees_lies_half_a_cell_to_the_right_and_below() -> None:
+    """Keras pads strided layers there only (THEORY T10): the middle of the field is 15.5 px off that of the cell."""
+    model = models.mobilenet_v2(96, seed=0)
+    for row, column in ((0, 0), (1, 2)):
+        top, left, bottom, right = features.field_box(model, "out_relu", (row, column), clip=False)
+        assert ((top + bottom) / 2, (left + right) / 2) == (32 * row + 16 + 15.5, 32 * column + 16 + 15.5)
+
+
 def test_mobilenet_is_keras_own_on_scaled_images(images: np.ndarray) -> None:
     """The same weights in Keras' own network, fed with images in [-1, 1], give the same last map."""
     model = models.mobilenet_v2(64, seed=2)

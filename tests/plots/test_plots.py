@@ -546,3 +546,11 @@ def test_risk_is_drawn_from_the_least_coverage_on() -> None:
     assert len(plots.RiskCoverageDisplay.from_curves({"a": curve}, least=0).ax_.lines[0].get_xdata()) == 3
     with pytest.raises(CrackvizError, match="least"):
         plots.RiskCoverageDisplay.from_curves({"a": curve}, least=2)
+
+
+def test_a_figure_of_more_pictures_than_it_can_hold_is_refused_before_it_is_made() -> None:
+    with pytest.raises(CrackvizError, match=r"1,0\d\d pictures in one figure: expected 1,000 at most.*n_images"):
+        plots.AttributionDisplay.from_maps(np.repeat(IMAGES, 167, 0), np.repeat(MAPS, 167, 0))
+    with pytest.raises(CrackvizError, match="expected 1,000 at most"):
+        plots.ImagesDisplay.from_images(np.repeat(IMAGES, 400, 0))
+    assert not plt.get_fignums()

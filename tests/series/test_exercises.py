@@ -165,7 +165,8 @@ def test_a_notebook_with_its_solutions_filled_in_runs_through(tmp_path: Path, mo
         if "parameters" in cell.metadata.get("tags", []):
             cell.source += "\nmax_images = 400"
     NotebookClient(notebook, timeout=300).execute()
-    said = [out.text for cell in notebook.cells if "exercise" in cell.metadata.get("tags", []) for out in cell.outputs]
+    asked = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
+    said = ["".join(out.text for out in cell.outputs) for cell in asked]  # a stream may come in several pieces
     assert said == [f"✓ {number} right\n" for number in found]
 
 
@@ -270,3 +271,15 @@ def test_what_is_off_is_never_right(values: list[float], factor: float) -> None:
     assert difference(right, right) == ""
     assert difference(right * factor, right) != ""
     np.testing.assert_array_equal(unpacked(packed(right), right.shape), right)
+
+
+def test_what_does_not_fit_an_exercise_is_a_sentence() -> None:
+    for of in (5, (None,)):
+        with pytest.raises(CrackvizError, match="of= doesn't fit exercise"):
+            mistake("06.2", np.zeros(3), of=of)  # type: ignore[arg-type]
+    assert mistake("06.1", "\ud800")
+
+    def leaves(a: Any, b: Any) -> None:
+        raise SystemExit(3)
+
+    assert "it stopped with SystemExit" in mistake("06.3", leaves)

@@ -44,6 +44,8 @@ def test_numbers_are_read_as_people_mean_them(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("grid.seed = [0, 1, 0]", "seed holds 0 twice"),
+        ("grid.seed = [1e5, 100000]", "seed holds 100000 twice"),
+        ("grid.rate = [0.0, -0.0]", "rate holds 0 twice"),
         ("[grid]\nseed = [0]\nseed = [1]", "line 3, 'seed = .1.': .*names a key twice: keep one"),
         ("[grid]\nseed = [0]\n[grid]\nlr = [1]", "line 3, '.grid.': .*names a key twice"),
         ("grid = {seed = [0], seed = [1]}", "line 1.*seed.*names a key twice"),

@@ -114,3 +114,12 @@ def test_pages_fit_a_phone(pages: Path, tmp_path: Path) -> None:
             page.go((pages / name).as_uri())
             page.until(f"document.readyState == 'complete' && location.href.endsWith({name!r})")
             assert page.ask("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_links_that_can_be_no_path_are_taken_out(tmp_path: Path) -> None:
+    run, long = series.open_run(tmp_path / "run", "00_a"), "x" * 300
+    series.write_results(run, "00_a", {"a": 1})
+    write_notebook(run / "notebooks" / "00_a.ipynb", [f"# A\n[far]({long}) [nul](%00) ![seen]({long}.png)"])
+    series.report(run)
+    page = (run / "notebooks" / "00_a.html").read_text()
+    assert "far" in page and f"[picture: seen {long}.png]" in page and f'href="{long}' not in page

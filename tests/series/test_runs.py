@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import until, write_notebook
 
-from crackviz import CrackvizError, series
+from crackviz import CrackvizError, files, series
 from crackviz.series import hashes, records
 from crackviz.series.hashes import Hashes
 from crackviz.series.notebooks import assign
@@ -88,6 +88,16 @@ def test_the_hash_of_data_sees_every_file_by_name_and_content(pictures: Path) ->
     assert Hashes().data(str(pictures / "gone")) == ""
 
 
+def test_pictures_beside_a_config_of_any_tool_count(pictures: Path) -> None:
+    (pictures / "config.json").write_text('{"tool": "labels"}')
+    (pictures / "a" / "config.json").write_text("{}")
+    hashes = Hashes()
+    before = hashes.data(str(pictures))
+    assert hashes.manifests[str(pictures)]["files"] == 5
+    (pictures / "a" / "1.jpg").write_text("A/1.jpg")
+    assert Hashes().data(str(pictures)) != before
+
+
 def test_files_that_look_as_before_are_not_read_again(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = str(pictures)
     first = Hashes()
@@ -127,7 +137,7 @@ def test_files_named_by_parameters_count(tmp_path: Path, notebook: Path) -> None
 def test_the_package_counts(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "a.py").write_text("x = 1")
-    monkeypatch.setattr(hashes, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(files, "ROOT", tmp_path / "package")
     record = record_of(notebook)
     assert records.changes(record, Hashes()) == []
     for same in ("x = 1  # a comment", '"""A docstring."""\n\nx = 1', "x = (\n    1\n)"):

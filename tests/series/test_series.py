@@ -101,6 +101,11 @@ def test_open_run_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert series.open_run() == tmp_path / "clone" / "runs" / "lesson"
     monkeypatch.chdir(tmp_path / "clone")  # as under papermill
     assert series.open_run() == tmp_path / "clone" / "runs" / "lesson"
+    (tmp_path / "far").mkdir()
+    monkeypatch.chdir(
+        tmp_path / "far"
+    )  # papermill of a clone's notebook, from a folder that has none: never that clone
+    assert series.open_run() == tmp_path / "far" / "runs" / "lesson"
     monkeypatch.setenv("CRACKVIZ_RUN", str(tmp_path / "elsewhere"))
     assert series.open_run() == tmp_path / "elsewhere"
     assert series.open_run(tmp_path / "named") == tmp_path / "named"
@@ -198,6 +203,16 @@ def test_how_pictures_are_read_is_asked_before_anything_runs(tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
     parameters = {"crack_class": "rust", "groups": r"wall\d+"}
     assert series.plan_run([notebook], **asked, parameters=parameters) == {"00_one": "new"}
+
+
+def test_how_pictures_are_read_says_nothing_about_synthetic_concrete(tmp_path: Path) -> None:
+    cells = ["parameters: run = ''\ndata = ''\ncrack_class = ''\ngroups = ''", "1 / 0"]
+    notebook = write_notebook(tmp_path / "a.ipynb", cells)
+    for name in ("crack_class", "groups"):
+        for data in ("", "synthetic:patches=80"):
+            with pytest.raises(CrackvizError, match=f"{name} is for a folder of pictures"):
+                series.run_series([notebook], data=data, out=tmp_path / "r", parameters={name: "folder:1"})
+    assert not (tmp_path / "r").exists()
 
 
 def test_the_page_begins_with_pictures_and_groups(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("CRACKVIZ_RUN", raising=False)
     yield tmp_path
     for process in psutil.Process().children(recursive=True):  # what a failed test has left
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended since
+            process.kill()
 
 
 def grid(place: Path, axes: str = "seed = [0, 1, 2, 3]", more: str = "") -> None:
@@ -300,7 +302,8 @@ def cluster(place: Path) -> Iterator[str]:
     yield address
     for process in processes:
         for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         process.kill()
         process.wait()
 

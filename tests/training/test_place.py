@@ -198,3 +198,24 @@ def test_taught_on_masks_a_network_looks_nearer_to_the_crack(tmp_path: Path) -> 
         maps = attribution.METHODS["grad_cam"](model, images)
         near.append(np.nanmean(faithfulness.evidence_near(maps, known, distance=4)))
     assert near[1] > near[0] + 0.2
+
+
+class Shift(keras.layers.Layer):
+    def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.ops.roll(images, 3, axis=1)
+
+
+@pytest.mark.parametrize("layer", [Shift(), keras.layers.RandAugment((0, 1)), keras.Sequential([Shift()])])
+def test_layers_that_do_not_tell_how_they_move_pixels_are_refused_with_masks(layer: keras.Layer) -> None:
+    with pytest.raises(CrackvizError, match="doesn't tell how it moves pixels"):
+        data.varied_alike(layer, keras.Input((16, 16, 3)), keras.Input((16, 16, 1)))
+
+
+def test_masks_move_with_layers_within_layers() -> None:
+    masks = (np.random.default_rng(0).random((6, 32, 32, 1)) < 0.1).astype(np.float32)
+    layer = keras.Sequential([keras.Sequential([data.augmentation(1, contrast=0, brightness=0)])])
+    inputs = keras.Input((32, 32, 3)), keras.Input((32, 32, 1))
+    both = keras.Model(inputs, data.varied_alike(layer, *inputs))((np.repeat(masks, 3, -1), masks), training=True)
+    varied, truth = (np.asarray(part) for part in both)
+    assert not np.array_equal(truth, masks)
+    np.testing.assert_allclose(varied[..., :1], truth, atol=1e-5)

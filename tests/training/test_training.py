@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import tensorflow as tf
 
 from crackviz import CrackvizError, data, evaluation, models, training
 from crackviz.training import fit, identity
+from crackviz.training.own_layer import check_own_layer, layer_hash
 
 RECIPE = training.Recipe(epochs=1, batch_size=16)
 
@@ -442,6 +444,17 @@ def test_a_folder_in_the_way_is_explained(table: pd.DataFrame, tmp_path: Path) -
         train(table, tmp_path / "run")
 
 
+def test_more_pictures_need_fewer_passes_and_as_much_of_a_fall() -> None:
+    usual = training.Recipe(epochs=16, decay=0.8)
+    assert usual.paced(300) == usual.paced(1500) == usual
+    assert usual.paced(3000) == replace(usual, epochs=8, decay=0.8**2)
+    assert usual.paced(9000).epochs == 4 and usual.paced(10**6).decay == 0.01
+    assert replace(usual, epochs=2).paced(9000).epochs == 2
+    assert replace(usual, max_images=3000).paced(9000) == replace(usual, max_images=3000).paced(3000)
+    with pytest.raises(CrackvizError, match="pictures"):
+        usual.paced(0)
+
+
 def test_a_model_of_another_split_is_noticed(table: pd.DataFrame, tmp_path: Path) -> None:
     training.check_trained_on(tmp_path, table)
     train(table, tmp_path, epochs=1)
@@ -449,6 +462,24 @@ def test_a_model_of_another_split_is_noticed(table: pd.DataFrame, tmp_path: Path
     with pytest.raises(CrackvizError, match="trained on another split"):
         training.check_trained_on(tmp_path, table.iloc[1:])
     assert json.loads((tmp_path / "training.json").read_text())["model"] == "gap_cnn"
+
+
+def test_no_more_pictures_are_learnt_from_than_the_recipe_says(table: pd.DataFrame, tmp_path: Path) -> None:
+    """As many in the same proportions, known to be of this split; another number is another training."""
+    whole = train(table, tmp_path, epochs=1)
+    fewer = train(table, tmp_path, epochs=1, max_images=12)
+    part = table[table["split"] == "train"]
+    assert len(part) > 12 and "12 pictures" in models.read_metadata(tmp_path / "model.h5").trained_on
+    assert not whole["loss"].equals(fewer["loss"]), "taken for the training on all pictures"
+    training.check_trained_on(tmp_path, table)
+    alone = pd.concat([data.subset(table[table["split"] == name], 12, seed=0) for name in ("train", "validation")])
+    pd.testing.assert_frame_equal(fewer, train(alone, tmp_path / "alone", epochs=1))
+    with pytest.raises(CrackvizError, match="max_images=5"):
+        train(table, tmp_path, epochs=1, max_images=5)
+    assert "max_images" in training.Recipe(max_images=12).identity(), (
+        "an unfinished training of another choice is refused"
+    )
+    assert "max_images" not in training.Recipe().identity()
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 99, b"epoch,loss\n", b"a,b\n1,2\n", b"epoch,loss,val_loss\n1,,\n"])
@@ -651,3 +682,94 @@ def test_progress_is_silent_without_a_terminal(table: pd.DataFrame, tmp_path: Pa
         script(split, tmp_path / "run", 1), check=True, capture_output=True, text=True, env=environment
     )
     assert done.stdout == ""
+
+
+class Darker(keras.layers.Layer):
+    """A layer of a person's own: in training alone, or always; its settings don't tell `share`."""
+
+    def __init__(self, always: bool = False) -> None:
+        super().__init__()
+        self.always, self.share = always, 0.5
+
+    def call(self, images: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        return images * self.share if training or self.always else images
+
+
+def adapted(mean: float) -> keras.layers.Layer:
+    layer = keras.layers.Normalization(axis=-1)
+    layer.adapt(np.float32([[mean] * 3, [mean + 2] * 3]))
+    return layer
+
+
+def changed(share: float) -> Darker:
+    layer = Darker()
+    layer.share = share
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "wanted"),
+    [
+        (lambda: changed(0.25), 0.125),
+        (lambda: keras.Sequential([Darker()]), 0.25),
+        (lambda: keras.Sequential([keras.layers.Lambda(lambda images: images * 0.5)]), 0.25),
+        (lambda: adapted(-0.5), 0.0),  # of -0.5 and 1.5: mean 0.5, standard deviation 1
+        (lambda: adapted(-1.5), 1.0),
+    ],
+)
+def test_a_layer_of_ones_own_is_taken_as_it_is_and_in_training_only(
+    layer: Callable[[], keras.layers.Layer], wanted: float
+) -> None:
+    """A copy by its settings lost attributes and adapted weights, and failed on classes that nobody registered."""
+    mine, grey = layer(), np.full((2, 8, 8, 3), 0.5, np.float32)
+    check_own_layer(mine, 8)
+    used = training.Recipe(augment=mine).augmentation(0)
+    assert used is not None
+    np.testing.assert_allclose(used(grey, training=True), np.full_like(grey, wanted), atol=1e-6)
+    np.testing.assert_array_equal(used(grey, training=False), grey)
+
+
+def test_layers_that_do_the_same_are_one_and_others_are_others() -> None:
+    def times(share: float) -> keras.layers.Layer:
+        return keras.layers.Lambda(lambda images: images * share)
+
+    makers = [
+        Darker,
+        lambda: Darker(always=True),
+        lambda: changed(0.25),
+        lambda: times(0.5),
+        lambda: times(0.25),
+        lambda: adapted(0),
+        lambda: adapted(1),
+        lambda: data.augmentation(0),
+        lambda: data.augmentation(1),
+        lambda: keras.Sequential([keras.layers.RandomFlip(), Darker()]),
+    ]
+    one = [layer_hash(make()) for make in makers]
+    layers = [make() for make in makers]
+    for layer in layers:
+        check_own_layer(layer, 8)
+    assert one == [layer_hash(layer) for layer in layers], "or what is called once is another one"
+    assert len({*one}) == len(makers)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (keras.layers.CenterCrop(4, 4), "same shape"),
+        (keras.layers.Dense(3), "would be trained"),
+        (keras.layers.Lambda(lambda images: images / 0.0), "without NaN"),
+        (keras.layers.Lambda(lambda images: images[5, 5, 5, 5, 5]), "fails on pictures"),
+    ],
+)
+def test_a_layer_that_can_not_vary_pictures_is_refused(
+    table: pd.DataFrame, tmp_path: Path, layer: keras.layers.Layer, message: str
+) -> None:
+    with pytest.raises(CrackvizError, match=message):
+        train(table, tmp_path, epochs=1, augment=layer)
+
+
+@pytest.mark.parametrize("usual", [0, -1, "a", 1.5])
+def test_a_pace_needs_a_number_of_pictures(usual: object) -> None:
+    with pytest.raises(CrackvizError, match="usual is"):
+        training.Recipe().paced(100, usual)  # type: ignore[arg-type]
