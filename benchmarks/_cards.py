@@ -172,11 +172,33 @@ def inspections(figures: dict[str, Any]) -> str:
     return "\n".join([head, "|---|---|---|", *(re.sub(r"(?<=\d)%", " %", row) for row in body)])
 
 
+def designs(figures: dict[str, Any]) -> str:
+    """Return the table of designs of `local_cnn`: their fixed paths as maps, and what is learnt over them."""
+    columns = ["design", "margins", "beside lines", "fixed path: drawn cracks", "hairlines"]
+    columns += ["METU right", "ROC-AUC: drawn", "hairlines", "map: drawn cracks", "hairlines"]
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for name, one in figures.items():
+        design, alone, learnt = one["design"], one["alone"], one["learnt"]
+        margins = [design["dark"][1], *([design["line"][1]] if design["lines"] else [])]
+        cells = [name, ", ".join(map(str, margins)), str(design["beside"]) if design["lines"] else ""]
+        cells += [_triple(alone, "drawn"), _triple(alone, "hairlines")]
+        cells.append(f"{100 * learnt['METU: right at its best threshold']:.2f} %")
+        cells += [f"{learnt['drawn: ROC-AUC']:.3f}", f"{learnt['hairlines: ROC-AUC']:.3f}"]
+        cells += [_triple(learnt, "drawn"), _triple(learnt, "hairlines")]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _triple(scores: dict[str, float], name: str) -> str:
+    kinds = ("pointing game", "evidence within 4 px", "pooled F1")
+    return ", ".join(f"{scores[f'{name}: {kind}']:.2f}" for kind in kinds)
+
+
 def load() -> dict[str, Any]:
     """Return the figures by table."""
-    shipped, taught, compared, ridge, inspected = (
+    shipped, taught, compared, ridge, inspected, tried = (
         json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-        for name in ("shipped_model", "trace_model", "networks", "ridge", "inspection")
+        for name in ("shipped_model", "trace_model", "networks", "ridge", "inspection", "local_designs")
     )
     return {
         "answers": shipped | {"ridge": ridge},
@@ -185,6 +207,7 @@ def load() -> dict[str, Any]:
         "maps of trace_cnn": taught,
         "networks": compared,
         "inspection": inspected,
+        "designs": tried,
     }
 
 
@@ -195,6 +218,7 @@ TABLES = {
     "maps of trace_cnn": maps,
     "networks": networks,
     "inspection": inspections,
+    "designs": designs,
 }
 
 

@@ -111,7 +111,7 @@ def witnesses(d: dict[str, Any]) -> list[str]:
     learnt = sum(count for name, count in d["pictures"].items() if "train" in name)
     point = "deepcrack, grad_cam: pointing game"
     return [
-        f"taught four networks the same {learnt:,} pictures, from {['', '', 'two', 'three'][d['seeds']]} seeds each",
+        f"taught five networks the same {learnt:,} pictures, from {['', '', 'two', 'three'][d['seeds']]} seeds each",
         f"MobileNetV2 was right about all unseen patches of METU, and the highest point of its map lay on the crack in "
         f"{100 * large[point]['mean']:.1f} % of DeepCrack's pictures; by chance it is "
         f"{100 * d['localisation_by_chance']['deepcrack']['pointing']:.1f} %",

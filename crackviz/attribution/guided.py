@@ -19,8 +19,8 @@ from crackviz.attribution.network import VECTOR, Network, compiled, in_chunks
 def guided_backprop(model: keras.Model, images: np.ndarray, along: np.ndarray, *, channels: str = "sum") -> np.ndarray:
     """Differentiate the logit, but drop every negative gradient at every ReLU: sharp, and hardly about the decision.
 
-    A cautionary example. It restores edges of the image from what the first layers let through, and looks much the same
-    for another class or for other weights behind them. Arguments, result and errors are those of :func:`gradient`;
+    A cautionary example. It restores edges of the image from what the first layers let through, and changes little with
+    other weights behind them. Arguments, result and errors are those of :func:`gradient`;
     refused besides are networks without a ReLU, which it would leave as they are, and with one hidden inside a layer of
     one's own, which it would pass by.
 

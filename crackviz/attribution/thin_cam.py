@@ -32,9 +32,9 @@ def thin_cam(
 
     A deep cell's evidence may stem from anywhere in its receptive field, and Grad-CAM draws it in the cell's middle,
     often beside the crack. Here the positive evidence :math:`e_k` of each cell k (Grad-CAM) is handed out over what the
-    cell saw, a tent :math:`T_k` as wide as its receptive field, in proportion to the finer layers' own positive
+    cell saw, a tent :math:`\Lambda_k` as wide as its receptive field, in proportion to the finer layers' own positive
     evidence f (the mean of HiResCAM at the last layer of each smaller stride). What speaks against the target is no
-    thin thing: it is spread evenly.
+    thin thing: it stays where Grad-CAM draws it.
 
     .. math:: L_p = f_p \sum_k \frac{T_{kp}\, \max(0, e_k)}{\sum_q T_{kq} f_q} + \text{the negative part, bilinear}
 

@@ -120,8 +120,8 @@ def average_precision(maps: np.ndarray, masks: Masks) -> np.ndarray:
     """Return the average precision of each image's pixels: how far up in the map's ranking the crack's pixels are.
 
     **Range** (0, 1]; **higher is better. Chance level**: the share of crack pixels, a few per cent, and a constant map
-    has it too. **Fooled by** nothing cheap, but strict: one pixel beside a hairline counts as much as one far away, so
-    that any map of wide cells loses; compare maps of one sharpness.
+    has it too. **Fooled by** darkness, which no network needs; and strict: one pixel beside a hairline counts as much
+    as one far away, so that any map of wide cells loses; compare maps of one sharpness.
 
     Equal values are drawn apart at random: what is returned is the expected value (scikit-learn's
     ``average_precision_score`` calls all of them at once, which favours maps whose lowest value is shared; without ties

@@ -15,6 +15,7 @@ from __future__ import annotations
 from crackviz.models.building import MODELS, build, image_size, one_logit, resized, size_for, summary
 from crackviz.models.foreign import adapted
 from crackviz.models.known import Metadata, annotate, metadata
+from crackviz.models.memory import keep_freed
 from crackviz.models.mobilenet import IMAGENET, imagenet_weights, mobilenet_v2, set_trainable
 from crackviz.models.networks import deep_cnn, gap_cnn, gap_cnn_deep, gap_cnn_far, local_cnn, trace_cnn
 from crackviz.models.saving import load, read_metadata, save
@@ -61,3 +62,5 @@ __all__ = [
     "summary",
     "trace_cnn",
 ]
+
+keep_freed()  # whoever has networks will compute with them

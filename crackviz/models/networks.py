@@ -91,7 +91,7 @@ def _gap_network(
 
 
 def gap_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) -> keras.Model:
-    """Build the smallest network that does the job: two convolutions and an average.
+    """Build the smallest network of all: two convolutions and an average.
 
     Conv2D(16) + ReLU, MaxPooling2D, Conv2D(32) + ReLU, MaxPooling2D, GlobalAveragePooling2D, one logit: 5,121
     weights. A cell of its last map is 4 px wide and sees 10 px, so it knows texture and edges, not shapes.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02 · Training a small network
 #
-# How does a network learn? First by hand, on a picture of seven by seven pixels. Then two networks learn to tell cracked concrete from sound: one small enough to count by hand, and a deeper sibling that does better. (Notebook 03 shows that the small one doesn't beat a few grey numbers.) We count
+# How does a network learn? First by hand, on a picture of seven by seven pixels. Then two networks learn to tell cracked concrete from sound: one small enough to count by hand, and a deeper sibling. (Notebook 03 holds both against a few grey numbers.) We count
 # their weights by hand, watch them learn, stop them in time, and keep the result in a file that anyone can open.
 #
 # | | |
@@ -270,7 +270,7 @@ _ = cv.series.save_figure(
 # %% [markdown]
 # Three things to see:
 #
-# - The validation curve starts high and then comes down smoothly. What is validated isn't the network of the last step but the
+# - The validation curve mostly starts high, and is smoother than the other. What is validated isn't the network of the last step but the
 #   *mean* of its weights over about half an epoch. Single steps are noisy; their mean is not, and it is the better
 #   network.
 # - Later it often lies *better* than the training curve. The training pictures are augmented, thus harder, and their figure is
@@ -283,7 +283,7 @@ _ = cv.series.save_figure(
 # Five convolutions see farther: 58 pixels instead of 10, enough to tell a line from a pore. The end is the same.
 #
 # The beginning is not. All concrete is a light grey, and to a network one patch looks much like the next. So the first layer, `scale`, moves the zero to that grey and makes everything four times as large, $4x - 2.2$ of a pixel $x$: now
-# what differs is large. It learns nothing, and the five that follow learn much sooner.
+# what differs is large. It learns nothing, and is meant to let the five that follow learn sooner.
 
 # %%
 model = cv.models.build("gap_cnn_far", image_size, seed=seed)
@@ -488,7 +488,7 @@ claim("T2.8", "on one machine the same seed trains the same network, bit for bit
 #
 # - Training makes the loss small, step by step, against its slope. The chain rule gives the slope.
 # - Validation pictures decide when to stop; the best weights are kept.
-# - Training loss can go on falling; when validation loss no longer does, learning by heart has begun.
+# - Training loss can go on falling; when validation loss rises meanwhile, learning by heart has begun.
 # - One seed fixes order, augmentation and first weights: the same run again gives the same network.
 # - The saved file holds the whole network, its labels and its image size.
 #
@@ -519,7 +519,7 @@ cv.series.exercise("02.1", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# $\ln 2 = 0.69$. Look at the first points of the small network's curves: after one epoch it has hardly left its start, and least of all its averaged weights, which are validated.
+# $\ln 2 = 0.69$. Look at the first points of the small network's curves: after one epoch a network has often hardly left its start, and least of all its averaged weights, which are validated.
 #
 # ```python
 # answer = np.log(2)

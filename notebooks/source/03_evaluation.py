@@ -310,7 +310,7 @@ claim(
 
 # %% [markdown]
 # So it can't repair mistakes, only how sure the network is of them. In the next figure the points should lie on the diagonal. The bars below say for how many pictures
-# each point stands. A point that stands for few may lie off the line by chance. The same holds for the
+# each point stands. A point that stands for few may lie off the line by chance, or because its pictures share a wall. The same holds for the
 # *[calibration](../THEORY.md#g-calibration) error*: on a few hundred pictures it never comes near 0, even for perfect probabilities. The log loss and the Brier score tell more.
 
 # %%
@@ -570,7 +570,7 @@ _ = cv.series.save_figure(
 # ## Do you need a network?
 #
 # Before a network is praised, hold it against something simple. The first rival is a logistic regression on six numbers a picture: how dark its darkest hundredth and twentieth are, its median, its spread,
-# and how steep its steps are, in the mean and in the steepest hundredth. It learns from the training pictures, two thousand at most, in a second.
+# and how steep its steps are, in the mean and in the steepest hundredth. It learns from the training pictures, two thousand at most.
 
 
 # %%
@@ -703,7 +703,7 @@ for name in ("six numbers", "longest dark ridge"):
 
 # %% [markdown]
 # Read the last lines twice. Where they say that the network's lead over six grey numbers, or over a single one, may be chance, then on *these* pictures nobody has shown that a network is needed, however good its accuracy looked at the
-# top of this notebook. What a network may still be worth is another question: more pictures, harder walls, and a map that says where, which six numbers of a whole picture can't give. The ridge can, and a network should beat it there as well (notebook 08). On real walls with hairlines
+# top of this notebook. What a network may still be worth is another question: more pictures, harder walls, and a map that says where, which six numbers of a whole picture can't give. Plain darkness and edges can, and a network should beat them there as well (notebook 08). On real walls with hairlines
 # the ridge and the shipped network are about equal: README's table of answers holds both, with intervals.
 #
 # And a difference that isn't chance may still not matter. The test says *whether*, the difference says *how much*; only the second is a reason to change a network.

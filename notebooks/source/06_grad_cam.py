@@ -157,7 +157,7 @@ _ = cv.series.save_figure(
 # %% [markdown]
 # ## Both classes in one map
 #
-# The usual heat map shows the positive part only, each map stretched to full colour. Here is that display for three of these patches that were answered rightly,
+# The usual heat map shows the positive part only, each map stretched to full colour. Here is that display for some of these patches,
 # from the same maps. Compare it with the figure above. On a sound patch such a display either shows nothing at all, although the network had
 # its reasons; or it paints some place in full colour, because *something* is always the largest.
 
@@ -178,7 +178,7 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# The negative part, which this display throws away, is mostly spread thin: many cells with little in each. To see it, we draw the sound
+# The negative part, which this display throws away, may be spread thin: many cells with little in each. To see it, we draw the sound
 # patches again, on a scale that is full where a cell says most *against* a crack. Compare the numbers at the colour bar with those of the first figure: how much thinner is it?
 
 # %%
@@ -374,7 +374,7 @@ claim(
 )
 
 # %% [markdown]
-# The totals of the early rungs are far off; they may even have the wrong sign. So the ladder is read from its top: take the last layer that still has a
+# The totals of the early rungs may be far off, and even have the wrong sign. So the ladder is read from its top: take the last layer that still has a
 # map, because it alone is exact, and say how wide its cells are and what they see. If that is too coarse for a thin crack, don't climb down: notebook 07 has a map that keeps
 # the sum of the last layer and lets earlier ones say where.
 #

@@ -426,7 +426,7 @@ _ = cv.series.save_figure(
 # For the eye the values are smoothed by a pixel. Each row has its own scale. DeepLIFT and integrated gradients ask the same question; how well they agree, the figure further down says.
 
 # %% [markdown]
-# ## A sharp picture of nothing in particular
+# ## The sharpest picture
 #
 # **Guided backpropagation** is the gradient with every negative value struck out on its way down, at every ReLU. It makes the sharpest pictures
 # of all, by common opinion. Compare it with the gradient, for both answers.

@@ -139,7 +139,7 @@ _ = cv.series.save_figure(
 # ## The table
 #
 # Eleven methods, the four rivals, and four methods on the same network with fresh weights, as if it had never been trained. Each score comes with an interval, by drawing the
-# pictures anew. Slopes (the gradient and its kin) are scored by their absolute value: their sign says which way to change a pixel, not for what it speaks. Six of the scores stand here; all of them are explained below, and kept in `results.json`.
+# pictures anew. Slopes (the gradient and its kin) are scored by their absolute value: their sign says which way to change a pixel, not for what it speaks. Some of the scores stand here, six where there are masks; all of them are explained below, and kept in `results.json`.
 
 # %%
 methods = ["grad_cam", "layer_cam", "score_cam", "eigen_cam", "thin_cam", "gradient", "smooth_grad"]
@@ -176,7 +176,7 @@ _ = cv.series.save_figure(
 
 # %% [markdown]
 # How to read it: a blue dot inside the grey band says no more than some map without a network. A blue dot that is good in one column and poor in the next isn't a contradiction: the columns ask different
-# questions. The crosses show what remains where nothing was learned; where a cross is as good as its dot, that score didn't ask for what was learned. (If RISE does badly, ask what it shows the network: pictures dimmed with black, and black is what cracks are made of.)
+# questions. The crosses show what remains where nothing was learned; where a cross is as good as its dot, that score didn't ask for what was learned. (If RISE does badly, ask what it shows the network: pictures dimmed with black, and black is what cracks are made of. And ask how many masks it had.)
 #
 # And each column can be fooled:
 
@@ -184,7 +184,7 @@ _ = cv.series.save_figure(
 faith.scores_table().loc[list(values), ["title", "better", "chance", "fooled"]]
 
 # %% [markdown]
-# Look at the rivals' rows. If the pictures have masks, plain darkness finds the crack far better than chance, and by [average precision](../THEORY.md#g-average-precision) it may well beat every map of the network. That doesn't make it an
+# Look at the rivals' rows. If the pictures have masks, plain darkness finds the crack better than chance by its highest pixel, and by [average precision](../THEORY.md#g-average-precision) it may well beat every map of the network. That doesn't make it an
 # explanation: it would find the crack in the same place if the network had said "no crack", or had never been trained. A high score is necessary. It proves nothing by itself.
 
 # %%
@@ -366,12 +366,12 @@ claim(
 # %% [markdown]
 # Guided backpropagation goes on drawing its sharp lines although nothing above them means anything. It notices the *upper* layers far less than the gradient and Grad-CAM do: its lines
 # are drawn by the first ones and the picture. But look to the right end of its curve: as the first layers are drawn anew it falls, too, unlike the edges, which know no network at all. (The bands are three draws of
-# fresh weights: a random last layer often turns a map's sign, and often doesn't, so one draw won't do.)
+# fresh weights: a random last layer may leave a map nearly as it is, hardly like itself, or with its sign turned, so one draw won't do.)
 #
 # Passing is no medal. It says that the map depends on the weights, and nothing more.
 #
 # **Disorder in place of likeness.** The last column compares no maps. It is the rise of a map's *complexity* (the entropy of the histogram of its values) once all weights are fresh, as a share: efficient MPRT
-# (Hedström et al. 2024). A map that was about what was learned gets more disordered, and its number is above 0. The edges know no weights: theirs is 0.
+# (Hedström et al. 2024). A map that was about what was learned is meant to get more disordered, with a number above 0. The edges know no weights: theirs is 0. It is another question than that of the column before, and may put the methods in another order.
 
 # %%
 rising = [names[name] for name in verdict.index[verdict["rise"] > 0.01]]
@@ -395,7 +395,7 @@ single.pivot_table(index="method", columns="layer", values="rank", sort=False).r
 # %% [markdown]
 # ### Learned nonsense
 #
-# The other half of the test: let a small network learn labels that were shuffled, so that there is nothing to learn, and its twin the true ones. Same pictures, same start. A second twin learns the true labels, too, with the
+# The other half of the test: let a small network learn labels that were shuffled, so that there is nothing to learn, and its twin the true ones, as far as it gets. Same pictures, same start. A second twin learns the true labels, too, with the
 # pictures in another order: it says how alike maps can be where the same was taught.
 
 # %%
@@ -478,7 +478,7 @@ _ = cv.series.save_figure(
 
 # %% [markdown]
 # Now ask the maps. Each was made of the picture *with* the object. How much evidence does it hold inside the object, and does that predict the worth? The score is their rank correlation over all objects. Mind the
-# row "size of the object": a large one holds more of any map, and is worth more, so its mere size predicts something.
+# row "size of the object": a large one holds more of any map, and is worth more, so its mere size may predict something.
 
 # %%
 known = faith.cause_scores(
@@ -545,7 +545,7 @@ for name, (network, size) in {
 pd.DataFrame(right).T.round(2)
 
 # %% [markdown]
-# The two columns needn't agree. `benchmarks/networks.py` taught four networks the same 1,206 pictures, from three seeds each. MobileNetV2 was right about all unseen patches of METU, and the highest point of its map lay on the crack in
+# The two columns needn't agree. `benchmarks/networks.py` taught five networks the same 1,206 pictures, from three seeds each. MobileNetV2 was right about all unseen patches of METU, and the highest point of its map lay on the crack in
 # 1.5 % of DeepCrack's pictures; by chance it is 2.7 %. `local_cnn` was right about 99.5 %, and there it was 80 %. A network may know that there is a crack from far more than the crack, and wide cells draw it beside. Whoever needs to know
 # *where* must test *where*.
 #
@@ -637,7 +637,7 @@ cv.series.exercise("08.3", answer)
 #
 # <details><summary>Solutions</summary>
 #
-# 1: see 08.1. 2: Grad-CAM, as its cells average; a constant map would be steadier still. 3: often not: the network also uses what lies around the crack, and the holes are strange to it. The mask knows the crack, not the network. 4: random numbers with the network's weights as their seed.
+# 1: see 08.1. 2: read it from `results.json`; a map of large cells averages over many pixels, and a constant map would be steadier still. 3: often not: the network also uses what lies around the crack, and the holes are strange to it. The mask knows the crack, not the network. 4: random numbers with the network's weights as their seed.
 #
 # </details>
 

@@ -94,7 +94,7 @@ _ = cv.series.save_figure(
 # %% [markdown]
 # Would you have noticed? In a set of thousands, sorted into two folders, few people look.
 #
-# We train a network on it, as in notebook 02, but without [augmentation](../THEORY.md#g-augmentation), which would turn the bars about.
+# We train `gap_cnn_deep` on it, for a fixed number of passes and without [augmentation](../THEORY.md#g-augmentation), which would turn the bars about.
 
 # %%
 recipe = cv.training.Recipe(epochs=epochs, patience=epochs, learning_rate=0.005, decay=0.93, augment=False)
@@ -111,7 +111,7 @@ def taught(table, name, **changes):
 shrewd = taught(table, "habit")
 
 # %% [markdown]
-# ## The accuracy looks fine
+# ## First, the accuracy
 #
 # Photographs in the test part were never seen in training. The split is clean.
 
@@ -129,7 +129,7 @@ with_habit = accuracy(test["label"], cv.evaluation.predict(shrewd, test, image_s
 print("accuracy {value:.3f}, interval {low:.3f} to {high:.3f}".format(**with_habit))
 
 # %% [markdown]
-# One could stop here, and most reports do: trained, tested on new photographs, a good figure with an honest interval. The interval is honest, too. It says
+# One could stop here, and most reports do: trained, tested on new photographs, a figure with an honest interval. The interval is honest, too. It says
 # what to expect of *more pictures like these*, bars and all.
 #
 # ## The maps tell
@@ -275,7 +275,7 @@ claim(
 # %% [markdown]
 # ## The cure
 #
-# The network isn't stupid: the bar *was* the better feature, and nothing in these pictures would tell a larger network otherwise. The fault is in the pictures, so that is where the cure belongs. Photograph sound walls with the bar, and cracks without, until
+# The network isn't stupid: the bar *was* the better feature, and only the few exceptions in these pictures could tell a larger network otherwise. The fault is in the pictures, so that is where the cure belongs. Photograph sound walls with the bar, and cracks without, until
 # the bar says nothing: half of either class carries it. Everything else, the recipe, the number of pictures, the walls, stays.
 
 # %%
@@ -344,7 +344,7 @@ claim(
 # The other way of being praised for nothing needs no mark at all. Patches are cut from photographs, and patches of one photograph share their light, their surface, often the same piece of crack. If a photograph
 # has patches on both sides of the split, the test asks, in part, what was learnt by heart. A *random* split of patches does exactly that.
 #
-# Here are ten photographs with fifty overlapping patches each, as a student's first data set may be. Every patch is tested once by a network that hasn't been trained on it: first with patches dealt out at random, then with
+# Here are photographs with fifty overlapping patches each, as a student's first data set may be. Every patch is tested once by a network that hasn't been trained on it: first with patches dealt out at random, then with
 # whole photographs.
 
 
@@ -422,7 +422,7 @@ claim(
 )
 
 # %% [markdown]
-# Is the interval wide, or does it reach down to 0? Ten photographs are ten witnesses. How large such a gap is depends on the pictures. It grows with the number of patches a photograph, with their overlap, and with what the network can learn by heart; a small network on many photographs has little of it. It can't
+# Is the interval wide, or does it reach down to 0? Ten photographs are ten witnesses. How large such a gap is depends on the pictures. It may grow with the number of patches a photograph, with their overlap, and with what the network can learn by heart. It can't
 # be known without splitting by photographs, and then there is no reason left to do it otherwise.
 #
 # ## To remember
@@ -514,7 +514,7 @@ cv.series.exercise("09.3", answer)
 #
 # <details><summary>Solutions</summary>
 #
-# 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is learnt in the first epoch. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the box's doing. 3: less than one would think changes the maps, more than one would like is needed to make the answers independent. 4: it was never taught the habit; what remains is how much a bar looks like a crack to it.
+# 1: the stamp is orange, always in one corner, and nothing else on concrete is; a colour is easily learnt. 2: a grey box is a mark of its own, with edges, which no training picture had; what changes may be the box's doing. 3: compare both columns: the maps and the answers needn't change at the same share. 4: it was never taught the habit; what remains is how much a bar looks like a crack to it.
 #
 # </details>
 

@@ -127,7 +127,7 @@ claim(
 # ### Fine-tuned
 #
 # The base was made for cats and cups. Once the end is no longer random, the deeper part of the base may give way a little: from `first_layer` on, the weights learn
-# too, in much smaller steps (a rate of 0.0001; with 0.001 the training loss jumps, and part of what the base knew is lost). Two things are left alone: the early layers, whose edges serve everybody, and the running means of *[batch normalisation](../THEORY.md#g-batch-normalisation)*, which come
+# too, in much smaller steps (a rate of 0.0001): large ones can undo what the base knew. Two things are left alone: the early layers, whose edges serve everybody, and the running means of *[batch normalisation](../THEORY.md#g-batch-normalisation)*, which come
 # from a million pictures and would be spoilt by [batches](../THEORY.md#g-batch) of sixteen.
 
 # %%
@@ -199,11 +199,11 @@ claim(
 #
 # The others start from random weights:
 #
-# - **gap_cnn**, two convolutions and an average: the smallest that does the job;
+# - **gap_cnn**, two convolutions and an average: the smallest of all;
 # - **deep_cnn**, what textbooks build: four convolutions with pooling, then dropout and *two* dense layers, and a [softmax](../THEORY.md#g-softmax) over two classes;
 # - **local_cnn**, made to be explained: a cell of its map is one pixel, and only pixels that are darker than their surroundings can hold evidence.
 #
-# `gap_cnn` learns at twice the rate of the others, since at theirs it stops half-trained: a right to be tuned is part of equal terms. They get the same pictures, the same augmentation, as many epochs at most, and the same patience as MobileNetV2 had in both stages.
+# `gap_cnn` learns at twice the rate of the others, since two convolutions have little to go by and learn slowly: a right to be tuned is part of equal terms. They get the same pictures, the same augmentation, as many epochs at most, and the same patience as MobileNetV2 had in both stages.
 
 # %%
 networks = {"mobilenet_v2": net}
@@ -535,7 +535,7 @@ claim(
 #
 # <details><summary>Why not fine-tune all layers from the first step on?</summary>
 #
-# The random end sends large random gradients down, and undoes what the base knew.
+# The random end sends large random gradients down, and can undo what the base knew.
 #
 # </details>
 #

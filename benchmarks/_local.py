@@ -1,0 +1,152 @@
+"""Designs of `local_cnn` whose fixed path looks for dark lines as well as for darkness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from crackviz import CrackvizError
+from crackviz.models.networks import LOCAL, Block, _convolutions, check_build, head
+
+DIRECTIONS = 8
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a network is made of.
+
+    Attributes
+    ----------
+    dark, line : (float, float)
+        Gain and margin of darkness and of lines: `gain` times what is beyond `margin`, in grey values, goes into tanh.
+    lines : tuple of (int, float)
+        How much smaller the picture is made before lines are looked for, since wider lines are found in a smaller one;
+        and half a line's width there [px]. None: darkness alone.
+    beside : float
+        What is left of a dark pixel that lies on no line, in [0, 1].
+    blocks : tuple of Block
+        Convolutions that tell what is seen; cells of 4 px.
+    about : int
+        Cells over which that is averaged.
+    """
+
+    dark: tuple[float, float] = (12, 0.04)
+    line: tuple[float, float] = (20, 0.04)
+    lines: tuple[tuple[int, float], ...] = ((2, 0.9), (4, 1.2))
+    beside: float = 0.2
+    blocks: tuple[Block, ...] = tuple(LOCAL)
+    about: int = 5
+
+
+def line_kernels(sigma: float, length: float = 3.0, size: int = 9) -> np.ndarray:
+    """Return kernels that answer to a dark line in one of eight directions each: float32 (size, size, 1, 8).
+
+    Across it the second derivative of a Gaussian, along it a Gaussian; each sums to zero, and its positive part to one,
+    so that it answers to a line in grey values. Half of what answers in all directions alike, as a pore does, is taken
+    off again.
+    """
+    y, x = np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 2, indexing="ij")
+    found = []
+    for angle in np.pi * np.arange(DIRECTIONS) / DIRECTIONS:
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        kernel = (across**2 / sigma**2 - 1) * np.exp(-(across**2) / 2 / sigma**2 - along**2 / 2 / length**2)
+        kernel -= kernel.mean()
+        found.append(kernel / np.maximum(kernel, 0).sum())
+    kernels = np.stack(found, -1)
+    return (kernels - kernels.mean(-1, keepdims=True) / 2)[:, :, None].astype(np.float32)
+
+
+def _fixed(x: Any, kernel: np.ndarray, name: str, activation: str | None = None) -> Any:
+    """Convolve by weights that don't learn."""
+    layer = layers.Conv2D(
+        *(kernel.shape[-1], kernel.shape[:2]),
+        padding="same",
+        use_bias=False,
+        trainable=False,
+        activation=activation,
+        name=name,
+    )
+    found = layer(x)
+    layer.set_weights([kernel.astype(np.float32)])
+    return found
+
+
+def _largest(x: Any, name: str) -> Any:
+    """Return the largest of eight channels, in three rounds of max(a, b) = b + relu(a - b)."""
+    count = DIRECTIONS
+    while count > 1:
+        count //= 2
+        one = np.eye(count)
+        second = _fixed(x, np.vstack([0 * one, one])[None, None], f"{name}_second{count}")
+        more = _fixed(x, np.vstack([one, -one])[None, None], f"{name}_more{count}", "relu")
+        x = layers.Add(name=f"{name}_largest{count}")([second, more])
+    return x
+
+
+def _beyond(x: Any, gain: float, margin: float, name: str) -> Any:
+    """Return `gain` times what `x` has beyond `margin`, and 0 below it."""
+    return layers.Activation("relu", name=name)(layers.Rescaling(gain, -gain * margin, name=f"{name}_scaled")(x))
+
+
+def _resampled(x: Any, scale: int, side: int | None, name: str) -> Any:
+    """Enlarge a map by `scale`, and cut off the last rows and columns, which it has too many."""
+    x = layers.UpSampling2D(scale, name=name)(x)
+    beyond = -(side or 0) % scale
+    return layers.Cropping2D(((0, beyond), (0, beyond)), name=f"{name}_cut")(x) if beyond else x
+
+
+def _where(grey: Any, design: Design) -> Any:
+    """Return how much each pixel is part of a dark line: one map, 0 to 1, as large as the picture."""
+    side, found = grey.shape[1], []
+    small = {scale: layers.AveragePooling2D(scale, padding="same", name=f"by_{scale}")(grey) for scale in (2, 4)}
+    around = layers.AveragePooling2D((9, 1), strides=1, padding="same", name="around_rows")(small[4])
+    around = layers.AveragePooling2D((1, 9), strides=1, padding="same", name="around_cells")(around)
+    difference = layers.Subtract(name="difference")([_resampled(around, 4, side, "around"), grey])
+    dark = layers.Activation("tanh", name="dark")(_beyond(difference, *design.dark, "darker"))
+    for scale, sigma in design.lines:
+        every = _fixed(small[scale], line_kernels(sigma), f"directions_{scale}")
+        line = _beyond(_largest(every, f"directions_{scale}"), *design.line, f"line_{scale}")
+        found.append(_resampled(line, scale, side, f"line_{scale}_enlarged"))
+    if not found:
+        return dark
+    line = layers.Activation("tanh", name="line")(layers.Add(name="lines")(found) if len(found) > 1 else found[0])
+    softened = layers.Rescaling(1 - design.beside, design.beside, name="softened")(line)
+    return layers.Multiply(name="where")([dark, softened])
+
+
+def designed(design: Design, image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0) -> keras.Model:
+    """Build a `local_cnn` of a design; see :func:`crackviz.models.local_cnn` for all that is alike."""
+    check_build("local_cnn", image_size, n_classes, 16)
+    beyond = -(image_size or 0) % 4  # rows that enlarged maps have too many; two or more, and they would be shifted
+    if image_size is not None and beyond > 1:
+        raise CrackvizError(
+            f"image_size is {image_size}; local_cnn needs a multiple of 4 or one less: "
+            f"take {image_size + beyond - 4} or {image_size + beyond}."
+        )
+    first = 1000 * seed
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    grey = layers.Conv2D(
+        1, 1, use_bias=False, trainable=False, kernel_initializer=keras.initializers.Constant(1 / 3), name="grey"
+    )(inputs)
+    # Few pixels are dark, and the average is over all: a mean of some units lets the last weights be of some units.
+    where = layers.Rescaling(64, name="weighed")(_where(grey, design))
+    x = _convolutions(inputs, design.blocks, first)
+    x = layers.Conv2D(
+        max(2, n_classes), 1, kernel_initializer=keras.initializers.HeUniform(seed=first + 9), name="what"
+    )(x)
+    x = layers.AveragePooling2D(design.about, strides=1, padding="same", name="about")(x)
+    # Without the normalisation "bounded" soon stands at 1 everywhere, and the network knows darkness alone.
+    x = layers.BatchNormalization(momentum=0.97, name="normalised")(x)
+    x = layers.UpSampling2D(4, name="enlarged")(layers.Activation("sigmoid", name="bounded")(x))
+    if beyond:
+        x = layers.Cropping2D(((0, beyond), (0, beyond)), name="cropped")(x)
+    evidence = layers.Multiply(name="evidence")([where, x])
+    model = keras.Model(inputs, head(evidence, n_classes, first + 10), name="local_cnn")
+    if n_classes == 2:  # one map against a crack and one for it: two of one sign would take long to part, if ever
+        kernel = model.get_layer("logit").kernel
+        kernel.assign(np.abs(kernel) * np.array([[-1.0], [1.0]]))
+    return model
