@@ -221,8 +221,10 @@ def local_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0
     grey = layers.Conv2D(
         1, 1, use_bias=False, trainable=False, kernel_initializer=keras.initializers.Constant(1 / 3), name="grey"
     )(inputs)
-    around = layers.AveragePooling2D((37, 1), strides=1, padding="same", name="around_rows")(grey)
-    around = layers.AveragePooling2D((1, 37), strides=1, padding="same", name="around")(around)
+    # Odd, and never over the picture's edges on both sides: there TensorFlow's gradient of a mean is wrong.
+    side = min(37, (image_size or 37) - 1 | 1)
+    around = layers.AveragePooling2D((side, 1), strides=1, padding="same", name="around_rows")(grey)
+    around = layers.AveragePooling2D((1, side), strides=1, padding="same", name="around")(around)
     difference = layers.Subtract(name="difference")([around, grey])
     darker = layers.Activation("relu", name="darker")(layers.Rescaling(12, -12 * 0.04, name="margin")(difference))
     where = layers.Activation("tanh", name="where")(darker)

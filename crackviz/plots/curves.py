@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from crackviz.bootstrap import PICTURES, Bootstrap
 from crackviz.contracts import check_choice, check_number
 from crackviz.plots.drawing import BIG, COLORS, Display, Maker, in_words, panels
 
@@ -67,7 +68,7 @@ class RandomisationDisplay(Display):
 class PerturbationCurvesDisplay(Display):
     """What the network says while pixels are taken away (left) or given back (right).
 
-    The band is the mean's standard error over the images, two of them to either side.
+    The band is the mean's 95 % interval, images drawn anew by their groups: none for fewer than 5 groups.
 
     Parameters
     ----------
@@ -75,11 +76,14 @@ class PerturbationCurvesDisplay(Display):
         Name -> curves as :func:`crackviz.faithfulness.deletion_insertion` returns them; the mean over the images is
         drawn.
     unit : "probability" or "logit"
+    bootstrap : crackviz.bootstrap.Bootstrap
+        Which images are drawn anew together, and how often.
     """
 
     curves: dict[str, Any]
     _: KW_ONLY
     unit: str = "probability"
+    bootstrap: Bootstrap = PICTURES
 
     from_curves = Maker()
 
@@ -95,10 +99,12 @@ class PerturbationCurvesDisplay(Display):
                 mean = values.mean(axis=0)
                 look = {"linestyle": ("-", "--", "-.", ":")[number % 4], "color": COLORS[number % len(COLORS)]}
                 axis.plot(100 * curves.shares, mean, **look, linewidth=3, label=name)
-                if len(values) > 1:
-                    reach = 2 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
-                    band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
-                    axis.fill_between(100 * curves.shares, mean - reach, mean + reach, **band)
+                weights = self.bootstrap.weights(len(values)).astype(float)
+                means = weights @ values / weights.sum(axis=1, keepdims=True)
+                ends = pd.DataFrame([self.bootstrap.interval(column) for column in means.T])
+                axis.fill_between(
+                    100 * curves.shares, ends["low"], ends["high"], color=look["color"], alpha=0.15, linewidth=0
+                )
             axis.set_xlabel(f"pixels {done}, in the map's order [%]", fontsize=BIG)
             axis.set_title(f"{way}: {better} is better", fontsize=BIG)
             axis.tick_params(labelsize=BIG - 2)

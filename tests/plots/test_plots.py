@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from crackviz import CrackvizError, plots
+from crackviz.bootstrap import Bootstrap
 from crackviz.plots.drawing import AGAINST, FOR, UNSIGNED, Display, Maker, in_words
 
 
@@ -467,15 +469,26 @@ def test_pictures_are_large_enough_for_the_back_row(count: int, columns: int) ->
         assert display.ax_.flat[0].get_window_extent().width >= 195
 
 
-def test_curves_have_a_band_of_two_standard_errors() -> None:
+def test_curves_have_a_band_where_the_mean_may_lie() -> None:
     shares = np.linspace(0, 1, 3)
-    values = np.array([[0.0, 1, 2], [2, 1, 0]])
+    values = np.repeat([[0.0, 1, 0.5], [1, 1, 0.5]], 4, axis=0)
     curves = SimpleNamespace(shares=shares, deletion_probability=values, insertion_probability=values)
-    display = plots.PerturbationCurvesDisplay.from_curves({"a": curves})
-    (band,) = display.ax_[0].collections
-    error = np.std([0, 2], ddof=1) / np.sqrt(2)
-    assert band.get_paths()[0].vertices[:, 1].min() == pytest.approx(1 - 2 * error)
-    assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(1 + 2 * error)
+
+    def band(**options: Any) -> np.ndarray:
+        display = plots.PerturbationCurvesDisplay.from_curves({"a": curves}, **options)
+        (drawn,) = display.ax_[0].collections
+        return np.concatenate([path.vertices for path in drawn.get_paths()] or [np.empty((0, 2))])
+
+    alone = band()
+    heights = {share: alone[alone[:, 0] == share, 1] for share in (0, 50, 100)}
+    reach = 2 * np.std([0, 1]) / np.sqrt(8)
+    assert heights[0].min() == pytest.approx(0.5 - reach, abs=0.05)
+    assert heights[0].max() == pytest.approx(0.5 + reach, abs=0.05)
+    assert alone[:, 1].min() >= 0 and alone[:, 1].max() <= 1  # of probabilities
+    assert np.ptp(heights[50]) == np.ptp(heights[100]) == 0  # where all images agree
+    together = band(bootstrap=Bootstrap([0, 0, 1, 1, 2, 2, 3, 4]))
+    assert np.ptp(together[together[:, 0] == 0, 1]) > np.ptp(heights[0])
+    assert not len(band(bootstrap=Bootstrap([0, 0, 0, 0, 1, 1, 1, 1])))  # two photographs have none
 
 
 def test_the_legend_of_several_models_hides_no_interval() -> None:
