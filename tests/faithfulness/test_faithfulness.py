@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import ndimage, sparse
 from scipy.sparse import linalg
@@ -202,7 +203,7 @@ def test_infidelity_of_the_account_is_0_and_of_its_opposite_1() -> None:
     assert faithfulness.infidelity(evidence, falls) == pytest.approx(0, abs=1e-5)
     assert faithfulness.infidelity(7 * evidence, falls) == pytest.approx(0, abs=1e-5)
     assert faithfulness.infidelity(-evidence, falls) == pytest.approx(1)
-    d = falls.values.reshape(len(pictures), -1).astype(float)
+    d = falls.values.reshape(len(pictures), -1).astype(float)  # noqa: PD011  (no table of pandas)
     assert faithfulness.infidelity(np.ones_like(evidence), falls) == pytest.approx(
         1 - d.mean(axis=1) ** 2 / (d**2).mean(axis=1), abs=1e-6
     )
@@ -336,6 +337,17 @@ def test_the_verdict_on_methods_that_do_and_do_not_read_the_weights() -> None:
             faithfulness.randomisation_test(MODEL, IMAGES, {"edges": attribution.edges}, **bad)
 
 
+def test_the_verdict_is_given_in_the_middle_of_the_network_by_the_least_of_the_draws() -> None:
+    steps, layers = [0, 1, 2, 3, 4] * 2, ["trained", "logit", "conv3", "conv2", "conv1"] * 2
+    ranks = [1, 0.9, 0.8, 0.1, 0.2, 1, 0.9, 0.6, 0.9, 0.4]
+    rises = [0, 0, 0, 0, 1.0, 0, 0, 0, 0, 2.0]
+    test = pd.DataFrame({"method": "a", "step": steps, "layer": layers, "rank": ranks, "rise": rises})
+    found = faithfulness.verdict(test).loc["a"]
+    assert found.to_dict() == {"kept": 0.6, "layer": "conv3", "passes": False, "rise": 1.5}
+    test.loc[2, "rank"] = 0.4
+    assert faithfulness.verdict(test).loc["a", "passes"]
+
+
 def test_a_weight_without_an_initializer_is_refused() -> None:
     class Odd(keras.layers.Layer):
         def build(self, shape: Any) -> None:
@@ -360,6 +372,8 @@ def test_likeness_of_maps() -> None:
         assert (np.abs(like(maps, maps[::-1])[[0, 2]]) < 0.2).all()
     assert faithfulness.rank_correlation(maps, -maps) == pytest.approx(-1)
     assert faithfulness.rank_correlation(maps, maps**3) == pytest.approx(1)
+    scales = np.array([1, 1e-3, 50]).reshape(3, 1, 1)  # each map by its own largest value
+    np.testing.assert_allclose(faithfulness.similarity(scales * maps, maps**3), faithfulness.similarity(maps, maps**3))
     assert (faithfulness.similarity(maps, maps**3) < 0.99).all()
     with pytest.raises(CrackvizError, match="7 x 7"):
         faithfulness.similarity(maps[:, :5], maps[:, :5])
