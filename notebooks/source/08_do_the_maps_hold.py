@@ -215,7 +215,8 @@ if masks is not None:
 # ## Ask the network
 #
 # Masks say where the crack is, not what the network used. For that, change the picture and ask again: take the pixels away, those first that the map ranks highest, and watch the answer
-# fall (**deletion**). Or begin with nothing and give them back (**insertion**). A map that tells what the network uses makes the first curve fall early and the second rise early.
+# fall (**deletion**). Or begin with nothing and give them back (**insertion**). A map that tells what the network uses makes the first curve fall early and the second rise early. Pale bands, drawn
+# where the pictures come from five photographs or more, are the means' 95 % intervals.
 
 # %%
 few = images[:n_perturbed]
@@ -225,7 +226,9 @@ shares = np.r_[0, np.geomspace(0.005, 1, 20)]  # a crack covers few per cent: fi
 curves = {
     title: faith.deletion_insertion(model, few, maps, shares=shares, seed=seed) for title, maps in few_maps.items()
 }
-display = cv.plots.PerturbationCurvesDisplay.from_curves(curves)
+display = cv.plots.PerturbationCurvesDisplay.from_curves(
+    curves, bootstrap=cv.evaluation.Bootstrap(some["group"][:n_perturbed], seed=seed)
+)
 _ = cv.series.save_figure(
     run,
     display.figure_,
