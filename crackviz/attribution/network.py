@@ -26,6 +26,8 @@ CHUNK = 16
 """Images that go through the network at once: their activations stay in the processor's cache."""
 VECTOR = tf.TensorSpec((None,), tf.float32)
 
+_FITTING: weakref.WeakKeyDictionary[keras.Model, set[tuple[int, ...]]] = weakref.WeakKeyDictionary()
+"""Sides in px of images that a network is known to take."""
 _CACHE: weakref.WeakKeyDictionary[keras.Model, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 
 
@@ -44,9 +46,6 @@ def bias(model: keras.Model) -> np.ndarray:
     """Return the bias of the logits: (1,) or (k,) float32, the part that no pixel accounts for."""
     dense = tail(model).layer
     return dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
-
-
-_SURELY_ENOUGH = 32  # pixels a side, below which is looked whether each layer still has a cell
 
 
 def check_network(model: keras.Model) -> tuple[int | None, int | None]:
@@ -73,15 +72,39 @@ def check_images(model: keras.Model, images: np.ndarray) -> np.ndarray:
         raise CrackvizError(
             f"Images are {images.shape[1]} x {images.shape[2]} px, but the model takes {wanted[0]} x {wanted[1]}. {how}"
         )
-    if None in wanted and min(images.shape[1:3]) < _SURELY_ENOUGH:
-        try:
-            keras.models.clone_model(model, keras.Input(images.shape[1:]))
-        except ValueError as error:  # a map of no cell
-            raise CrackvizError(
-                f"Images are {images.shape[1]} x {images.shape[2]} px, too few for {model.name!r}: a map of it would "
-                "have no cell. Take larger ones."
-            ) from error
+    if (sides := images.shape[1:3]) not in _FITTING.setdefault(model, set()):
+        _check_sides(model, *sides)
+        _FITTING[model].add(sides)
     return images
+
+
+def _check_sides(model: keras.Model, height: int, width: int) -> None:
+    """Raise a CrackvizError where a network can't take images of this size, or TensorFlow's gradient is wrong there."""
+    sized = model if None not in model.inputs[0].shape[1:3] else _sized(model, height, width)
+    if sized is None:
+        said = f"Images are {height} x {width} px, which {model.name!r}, though it takes more than one size, can't take"
+        for step in (2, 4, 8, 16, 32):
+            fits = height - height % step, width - width % step
+            if min(fits) and _sized(model, *fits):
+                raise CrackvizError(f"{said}. Cut them to {fits[0]} x {fits[1]}.")
+        raise CrackvizError(f"{said}: they are too few for it, and a map would have no cell. Take larger ones.")
+    for layer in sized._flatten_layers():
+        if isinstance(layer, keras.layers.AveragePooling2D) and layer.padding == "same":
+            sides = layer.input.shape[1:3]
+            if any(side is not None and side < pool for side, pool in zip(sides, layer.pool_size, strict=True)):
+                raise CrackvizError(
+                    f"Layer {layer.name!r} of {model.name!r} averages over {' x '.join(map(str, layer.pool_size))} "
+                    f"cells, but images of {height} x {width} px give it {sides[0]} x {sides[1]} cells alone. "
+                    "TensorFlow's gradient is wrong there, and so were maps. Take larger images."
+                )
+
+
+def _sized(model: keras.Model, height: int, width: int) -> keras.Model | None:
+    """Return the network for images of one size; None where its layers don't fit together for that."""
+    try:
+        return keras.models.clone_model(model, keras.Input((height, width, 3)))
+    except ValueError:  # a map of no cell, or paths that don't meet
+        return None
 
 
 def target_index(model: keras.Model, target: Target) -> tuple[int, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 
+from crackviz.contracts import check_number
+
 KEPT = 64 * 2**20
 """Bytes that stay when memory is freed."""
 _TOP_PAD = -2  # M_TOP_PAD of malloc.h
@@ -18,6 +20,7 @@ def keep_freed(size: int = KEPT) -> bool:
     what a training of notebook 02 costs (``benchmarks/training.py``). A process is larger by some hundred MB for it.
     Other C libraries have no such switch, and nothing happens. `size` 131072 is glibc's own value.
     """
+    check_number("size", size, 0, 2**31 - 1, whole=True)
     with suppress(OSError, AttributeError, TypeError):  # not glibc; Windows has no library of that name at all
         return bool(ctypes.CDLL(None).mallopt(_TOP_PAD, size))
     return False

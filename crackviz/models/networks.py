@@ -31,17 +31,22 @@ def check_build(name: str, image_size: int | None, n_classes: int, shrinks: int)
             "Keras is set to channels_first; crackviz's images are (N, H, W, 3). Call "
             'keras.config.set_image_data_format("channels_last"), or set it in keras.json.'
         )
-    if keras.config.floatx() != "float32":
-        raise CrackvizError(
-            f"Keras is set to {keras.config.floatx()}; crackviz's networks compute in float32. Call "
-            'keras.config.set_floatx("float32"), or set it in keras.json.'
-        )
+    check_precision()
     if n_classes < 2:
         raise CrackvizError(f"n_classes is {n_classes}; a classifier needs at least 2 classes.")
     if image_size is not None and image_size < 2 * shrinks:
         raise CrackvizError(
             f"image_size is {image_size}; {name} halves the image down to 1/{shrinks}, so it needs at least "
             f"{2 * shrinks} px to keep a map of 2 x 2 cells."
+        )
+
+
+def check_precision() -> None:
+    """Raise a CrackvizError unless Keras computes in float32: its settings, or keras.json, may say otherwise."""
+    if keras.config.floatx() != "float32":
+        raise CrackvizError(
+            f"Keras is set to {keras.config.floatx()}; crackviz's networks compute in float32. Call "
+            'keras.config.set_floatx("float32"), or set it in keras.json.'
         )
 
 
@@ -200,7 +205,7 @@ def local_cnn(image_size: int | None = 128, *, n_classes: int = 2, seed: int = 0
     that is lighter than its surroundings (sealed, or filled with lime) can't be found.
 
     Arguments, returns and raises are those of :func:`gap_cnn`, but for ``image_size``: at least 32, a multiple of 4 or
-    one less (128, 227, 256; not 226), as the paths' maps must fit; None takes any multiple of 4.
+    one less (128, 227, 256; not 226), as the paths' maps must fit; None takes any multiple of 4 from 40 px on.
 
     Notes
     -----

@@ -13,12 +13,14 @@ import h5py
 import keras
 
 from crackviz import CrackvizError
+from crackviz.models.networks import check_precision
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def read(path: Path) -> keras.Model:
     """Return the model of a file, not compiled; a CrackvizError that says why where it can't be read."""
+    check_precision()  # or pictures are rounded on their way to the answer, and not on that to the map
     if not path.is_file():
         raise CrackvizError(f"There is no model file {path}. Train one (notebook 02), or name another file.")
     if path.suffix.lower() not in SUFFIXES:

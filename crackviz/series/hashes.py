@@ -62,7 +62,7 @@ class Hashes:
             return ""
         else:
             found = {p.relative_to(name).as_posix(): (p, p.stat()) for p in _files(Path(name))}
-            stat = short_hash(*(f"{n} {s.st_size} {s.st_mtime_ns}" for n, (_, s) in found.items()))
+            stat = short_hash(*(f"{n} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for n, (_, s) in found.items()))
             if self.manifests.get(name, {}).get("stat") != stat:
                 size = sum(s.st_size for _, s in found.values())
                 with ThreadPoolExecutor(min(16, cores())) as pool:  # hashing lets go of the lock

@@ -216,6 +216,21 @@ class _Engine(Engine):
                 execution.client.execute(stdout=log, stderr=log, env=execution.environment())
             except DeadKernelError as error:
                 raise DeadKernelError(_death(execution.process and execution.process.poll())) from error
+            finally:
+                _end(execution.client)
+
+
+def _end(client: Any) -> None:
+    """End what nbclient leaves where it is broken off while its kernel starts: the kernel, and open sockets.
+
+    A socket that is collected together with its context, still open, hangs the process at its end.
+    """
+    with suppress(Exception):
+        if client.kc is not None:
+            client.kc.stop_channels()
+    with suppress(Exception):
+        if client.km is not None and client.km.has_kernel:
+            run_sync(client.km.shutdown_kernel)(now=True)
 
 
 papermill_engines.register("crackviz", _Engine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,9 +24,13 @@ HEADLINES = "headlines"
 FACTS = ("run", "status", "stale", "notebooks", "failed", "claims_hold", "claims_made", "seconds", "memory_MiB")
 """Columns that are no result."""
 _FEWEST = 3  # runs of which an interval is made: of two it would be some nine times as wide as what they differ by
-_SHARE = re.compile(
-    r"(^|_)(accuracy|precision|recall|f1|auc|iou|brier|specificity|sensitivity|share|average_precision)(_|$)"
+_SHARE = re.compile(  # what lies between 0 and 1 by what it is
+    r"(^|[\W_])(accuracy|average_precision|precision|recall|f1|auc|iou|brier|calibration_error|specificity|sensitivity"
+    r"|share|coverage|risk|prevalence|pointing|intervals that hold|told apart|evidence (within|on)|found (from|on))"
+    r"([\W_]|$)",
+    re.IGNORECASE,
 )
+_DIFFERENCE = re.compile(r"(^|[\W_])(less|gap|gain|difference|change|rise|lead|lost|more)([\W_]|$)", re.IGNORECASE)
 _TIMES = re.compile(r"(^|\W)(ms|milliseconds?|seconds?|minutes?)(\W|$)")
 
 
@@ -165,20 +168,35 @@ def compared(table: pd.DataFrame, axes: Sequence[str], patterns: Sequence[str] =
 def interval(values: Any, name: str = "") -> tuple[float, float]:
     """Return the 95 % interval of a mean by Student's t; NaN for fewer than three values, of which two say nothing.
 
-    Of a result that by its `name` is a share, such as a recall, it ends at 0 and 1.
+    Of a result that by its `name` is a share, such as a recall, it ends at 0 and 1, and is NaN where all values are
+    equal: pictures are few, and the next run's share may be another one.
     """
     import pandas as pd
+
+    of = pd.Series(values, dtype=float).agg(_SPREAD).to_frame().T
+    low, high = (float(end.iloc[0]) for end in _ends(of, name))
+    return low, high
+
+
+_SPREAD: list[Any] = ["mean", "sem", "count", "min", "max"]
+
+
+def _ends(of: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:
+    """Return the lower and the upper ends of intervals, of the `_SPREAD` of a result by its name."""
     from scipy import stats
 
-    known = pd.Series(values, dtype=float)
-    half = float(stats.t.ppf(0.975, known.count() - 1) * known.sem()) if known.count() >= _FEWEST else math.nan
-    least, most = _bounds(name)
-    return max(float(known.mean()) - half, least), min(float(known.mean()) + half, most)
+    half = stats.t.ppf(0.975, of["count"] - 1) * of["sem"].where(of["count"] >= _FEWEST)
+    low, high = of["mean"] - half, of["mean"] + half
+    if not is_share(name) or (of["min"] < 0).any() or (of["max"] > 1).any():  # the last two: its name misleads
+        return low, high
+    unequal = of["min"] < of["max"]
+    return low.clip(0).where(unequal), high.clip(None, 1).where(unequal)
 
 
-def _bounds(name: str) -> tuple[float, float]:
-    """Return between which values a result lies, as far as its name tells."""
-    return (0.0, 1.0) if _SHARE.search(name.rpartition(".")[2].replace("/", "_")) else (-math.inf, math.inf)
+def is_share(name: str) -> bool:
+    """Say whether a result lies between 0 and 1, as far as its name tells."""
+    last = re.split(r"\.(?!\d)", name)[-1]
+    return bool(_SHARE.search(last)) and not _DIFFERENCE.search(last)
 
 
 def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -186,18 +204,11 @@ def means(table: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str]) -> p
 
     Of each metric there is its mean, ``.low`` and ``.high`` (NaN for fewer than three runs).
     """
-    from scipy import stats
-
     fixed = [axis for axis in axes if axis != REPLICATE]
     known = table[table[list(metrics)].notna().any(axis=1)] if metrics else table
     groups = known.groupby(fixed or (lambda row: 0), sort=False, dropna=False)
     found = groups.size().to_frame("runs")
     for metric in metrics:
-        of = groups[metric].agg(["mean", "sem", "count"])
-        half = stats.t.ppf(0.975, of["count"] - 1) * of["sem"].where(of["count"] >= _FEWEST)  # as in `interval`
-        found[metric], (least, most) = of["mean"], _bounds(metric)
-        found[f"{metric}.low"], found[f"{metric}.high"] = (
-            (of["mean"] - half).clip(least),
-            (of["mean"] + half).clip(None, most),
-        )
+        of = groups[metric].agg(_SPREAD)
+        found[metric], (found[f"{metric}.low"], found[f"{metric}.high"]) = of["mean"], _ends(of, metric)
     return found.reset_index(drop=not fixed)

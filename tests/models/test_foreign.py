@@ -523,3 +523,15 @@ def test_a_side_that_halving_cuts_is_named(name: str, size: int, said: str, caps
     assert said in capsys.readouterr().out if said else not capsys.readouterr().out
     models.size_for(models.build(name, None), size)
     assert said in capsys.readouterr().out if said else not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kept", ["float16", "float64"])
+def test_nothing_is_loaded_or_built_in_another_precision(tmp_path: Path, kept: str) -> None:
+    models.save(models.gap_cnn(32), tmp_path)
+    keras.config.set_floatx(kept)
+    try:
+        for wanted in (lambda: models.load(tmp_path), lambda: models.gap_cnn(32), models.load_pretrained):
+            with pytest.raises(CrackvizError, match=rf"Keras is set to {kept}.*float32"):
+                wanted()
+    finally:
+        keras.config.set_floatx("float32")

@@ -69,6 +69,31 @@ def test_the_map_adds_up_at_any_size(model: keras.Model) -> None:
     )
 
 
+@pytest.mark.parametrize("side", [32, 36, 64])
+def test_gradients_add_up_at_every_size(side: int) -> None:
+    """TensorFlow's gradient of a mean is wrong where the mean is wider than the picture."""
+    model, images = models.local_cnn(side, seed=3), noise(2, side, side, 3, seed=side)
+    maps = attribution.integrated_gradients(model, images, n_samples=64)
+    error = attribution.completeness_error(model, images, maps, baseline="mean")
+    assert (np.abs(error) < 2e-3 * np.abs(maps).sum((1, 2))).all()
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [
+        ((36, 64), r"'around_rows' of 'local_cnn' averages over 37 x 1 cells, but images of 36 x 64 px .*larger"),
+        ((45, 64), r"45 x 64 px, .* Cut them to 44 x 64"),
+        ((2, 64), "too few"),
+    ],
+)
+def test_images_that_a_network_of_any_size_cannot_take(side: tuple[int, int], message: str) -> None:
+    free = models.local_cnn(None)
+    for explain in (attribution.grad_cam, attribution.gradient, attribution.logits):
+        with pytest.raises(CrackvizError, match=message):
+            explain(free, noise(1, *side, 3))
+    assert attribution.gradient(free, noise(1, 40, 64, 3)).shape == (1, 40, 64)
+
+
 def test_where_the_size_is_cropped_nothing_is_shifted(model: keras.Model) -> None:
     """At 63 px the paths meet after a row and a column of the enlarged maps are cut off, on the far side."""
     images = noise(2, 64, 64, 3, seed=8)

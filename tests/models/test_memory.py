@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from crackviz import CrackvizError
 from crackviz.models import memory
 
 FAULTS = """
@@ -36,3 +38,9 @@ def test_memory_that_was_freed_is_not_asked_for_again() -> None:
 def test_where_the_c_library_has_no_such_switch_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert memory.keep_freed() is False
+
+
+@pytest.mark.parametrize("size", [-1, 2**31, 1.5, "x", None])
+def test_a_size_that_the_library_cannot_be_told_is_refused(size: Any) -> None:
+    with pytest.raises(CrackvizError, match="size is"):
+        memory.keep_freed(size)

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from nbclient import NotebookClient
 
 from crackviz import series
 from crackviz.series.kernel import Execution
@@ -88,6 +89,25 @@ def test_a_kernel_that_was_prepared_in_vain_is_ended(tmp_path: Path) -> None:
         series.run_series([first, second], out=tmp_path / "run", options=Options(fail_fast=True))
     assert json.loads((tmp_path / "run" / "config.json").read_text())["notebooks"]["01_b"]["status"] == "not run"
     time.sleep(1)
+    assert kernels_running() == []
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_starting_when_its_run_is_broken_off_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def broken_off(client: NotebookClient) -> None:
+        seen.extend([*kernels_running(), client.kc])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NotebookClient, "start_new_kernel_client", broken_off)
+    (tmp_path / "run" / "logs").mkdir(parents=True)
+    (tmp_path / "run" / "notebooks").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        Execution(written(tmp_path / "a.ipynb"), tmp_path / "run", {}).execute()
+    assert len(seen) == 2, "no kernel had been started"
     assert kernels_running() == []
 
 

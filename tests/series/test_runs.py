@@ -82,6 +82,12 @@ def test_the_hash_of_data_sees_every_file_by_name_and_content(pictures: Path) ->
     (pictures / "a" / "1.jpg").write_text("A/1.jpg")  # as long as before
     changed = Hashes().data(name)
     assert changed != before
+    known, one = Hashes(), pictures / "a" / "1.jpg"
+    assert known.data(name) == changed
+    times = one.stat()
+    one.write_text("b/1.jpg")
+    os.utime(one, ns=(times.st_atime_ns, times.st_mtime_ns))  # as `cp -p` leaves it
+    assert Hashes(known.manifests).data(name) not in (before, changed)
     (pictures / "a" / "2.jpg").rename(pictures / "a" / "3.jpg")
     assert Hashes().data(name) not in (before, changed)
     (pictures / "loop").symlink_to(pictures)

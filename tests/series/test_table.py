@@ -82,8 +82,21 @@ def test_the_interval_of_a_mean_is_students() -> None:
     assert interval([1.0, 2.0, np.nan, 3.0]) == (low, high)
     for few in ([], [1.0], [1.0, np.nan], [1.0, 2.0]):
         assert np.isnan(interval(few)).all()
-    assert interval([0.9, 0.95, 1.0], "03.scores.recall/crack")[1] == 1, "a share ends at 1"
-    assert interval([0.01, 0.2, 0.1], "03.share found")[0] < 0 < interval([0.01, 0.2, 0.1], "03.the_share")[0] + 1e-9
+    for name in (
+        "scores.recall/crack",
+        "share found",
+        "the_share",
+        "recall 0.95",
+        "calibration_error",
+        "tiles, ROC-AUC",
+    ):
+        assert interval([0.9, 0.95, 1.0], f"03.{name}")[1] == 1, "a share ends at 1"
+        assert interval([0.01, 0.2, 0.1], f"03.{name}")[0] == 0, "and at 0"
+        assert np.isnan(interval([1.0, 1.0, 1.0], f"03.{name}")).all(), "equal shares of few pictures are no certainty"
+    for name in ("log_loss", "accuracy, network less darkness", "gap.accuracy gap"):
+        assert interval([0.01, 0.2, 0.1], f"03.{name}")[0] < 0, "a difference may be negative"
+    assert interval([-0.1, 0.2, 0.1], "03.share")[0] < 0, "the name misleads"
+    assert interval([8.0, 8.0, 8.0], "03.channels") == (8, 8)
     assert interval([0.9, 0.95, 1.0], "03.log_loss")[1] > 1
 
 
