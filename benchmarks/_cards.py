@@ -85,7 +85,7 @@ def maps(figures: dict[str, Any]) -> str:
 
 
 def networks(figures: dict[str, Any]) -> str:
-    """Return the table of the networks on equal terms: means over seeds, with the half width of their interval.
+    """Return the table of the networks on equal terms: means over seeds, with their intervals.
 
     Below stand what maps get that know no network, and what chance gets.
     """
@@ -104,7 +104,7 @@ def networks(figures: dict[str, Any]) -> str:
     ]
     for name, one in figures["networks"].items():
         cells = [f"`{name}`", f"{one['weights']:,}", f"{one['MB']:.2f}", f"{one['ms per patch']['mean']:.2f}"]
-        cells += [f"{one[key]['mean']:.3f} ± {one[key]['plus_minus']:.3f}" for key in columns]
+        cells += [_within(**one[key]) for key in columns]
         rows.append(f"| {' | '.join(cells)} |")
     chance = figures["localisation_by_chance"]["deepcrack"]
     others = {f"{MAPS[name]}": one for name, one in figures["localisation_without_a_network"]["deepcrack"].items()}
@@ -113,6 +113,13 @@ def networks(figures: dict[str, Any]) -> str:
         cells = [name, *[""] * 8, f"{found['pointing game']:.3f}", f"{found['evidence within 4 px']:.3f}"]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _within(mean: float, plus_minus: float) -> str:
+    """Return the mean of a share with its interval, which ends at 0 and 1; none where all seeds are equal."""
+    if not plus_minus:
+        return f"{mean:.3f}"
+    return f"{mean:.3f} [{max(mean - plus_minus, 0):.2f}, {min(mean + plus_minus, 1):.2f}]"
 
 
 def inspections(figures: dict[str, Any]) -> str:

@@ -24,8 +24,8 @@ def test_a_box_by_hand() -> None:
 
 
 def uneven() -> keras.Model:
-    """Paths of two lengths, uneven padding, dilation, an odd size."""
-    inputs = keras.Input((31, 27, 3))
+    """Paths of two lengths, uneven padding (by one more behind in the width), dilation, an odd size."""
+    inputs = keras.Input((31, 28, 3))
     x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(inputs)
     y = layers.Conv2D(4, 3, dilation_rate=2, padding="same")(x)
     x = layers.Add()([x, y])
