@@ -89,8 +89,10 @@ def _check_sides(model: keras.Model, height: int, width: int) -> None:
                 raise CrackvizError(f"{said}. Cut them to {fits[0]} x {fits[1]}.")
         raise CrackvizError(f"{said}: they are too few for it, and a map would have no cell. Take larger ones.")
     for layer in sized._flatten_layers():
-        if isinstance(layer, keras.layers.AveragePooling2D) and layer.padding == "same":
-            sides = layer.input.shape[1:3]
+        if not isinstance(layer, keras.layers.AveragePooling2D) or layer.padding != "same":
+            continue
+        for node in layer._inbound_nodes:  # none within somebody's own layer, several where it is shared
+            sides = node.input_tensors[0].shape[1:3]
             if any(side is not None and side < pool for side, pool in zip(sides, layer.pool_size, strict=True)):
                 raise CrackvizError(
                     f"Layer {layer.name!r} of {model.name!r} averages over {' x '.join(map(str, layer.pool_size))} "

@@ -535,3 +535,31 @@ def test_nothing_is_loaded_or_built_in_another_precision(tmp_path: Path, kept: s
                 wanted()
     finally:
         keras.config.set_floatx("float32")
+
+
+def test_averages_wider_than_their_maps_are_refused_wherever_they_stand() -> None:
+    """TensorFlow's gradient of one is wrong; a layer that is shared, or within another one, has no input of its own."""
+
+    def network(size: int) -> keras.Model:
+        x = inputs = keras.Input((SIDE, SIDE, 3))
+        pool = L.AveragePooling2D(size, strides=1, padding="same", name="wide")
+        for step in (pool, L.Conv2D(4, 3, strides=4), pool):
+            x = step(x)
+        return keras.Model(inputs, L.Dense(1)(L.GlobalAveragePooling2D()(x)))
+
+    assert attribution.gradient(network(3), pictures()).any()
+    with pytest.raises(CrackvizError, match=rf"'wide' .* averages over 11 x 11 cells, but .* give it {SIDE // 4} x"):
+        attribution.gradient(network(11), pictures())
+
+    @keras.saving.register_keras_serializable("tests")
+    class Within(L.Layer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.pool = L.AveragePooling2D(3, strides=1, padding="same")
+
+        def call(self, values: Any) -> Any:
+            return self.pool(values)
+
+    x = inputs = keras.Input((SIDE, SIDE, 3))
+    model = keras.Model(inputs, L.Dense(1)(L.GlobalAveragePooling2D()(Within()(x))))
+    assert attribution.gradient(model, pictures()).shape == pictures().shape[:3]
