@@ -1,4 +1,4 @@
-"""Displays: arrays and tables in, matplotlib figures out. Nothing is computed here but colours.
+"""Displays: arrays and tables in, matplotlib figures out. Nothing is computed here but colours and means.
 
 They follow scikit-learn's displays: ``XDisplay.from_…(…)`` makes and draws one; the object keeps what it shows,
 ``figure_`` and ``ax_`` hold the drawing, and ``plot(ax=…)`` draws it again. None calls ``plt.show()`` or changes
