@@ -43,7 +43,8 @@ run: setup  ## the whole series, headlessly, on synthetic concrete or DATA=path/
 
 test: setup  ## every test: style, types, library, notebooks
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile
+	@# in the files' own order: sorted by their number of tests, the one that trains longest would run last, alone
+	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadscope --nbval-lax \
 		--nbval-sanitize-with notebooks/nbval_sanitize.cfg notebooks
 
