@@ -107,6 +107,8 @@ def _sized(model: keras.Model, height: int, width: int) -> keras.Model | None:
         return keras.models.clone_model(model, keras.Input((height, width, 3)))
     except ValueError:  # a map of no cell, or paths that don't meet
         return None
+    except (TypeError, NotImplementedError):  # somebody's own layer that can't be copied: then nothing is told of sizes
+        return model
 
 
 def target_index(model: keras.Model, target: Target) -> tuple[int, float]:

@@ -24,6 +24,7 @@ HEADLINES = "headlines"
 FACTS = ("run", "status", "stale", "notebooks", "failed", "claims_hold", "claims_made", "seconds", "memory_MiB")
 """Columns that are no result."""
 _FEWEST = 3  # runs of which an interval is made: of two it would be some nine times as wide as what they differ by
+_SPREAD: list[Any] = ["mean", "sem", "count", "min", "max"]
 _SHARE = re.compile(  # what lies between 0 and 1 by what it is
     r"(^|[\W_])(accuracy|average_precision|precision|recall|f1|auc|iou|brier|calibration_error|specificity|sensitivity"
     r"|share|coverage|risk|prevalence|pointing|intervals that hold|told apart|evidence (within|on)|found (from|on))"
@@ -176,9 +177,6 @@ def interval(values: Any, name: str = "") -> tuple[float, float]:
     of = pd.Series(values, dtype=float).agg(_SPREAD).to_frame().T
     low, high = (float(end.iloc[0]) for end in _ends(of, name))
     return low, high
-
-
-_SPREAD: list[Any] = ["mean", "sem", "count", "min", "max"]
 
 
 def _ends(of: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:

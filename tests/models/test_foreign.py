@@ -563,3 +563,18 @@ def test_averages_wider_than_their_maps_are_refused_wherever_they_stand() -> Non
     x = inputs = keras.Input((SIDE, SIDE, 3))
     model = keras.Model(inputs, L.Dense(1)(L.GlobalAveragePooling2D()(Within()(x))))
     assert attribution.gradient(model, pictures()).shape == pictures().shape[:3]
+
+
+def test_a_network_of_any_size_with_a_layer_that_cannot_be_copied_is_explained() -> None:
+    class Scaled(L.Layer):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def call(self, values: Any) -> Any:
+            return self.factor * values
+
+    inputs = keras.Input((None, None, 3))
+    x = L.GlobalAveragePooling2D()(L.Conv2D(4, 3, activation="relu")(Scaled(2.0)(inputs)))
+    model = keras.Model(inputs, L.Dense(1)(x))
+    assert attribution.gradient(model, pictures()).shape == pictures().shape[:3]
