@@ -18,7 +18,7 @@ TEXTS = (
 )
 SETS = {
     "METU, test part": "METU, grouped test part",
-    "synthetic, default set": "synthetic concrete, default set",
+    "synthetic, 2,000 patches": "synthetic concrete, 2,000 patches",
     "SDNET2018 walls": "SDNET2018, walls",
     "SDNET2018 walls, 256 px": "SDNET2018, walls, asked at 256 px",
     "DeepCrack": "DeepCrack, 300 cracks",
@@ -26,7 +26,7 @@ SETS = {
 }
 RIDGE = {
     "METU": "every fourth picture of METU",
-    "synthetic, default set": "synthetic concrete, default set",
+    "synthetic, 2,000 patches": "synthetic concrete, 2,000 patches",
     "SDNET2018 walls": "SDNET2018, walls",
     "SDNET2018 walls, 256 px": "SDNET2018, walls, asked at 256 px",
 }
@@ -196,6 +196,20 @@ def designs(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def lesson(figures: dict[str, Any]) -> str:
+    """Return the table of notebook 02's network from several seeds, beside what needs no network."""
+    columns = ["seed", "network right", "six numbers", "difference", "p", "longest dark ridge", "difference", "p"]
+    rows = [f"| {' | '.join([*columns, 'first kernels and their start, r'])} |", "|---" * (len(columns) + 1) + "|"]
+    for seed, one in figures["seeds"].items():
+        cells = [seed, f"{100 * one['accuracy']:.1f} %"]
+        for name in ("six numbers", "longest dark ridge"):
+            value, low, high = (100 * number for number in one[name]["network less it"])
+            cells += [f"{100 * one[name]['accuracy']:.1f} %", f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"]
+            cells.append(f"{one[name]['p_value']:.2g}")
+        rows.append(f"| {' | '.join([*cells, format(one['kernels and their start, r'], '.2f')])} |")
+    return "\n".join(rows)
+
+
 def _triple(scores: dict[str, float], name: str) -> str:
     kinds = ("pointing game", "evidence within 4 px", "pooled F1")
     return ", ".join(f"{scores[f'{name}: {kind}']:.2f}" for kind in kinds)
@@ -203,9 +217,9 @@ def _triple(scores: dict[str, float], name: str) -> str:
 
 def load() -> dict[str, Any]:
     """Return the figures by table."""
-    shipped, taught, compared, ridge, inspected, tried = (
+    shipped, taught, compared, ridge, inspected, tried, learnt = (
         json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-        for name in ("shipped_model", "trace_model", "networks", "ridge", "inspection", "local_designs")
+        for name in ("shipped_model", "trace_model", "networks", "ridge", "inspection", "local_designs", "lesson")
     )
     return {
         "answers": shipped | {"ridge": ridge},
@@ -215,6 +229,7 @@ def load() -> dict[str, Any]:
         "networks": compared,
         "inspection": inspected,
         "designs": tried,
+        "lesson": learnt,
     }
 
 
@@ -226,6 +241,7 @@ TABLES = {
     "networks": networks,
     "inspection": inspections,
     "designs": designs,
+    "lesson": lesson,
 }
 
 

@@ -51,7 +51,7 @@ def main() -> None:
     walls = data.index(folder / "sdnet2018_walls" / "patches")
     sets = {
         "METU": (pd.concat([part.iloc[::4] for _, part in metu.groupby("label")]), SIZE),
-        "synthetic, default set": (data.index("synthetic"), SIZE),
+        "synthetic, 2,000 patches": (data.index("synthetic:patches=2000"), SIZE),
         "SDNET2018 walls": (walls, SIZE),
         "SDNET2018 walls, 256 px": (walls, LARGE),
     }

@@ -57,7 +57,7 @@ class Settings:
         A value out of its bounds.
     """
 
-    patches: int = 2000
+    patches: int = 4000
     image_size: int = 128
     patches_per_photo: int = 8
     crack_share: float = 0.5

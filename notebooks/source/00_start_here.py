@@ -24,7 +24,7 @@ groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV 
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
 image_size: int = 128  # side to which pictures are resized [px]
-max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 6  # pictures explained here, chosen by a rule
 seed: int = 0  # fixes every random choice
 

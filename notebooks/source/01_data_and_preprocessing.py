@@ -16,7 +16,7 @@ crack_class: str = ""  # the folder whose pictures show cracks, where its name d
 groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 128  # side to which pictures are resized [px]
-max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 seed: int = 0  # fixes every random choice
 
 # %%
@@ -333,7 +333,7 @@ claim(
 pairs = cv.data.near_duplicate_pairs(list(table["hash"]))
 if len(pairs):
     one_each = {table["group"].iloc[pair[0]]: pair for pair in pairs}.values()  # of three alike, not all three pairs
-    shown = [path for pair in list(one_each)[:3] for path in table["path"].iloc[list(pair)]]
+    shown = [path for pair in list(one_each)[:2] for path in table["path"].iloc[list(pair)]]
     titles = [f"pair {i // 2 + 1}" for i in range(len(shown))]
     display = cv.plots.ImagesDisplay.from_images([cv.data.read_image(path) for path in shown], titles=titles)
     _ = cv.series.save_figure(
@@ -391,6 +391,7 @@ augment = cv.data.augmentation(seed)
 one = np.repeat(images[-1:], 6, axis=0)
 changed = np.asarray(augment(one, training=True))
 display = cv.plots.ImagesDisplay.from_images(changed, titles=[f"variant {i}" for i in range(1, 7)])
+display.figure_.set_dpi(80)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,

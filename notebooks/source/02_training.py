@@ -16,7 +16,7 @@ crack_class: str = ""  # the folder whose pictures show cracks, where its name d
 groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 128  # side to which pictures are resized [px]
-max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_small: int = 1500  # training pictures that the small network learns from at most, which saves time; 0 takes all
 epochs: int = 16  # at most so many passes over the training pictures; fewer, but four, where they are more than 1,500
 patience: int = 3  # epochs without a lower validation loss before training stops
@@ -234,7 +234,7 @@ claim(
 #
 # ## Training it
 #
-# One *[epoch](../THEORY.md#g-epoch)* shows each training picture once, each time changed a little (notebook 01). After each epoch the network
+# One *[epoch](../THEORY.md#g-epoch)* shows each training picture once, each time changed a little (notebook 01): flipped, made a little lighter or darker, with more contrast or less. It isn't turned or zoomed here: that takes time, and with thousands of pictures it brought nothing. After each epoch the network
 # is tried on the validation pictures, unchanged. If the [loss](../THEORY.md#g-loss) there has found no new minimum for three epochs, training ends and
 # the best weights are put back. It ends after `epochs` passes in any case. The steps get smaller with time: large ones get near the minimum fast, small ones come closer to it. Both are counted in pictures: who has four times as many needs a quarter of the passes.
 #
@@ -244,7 +244,12 @@ claim(
 
 # %%
 recipe = cv.training.Recipe(
-    epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay
+    epochs=epochs,
+    patience=patience,
+    batch_size=batch_size,
+    learning_rate=learning_rate,
+    decay=decay,
+    augment={"rotation": 0, "zoom": 0},
 )
 n_train = int((table["split"] == "train").sum())
 small_recipe = replace(recipe, learning_rate=1.5 * learning_rate, max_images=n_small).paced(n_train)
@@ -273,7 +278,7 @@ _ = cv.series.save_figure(
 # - The validation curve mostly starts high, and is smoother than the other. What is validated isn't the network of the last step but the
 #   *mean* of its weights over about half an epoch. Single steps are noisy; their mean is not, and it is the better
 #   network.
-# - Later it often lies *better* than the training curve. The training pictures are augmented, thus harder, and their figure is
+# - Later its loss is often the *lower* of the two. The training pictures are augmented, thus harder, and their figure is
 #   the mean over an epoch during which the network was still learning.
 # - The dotted line marks the epoch whose weights were kept. What came after, if anything did, was the price of being sure.
 

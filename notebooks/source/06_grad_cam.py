@@ -18,7 +18,7 @@ groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV 
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
 image_size: int = 128  # side to which pictures are resized [px]
-max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 5  # pictures explained here, chosen by a rule
 seed: int = 0  # fixes every random choice
 
@@ -147,6 +147,7 @@ reasons = test["why"].str.replace(" and ", "\nand ")  # on two lines, where long
 titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(test["mask"], image_size) if (test["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks)
+display.figure_.set_dpi(84)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -330,6 +331,7 @@ convolutions = convolutions[:: -(-len(convolutions) // 6)]  # of a deep network 
 examples = [0, np.flatnonzero(sound)[0]] if sound.any() else [0]  # the surest of either class
 steps = {name: cv.attribution.grad_cam(model, images[examples], layer=name) for name in convolutions}
 display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples], scale="image")
+display.figure_.set_dpi(84)
 _ = cv.series.save_figure(
     run,
     display.figure_,

@@ -18,7 +18,7 @@ groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV 
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
 image_size: int = 128  # side to which pictures are resized [px]
-max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 3  # pictures explained here, two of them cracked
 n_masks: int = 400  # random masks of RISE: as many passes for each picture
 seed: int = 0  # fixes every random choice
@@ -120,6 +120,7 @@ units = {
 }
 few = {title: values[::2] for title, values in maps.items()}
 display = cv.plots.AttributionGridDisplay.from_maps(images[::2], few, label=units, logits=logits[::2])
+display.figure_.set_dpi(68)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -215,6 +216,7 @@ of_cracks = {title: values[cracked] for title, values in maps.items()}
 drawn = {"label": "logits per cell", "logits": logits[cracked], "rows": "images"}
 display = cv.plots.AttributionGridDisplay.from_maps(images[cracked], of_cracks, **drawn, widen=2, percentile=99)
 display.figure_.set_size_inches(9, 1 + 3 * cracked.sum())
+display.figure_.set_dpi(68)
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -266,6 +268,8 @@ shares = np.linspace(0, 1, 41, dtype=np.float32)
 nothing = explain.baseline_images(images, "mean")
 walk = np.array([explain.logits(model, nothing + share * (images - nothing)) for share in shares])
 slope = (walk[-1] - walk[-2]) / (shares[-1] - shares[-2])
+
+# %%
 figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
 for n, color in zip(range(len(images)), cv.plots.COLORS, strict=False):
     kind = "cracked" if cracked[n] else "sound"
@@ -415,6 +419,7 @@ maps = {title: ndimage.gaussian_filter(values, (0, 1, 1))[cracked] for title, va
 display = cv.plots.AttributionGridDisplay.from_maps(
     images[cracked], maps, label="logits per pixel", logits=logits[cracked]
 )
+display.figure_.set_dpi(68)
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -738,6 +743,7 @@ def in_groups(maps):
     return np.stack([maps[:, rows == i][:, :, columns == j].sum((1, 2)) for i in range(4) for j in range(4)])
 
 
+# %%
 rng = np.random.default_rng(seed)
 orders = [rng.permutation(16) for _ in range(12)]
 values = added(A, logit_of, orders)

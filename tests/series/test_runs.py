@@ -120,7 +120,7 @@ def test_files_that_look_as_before_are_not_read_again(pictures: Path, monkeypatc
 def test_the_hash_of_synthetic_concrete_is_its_settings() -> None:
     hashes = Hashes()
     assert hashes.data("") == hashes.data("synthetic") != hashes.data("synthetic:seed=1")
-    assert hashes.manifests[""]["files"] == 2000
+    assert hashes.manifests[""]["files"] == 4000
 
 
 def test_files_named_by_parameters_count(tmp_path: Path, notebook: Path) -> None:
