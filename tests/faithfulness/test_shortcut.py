@@ -292,6 +292,7 @@ def test_a_planted_mark_is_found_and_an_absent_one_is_not(tmp_path: Path) -> Non
         change = faithfulness.counterfactual(model, marked[~cracked], plain[~cracked])
         alarms[name] = change["to_target"]["value"]
     # benchmarks/shortcuts.py has ten seeds, and networks trained alike with and without the bar
-    assert shares["planted"] > 0.6
+    # taught the same faint cracks without the bar, which is the easier thing to see, one has 0.58 of its evidence there
+    assert shares["planted"] > 0.75
     assert shares["without"] < 0.15
     assert alarms["planted"] > alarms["without"] + 0.2

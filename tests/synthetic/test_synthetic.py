@@ -573,7 +573,7 @@ def test_the_best_threshold_is_found() -> None:
 
 @pytest.mark.slow
 def test_two_line_rules_do_not_tell_the_classes_of_the_default_set_apart() -> None:
-    made = [known(number) for number in range(2000)]  # of a set that is twice as large
+    made = [known(number) for number in range(Settings().patches)]
     labels = np.array([p.label for p in made])
     grey = np.stack([p.image for p in made]).mean(axis=3) / 255
     sobel = np.hypot(ndimage.sobel(grey, axis=1), ndimage.sobel(grey, axis=2))
