@@ -1,10 +1,10 @@
 """Table of every claim's value over seeds and data sets, and how far each keeps from its bound.
 
-    crackviz sweep claims.toml --out runs/claims
+    ln -s path/to/metu metu
+    crackviz sweep benchmarks/claims.toml --out runs/claims
     python benchmarks/claims.py runs/claims/*
 
-The grid is data = ["synthetic", "path/to/metu"], seed = [0, 1, 2, 3, 4]. Of the run folders claims.json and config.json
-are read.
+Of the run folders claims.json and config.json are read.
 
 A claim is nearer to its bound than its spread if on one of the data sets the smallest distance of its values is less
 than their standard deviation over the seeds: then another seed may break it there. Identities are

@@ -18,6 +18,7 @@ from crackviz.files import replacing, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
 from crackviz.training.identity import code, contents, digests, is_done
+from crackviz.training.normalised import fold, normalisable, normalised
 from crackviz.training.own_layer import check_own_layer
 from crackviz.training.place import Placed, bounded_evidence
 from crackviz.training.recipe import USUAL, Recipe, network_hash
@@ -83,8 +84,8 @@ def train(
     ------
     CrackvizError
         Where the table has no training or validation rows, leaks between them or has more classes than the model, the
-        recipe leaves too few pictures, no layer is left to learn, the folder can't be written or holds an unfinished
-        training of another kind, or the loss isn't finite.
+        recipe leaves too few pictures or normalises what can't be, no layer is left to learn, the folder can't be
+        written or holds an unfinished training of another kind, or the loss isn't finite.
 
     Notes
     -----
@@ -97,6 +98,8 @@ def train(
     parts = _parts(table, recipe.max_images, seed)
     if recipe.place:
         _check_masks(parts)
+    if recipe.normalise:
+        normalisable(model)
     if isinstance(recipe.augment, keras.Layer):
         check_own_layer(recipe.augment, image_size)
     class_names = _class_names(model, table)
@@ -188,7 +191,8 @@ def _fit(
     """Train from where the checkpoint stands to the end, and leave the best weights in `model`."""
     size, seed, masks = checkpoint.identity["image_size"], checkpoint.identity["seed"], recipe.place > 0
     keras.utils.set_random_seed(seed)
-    core = _in_bfloat16(model) if recipe.mixed_precision else model
+    core = normalised(model) if recipe.normalise else model
+    core = _in_bfloat16(core) if recipe.mixed_precision else core
     trainer = _compiled(core, recipe, math.ceil(len(parts["train"]) / recipe.batch_size), seed)
     done = checkpoint.restore(trainer)
     if not checkpoint.state["finished"] and done < recipe.epochs:
@@ -197,7 +201,7 @@ def _fit(
         # The checkpoint was written while the averaged weights were in the model; the next epoch takes them out.
         averaged = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
         averaged._ema_weights_in_model = done > 0
-        copied_back = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: model.set_weights(core.get_weights()))
+        copied_back = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: fold(core, model))
         with (
             data.pipeline(parts["train"], size, batch_size=recipe.batch_size, seed=seed, masks=masks) as feed,
             data.pipeline(parts["validation"], size, batch_size=64, masks=masks) as asked,
@@ -224,7 +228,7 @@ def _fit(
     elif checkpoint.best_weights:
         trainer.set_weights(checkpoint.best_weights)
     if core is not model:
-        model.set_weights(core.get_weights())
+        fold(core, model)
 
 
 def _bar(steps: int) -> keras.callbacks.Callback:

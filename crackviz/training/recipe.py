@@ -39,6 +39,10 @@ class Recipe:
     mixed_precision : bool
         Whether maps are computed in bfloat16 during training (Keras's ``mixed_bfloat16``): faster on processors that
         have it, slower on others. Weights, logits and the saved model stay float32.
+    normalise : bool
+        Whether batch normalisation stands between each convolution and its activation during training. It learns
+        sooner, and better, so. Afterwards it is part of the convolutions' weights: the saved network has no further
+        layers, and answers as the normalised one does. Layers with an activation of their own and a bias are meant.
     place : float
         What the loss on the place of the evidence counts for beside the loss on the answers, see
         :func:`crackviz.training.place_loss`; 0 leaves it out. It takes a network whose last map is bounded, such as
@@ -56,6 +60,7 @@ class Recipe:
     decay: float = 0.88
     augment: Augment = True
     mixed_precision: bool = False
+    normalise: bool = False
     place: float = 0.0
     max_images: int = 0
 
@@ -65,6 +70,7 @@ class Recipe:
         if not isinstance(self.augment, Mapping | keras.Layer):
             check_flag("augment", self.augment)
         check_flag("mixed_precision", self.mixed_precision)
+        check_flag("normalise", self.normalise)
         check_number("learning_rate", self.learning_rate, 1e-8, 10.0)
         check_number("decay", self.decay, 1e-3, 1.0)
         check_number("place", self.place, 0.0, 1e6)
@@ -98,8 +104,7 @@ class Recipe:
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this recipe from another, ready for JSON."""
-        known = vars(self) | {"augment": _identity_of(self.augment)}
-        return {name: value for name, value in known.items() if value or name not in ("place", "max_images")}
+        return vars(self) | {"augment": _identity_of(self.augment)}
 
 
 USUAL = Recipe()

@@ -367,15 +367,24 @@ def torn(table):
 claim("T1.7", "no group lies in two parts of the split", torn(table), "==", 0, identity=True)
 
 # %% [markdown]
-# What would a random split have done? `grouped=False` makes one; it has to be asked for by name.
+# What would a random split have done? `grouped=False` makes one; it has to be asked for by name. A group of $n$ pictures then stays whole only if all $n$ fall into the same part. With parts of the shares $s$, that has the chance $\sum s^n$: for $n = 2$ about one half, for $n = 8$ six in a hundred.
 
 # %%
 random_split = cv.data.split(table.drop(columns="split"), seed=seed, grouped=False)
 print(f"groups torn apart: {torn(random_split)} by a random split, {torn(table)} by ours")
 
 # %%
-if (table.groupby("group").size() > 1).sum() >= 10:  # with fewer, chance may keep them together
-    claim("T1.8", "a random split of the same pictures tears groups apart", torn(random_split), ">", 0)
+sizes = table.groupby("group").size().to_numpy()
+shares = random_split["split"].value_counts(normalize=True).to_numpy()
+chance = 1 - (shares[:, np.newaxis] ** sizes).sum(axis=0)  # of each group, to be torn
+spread = np.sqrt((chance * (1 - chance)).sum()) / len(sizes)
+claim(
+    "T1.8",
+    "a random split tears apart as many groups as chance says",
+    torn(random_split) / len(sizes),
+    "within",
+    (chance.mean() - 4 * spread - 1e-9, chance.mean() + 4 * spread + 1e-9),
+)
 
 # %% [markdown]
 # Nearly every picture of a torn group that is tested has relatives in training: part of its answer was given away. Near-duplicates are rare here; in METU's full set two

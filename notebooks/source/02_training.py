@@ -295,6 +295,10 @@ model = cv.models.build("gap_cnn_far", image_size, seed=seed)
 cv.models.summary(model)
 
 # %% [markdown]
+# And it gets help: *[batch normalisation](../THEORY.md#g-batch-normalisation)*, `normalise=True` below. Before each ReLU, every map is shifted and scaled to mean 0 and deviation 1 over the pictures of the step, then moved and scaled once more by two numbers that are learnt.
+# So no filter falls silent at the start, and none drowns the others. After the training all this goes into the kernels: the network that is kept has the layers above, and no others. How, the end of this notebook shows.
+
+# %% [markdown]
 # This time we look over its shoulder. Before the training and after each epoch, a few validation pictures are drawn with their heat maps
 # (notebook 06 derives them): what does the network look at while it learns?
 
@@ -324,7 +328,7 @@ watching = keras.callbacks.LambdaCallback(
 )
 
 # %%
-recipe = recipe.paced(n_train)
+recipe = replace(recipe, normalise=True).paced(n_train)
 history = cv.training.train(
     model,
     table,
@@ -346,6 +350,8 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
+# The validation curve starts far worse than the other, for two reasons. The mean of the weights lags behind, as before. And the running means of the normalisation were taken with the weights of single steps, so they fit this mean badly while the steps are large. Both pass.
+#
 # And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are four: before the training, after the first epoch, after a few, and after the last. (The network that is kept is that of the dotted line.)
 
 # %%
@@ -469,6 +475,38 @@ claim(
 )
 
 # %% [markdown]
+# ## Where did the normalisation go?
+#
+# After the training, the mean $\mu$ and the deviation $\sigma$ of each map stand still: they are running means over many steps. So normalising only subtracts a number and multiplies by one, and a convolution can do that itself. With $\gamma$ and $\beta$ for the two learnt numbers, and $s = \gamma / \sigma$, the kernel becomes $sK$
+# and the bias $s(b - \mu) + \beta$. We try it on the first layer, with numbers drawn at random.
+
+# %%
+first = model.get_layer("conv1")
+kernel, bias = first.get_weights()
+rng = np.random.default_rng(seed)
+mean, deviation, gamma, beta = rng.uniform(0.5, 2, (4, len(bias))).astype(np.float32)
+looked_at = model.get_layer("scale")(samples)
+
+
+def maps(kernel, bias):
+    """Return what the first layer gives before its ReLU, in steps of two pixels."""
+    return tf.nn.conv2d(looked_at, kernel, strides=first.strides, padding="SAME") + bias
+
+
+normalised = gamma * (maps(kernel, bias) - mean) / deviation + beta
+folded = maps(kernel * gamma / deviation, (bias - mean) * gamma / deviation + beta)
+
+# %%
+claim(
+    "T2.8",
+    "folded into the kernel and the bias, a normalisation gives the same maps",
+    float(np.abs(folded - normalised).max()),
+    "<",
+    1e-4,
+    identity=True,
+)
+
+# %% [markdown]
 # One thing more belongs to a training that others can check: it must come out the same when it is done again. We train the small network twice on a few pictures, and compare its weights bit for bit.
 
 # %%
@@ -481,7 +519,7 @@ for _ in range(2):
     twice.append(b"".join(weights.tobytes() for weights in again.get_weights()))
 
 # %%
-claim("T2.8", "on one machine the same seed trains the same network, bit for bit", twice[0] == twice[1])
+claim("T2.9", "on one machine the same seed trains the same network, bit for bit", twice[0] == twice[1])
 
 # %% [markdown]
 # ## TensorBoard
@@ -491,7 +529,7 @@ claim("T2.8", "on one machine the same seed trains the same network, bit for bit
 #
 # ## To remember
 #
-# - Training makes the loss small, step by step, against its slope. The chain rule gives the slope.
+# - Training makes the loss small, step by step, against its slope, which the chain rule gives. Batch normalisation helps, and is part of the kernels afterwards.
 # - Validation pictures decide when to stop; the best weights are kept.
 # - Training loss can go on falling; when validation loss rises meanwhile, learning by heart has begun.
 # - One seed fixes order, augmentation and first weights: the same run again gives the same network.

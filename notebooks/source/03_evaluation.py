@@ -710,7 +710,7 @@ claim(
     compared["six numbers"]["difference"]["value"],
     ">",
     0,
-    unless=other if data or network or len(table) < 4000 else "",
+    unless=other if data or network or len(table) < cv.synthetic.Settings().patches else "",
 )
 
 # %% [markdown]

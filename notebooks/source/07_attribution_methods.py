@@ -444,7 +444,7 @@ for picture, logit in zip(images[cracked], logits[cracked], strict=True):
     for title, name in {"gradient": "gradient", "guided": "guided_backprop"}.items():
         for target in ("crack", "no_crack"):
             strength = np.abs(explain.METHODS[name](model, picture[np.newaxis], target=target)[0])
-            strips.append((strength / np.quantile(strength, 0.99)).clip(0, 1))
+            strips.append((strength / max(np.quantile(strength, 0.99), 1e-12)).clip(0, 1))  # a map may be empty
             titles.append(f"{title}, {target.replace('_', ' ')}")
 display = cv.plots.ImagesDisplay.from_images(strips, titles=titles, columns=5)
 _ = cv.series.save_figure(
@@ -458,19 +458,19 @@ _ = cv.series.save_figure(
 # White is the strength of a pixel, either sign; each map is stretched until one pixel in a hundred is fully white, so brightness can't be compared between maps.
 #
 # With one logit, what speaks for one answer speaks against the other, so an honest map of "no crack" is that of "crack" with the sign turned. (Without
-# the sign, as above, the gradient's two maps are the same.) The guided maps aren't opposites: each class has a map of its own, and where one of them marks a place, the other may mark it as well, or leave it empty. What they have in common, the next line counts: −1 would be opposites.
+# the sign, as above, the gradient's two maps are the same.) The guided maps aren't opposites: each class has a map of its own, and where one of them marks a place, the other may mark it as well, or leave it empty. What they have in common, the next line counts, as the cosine of the angle between both maps: −1 would be opposites, and where one of them is empty it is 0.
 
 
 # %%
 def likeness(name):
-    """Return the mean correlation of the maps of both classes."""
-    pairs = zip(*(explain.METHODS[name](model, images, target=target) for target in ("crack", "no_crack")), strict=True)
-    return float(np.mean([np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in pairs]))
+    """Return the mean cosine between the maps of both classes."""
+    both = [explain.METHODS[name](model, images, target=target) for target in ("crack", "no_crack")]
+    one, other = (maps.reshape(len(maps), -1) for maps in both)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(np.mean((one * other).sum(axis=1) / np.maximum(lengths, 1e-20)))
 
 
-print(
-    f"correlation of both classes' maps: gradient {likeness('gradient'):+.2f}, guided {likeness('guided_backprop'):+.2f}"
-)
+print(f"cosine of both classes' maps: gradient {likeness('gradient'):+.2f}, guided {likeness('guided_backprop'):+.2f}")
 
 # %%
 claim(

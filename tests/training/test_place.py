@@ -155,11 +155,6 @@ def test_a_layer_of_ones_own_is_refused() -> None:
         training.Recipe(augment=keras.layers.GaussianNoise(0.1), place=1.0)
 
 
-def test_without_place_a_recipe_is_known_as_before() -> None:
-    assert "place" not in training.Recipe().identity()
-    assert training.Recipe(place=0.5).identity()["place"] == 0.5
-
-
 @pytest.mark.parametrize("size", [32, 33, 47, 128, 226, 227])
 def test_the_traced_map_has_a_cell_a_pixel_and_adds_up(size: int) -> None:
     model = models.build("trace_cnn", size, seed=1)
