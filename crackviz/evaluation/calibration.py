@@ -57,8 +57,8 @@ def calibration_error(
     -------
     float
         In [0, 1]; 0 is best. Biased upwards in small samples: a perfectly calibrated model whose probabilities are
-        spread evenly gets about sqrt(bins / N) / 3, not 0. It can be fooled: one that always says the base rate
-        scores 0.
+        spread evenly gets about sqrt(bins / N) / 3, not 0. Drawing the pictures anew adds to it, so a bootstrap's
+        interval lies too high. It can be fooled: one that always says the base rate scores 0.
 
     Notes
     -----

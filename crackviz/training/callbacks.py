@@ -88,7 +88,8 @@ class Checkpoint(keras.callbacks.Callback):
                 latest, optimizer, best = (
                     [stored[f"{kind}_{i}"] for i in range(state[kind])] for kind in ("latest", "optimizer", "best")
                 )
-                changed = [key for key, value in self.identity.items() if state["identity"].get(key) != value]
+                known = state["identity"]  # an older one may lack a key: its code was another, too
+                changed = [key for key, value in self.identity.items() if known.get(key, value) != value]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise self._damaged(error) from error
         if changed and set(changed) <= _NO_CHOICE:

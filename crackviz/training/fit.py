@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +20,7 @@ from crackviz.files import replacing, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
 from crackviz.training.identity import code, contents, digests, is_done
-from crackviz.training.normalised import fold, normalisable, normalised
+from crackviz.training.normalised import fold, measure, normalisable, normalised
 from crackviz.training.own_layer import check_own_layer
 from crackviz.training.place import Placed, bounded_evidence
 from crackviz.training.recipe import USUAL, Recipe, network_hash
@@ -120,6 +122,11 @@ def train(
         model.set_weights(stored.get_weights())
         models.annotate(model, **asdict(models.metadata(stored)))
         return read_history(folder)
+    if recipe.normalise and (learnt := models.metadata(model).trained_on):
+        raise CrackvizError(
+            f"The recipe says normalise, but {model.name!r} has learnt already ({learnt}), and normalisation begins "
+            "with maps of mean 0 and deviation 1. Build the network anew, or train it with normalise=False."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         logs.mkdir(parents=True, exist_ok=True)
@@ -191,7 +198,7 @@ def _fit(
     """Train from where the checkpoint stands to the end, and leave the best weights in `model`."""
     size, seed, masks = checkpoint.identity["image_size"], checkpoint.identity["seed"], recipe.place > 0
     keras.utils.set_random_seed(seed)
-    core = normalised(model) if recipe.normalise else model
+    core, pairs = normalised(model) if recipe.normalise else (model, {})
     core = _in_bfloat16(core) if recipe.mixed_precision else core
     trainer = _compiled(core, recipe, math.ceil(len(parts["train"]) / recipe.batch_size), seed)
     done = checkpoint.restore(trainer)
@@ -201,11 +208,13 @@ def _fit(
         # The checkpoint was written while the averaged weights were in the model; the next epoch takes them out.
         averaged = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
         averaged._ema_weights_in_model = done > 0
-        copied_back = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: fold(core, model))
+        copied_back = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: fold(core, model, pairs))
         with (
             data.pipeline(parts["train"], size, batch_size=recipe.batch_size, seed=seed, masks=masks) as feed,
             data.pipeline(parts["validation"], size, batch_size=64, masks=masks) as asked,
+            _some(parts["train"], size, seed) if pairs else nullcontext() as some,
         ):
+            measuring = keras.callbacks.LambdaCallback(on_test_begin=lambda *_: measure(core, some, pairs))
             trainer.fit(
                 feed,
                 initial_epoch=done,
@@ -215,6 +224,7 @@ def _fit(
                     EpochSeeds(seed, feed),
                     keras.callbacks.TerminateOnNaN(),
                     averaged,
+                    *([measuring] if pairs else []),  # after the averaged weights have been put in
                     checkpoint.stopping,
                     checkpoint,
                     keras.callbacks.TensorBoard(checkpoint.log.parent),
@@ -228,7 +238,13 @@ def _fit(
     elif checkpoint.best_weights:
         trainer.set_weights(checkpoint.best_weights)
     if core is not model:
-        fold(core, model)
+        fold(core, model, pairs)
+
+
+def _some(rows: pd.DataFrame, size: int, seed: int) -> Any:
+    """Feed some of the training pictures, unvaried, in batches of one size."""
+    rows = rows.sample(min(len(rows), 512), random_state=seed)
+    return data.pipeline(rows, size, batch_size=math.ceil(len(rows) / math.ceil(len(rows) / 64)))
 
 
 def _bar(steps: int) -> keras.callbacks.Callback:

@@ -40,9 +40,10 @@ class Recipe:
         Whether maps are computed in bfloat16 during training (Keras's ``mixed_bfloat16``): faster on processors that
         have it, slower on others. Weights, logits and the saved model stay float32.
     normalise : bool
-        Whether batch normalisation stands between each convolution and its activation during training. It learns
-        sooner, and better, so. Afterwards it is part of the convolutions' weights: the saved network has no further
-        layers, and answers as the normalised one does. Layers with an activation of their own and a bias are meant.
+        Whether batch normalisation stands between convolutions and their activations during training, which mostly
+        makes it shorter and the network better. Afterwards it is part of the convolutions' weights: the saved network
+        has no further layers. It is for networks that start from nothing, and for each ``Conv2D`` that learns, has a
+        bias and an activation of its own, no constraint, and is called once; all others stay as they are.
     place : float
         What the loss on the place of the evidence counts for beside the loss on the answers, see
         :func:`crackviz.training.place_loss`; 0 leaves it out. It takes a network whose last map is bounded, such as

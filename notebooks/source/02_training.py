@@ -295,8 +295,8 @@ model = cv.models.build("gap_cnn_far", image_size, seed=seed)
 cv.models.summary(model)
 
 # %% [markdown]
-# And it gets help: *[batch normalisation](../THEORY.md#g-batch-normalisation)*, `normalise=True` below. Before each ReLU, every map is shifted and scaled to mean 0 and deviation 1 over the pictures of the step, then moved and scaled once more by two numbers that are learnt.
-# So no filter falls silent at the start, and none drowns the others. After the training all this goes into the kernels: the network that is kept has the layers above, and no others. How, the end of this notebook shows.
+# And it gets help: *[batch normalisation](../THEORY.md#g-batch-normalisation)*, `normalise=True` below. Before each ReLU, every map is shifted and scaled to mean 0 and deviation 1 over the pictures of the step. Then two numbers that are learnt scale and shift it once more.
+# So no filter falls silent at the start, and none is much louder than the others. After the training all this goes into the kernels: the network that is kept has the layers above, and no others. The end of this notebook shows how.
 
 # %% [markdown]
 # This time we look over its shoulder. Before the training and after each epoch, a few validation pictures are drawn with their heat maps
@@ -350,8 +350,6 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# The validation curve starts far worse than the other, for two reasons. The mean of the weights lags behind, as before. And the running means of the normalisation were taken with the weights of single steps, so they fit this mean badly while the steps are large. Both pass.
-#
 # And the pictures that were drawn on the way; TensorBoard shows them with a slider. Here are four: before the training, after the first epoch, after a few, and after the last. (The network that is kept is that of the dotted line.)
 
 # %%
@@ -477,8 +475,8 @@ claim(
 # %% [markdown]
 # ## Where did the normalisation go?
 #
-# After the training, the mean $\mu$ and the deviation $\sigma$ of each map stand still: they are running means over many steps. So normalising only subtracts a number and multiplies by one, and a convolution can do that itself. With $\gamma$ and $\beta$ for the two learnt numbers, and $s = \gamma / \sigma$, the kernel becomes $sK$
-# and the bias $s(b - \mu) + \beta$. We try it on the first layer, with numbers drawn at random.
+# Outside the training there is no step whose pictures could give a mean. So after each epoch the mean $\mu$ and the deviation $\sigma$ of each map are measured on some hundred training pictures, and stand still. Normalising then only subtracts a number and divides by one, and a convolution can do that itself. With $\gamma$ and $\beta$ for the two learnt numbers, and $s = \gamma / \sigma$, the kernel becomes $sK$
+# and the bias $s(b - \mu) + \beta$. We try it on the first layer, with numbers drawn at random. (T2.4 has tried the whole network: the curve is that of the normalised network, and the loss that we measured is that of the folded one.)
 
 # %%
 first = model.get_layer("conv1")

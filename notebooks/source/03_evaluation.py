@@ -311,7 +311,7 @@ claim(
 # %% [markdown]
 # So it can't repair mistakes, only how sure the network is of them. In the next figure the points should lie on the diagonal. The bars below say for how many pictures
 # each point stands. A point that stands for few may lie off the line by chance, or because its pictures share a wall. The same holds for the
-# *[calibration](../THEORY.md#g-calibration) error*: on a few hundred pictures it never comes near 0, even for perfect probabilities. The log loss and the Brier score tell more.
+# *[calibration](../THEORY.md#g-calibration) error*: on a few hundred pictures it never comes near 0, even for perfect probabilities. Drawing the pictures anew makes it larger still, so its interval may even lie above its value. The log loss and the Brier score tell more.
 
 # %%
 figure, axes = plt.subplots(2, 1, figsize=(8, 7.2), height_ratios=[3, 1.3], sharex=True, layout="constrained")

@@ -11,32 +11,32 @@ import pandas as pd
 import pytest
 
 from crackviz import CrackvizError, data, models, training
-from crackviz.training.normalised import fold, normalised
+from crackviz.training.normalised import fold, measure, normalised
 
 RECIPE = training.Recipe(epochs=2, batch_size=16, normalise=True)
 
 
-def taught(model: keras.Model, seed: int) -> keras.Model:
+def taught(model: keras.Model, seed: int) -> tuple[keras.Model, dict[str, str]]:
     """Copy it with normalisation, and give that any state that a training may leave."""
     rng = np.random.default_rng(seed)
-    copy = normalised(model)
+    copy, pairs = normalised(model)
     for layer in copy.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             n = layer.gamma.shape[0]
             layer.set_weights(
                 [rng.normal(1, 0.5, n), rng.normal(0, 1, n), rng.normal(0, 1, n), rng.uniform(0.01, 4, n)]
             )
-    return copy
+    return copy, pairs
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["gap_cnn", "gap_cnn_far", "deep_cnn"])
 def test_the_folded_network_answers_as_the_normalised_one(seed: int, name: str) -> None:
     model = models.build(name, 32, seed=1)
-    copy = taught(model, seed)
+    copy, pairs = taught(model, seed)
     images = np.random.default_rng(seed).random((3, 32, 32, 3), np.float32)
     before = model(images, training=False).numpy()
-    fold(copy, model)
+    fold(copy, model, pairs)
     logits = [one(images, training=False).numpy() for one in (model, copy)]
     np.testing.assert_allclose(*logits, atol=2e-4)
     assert not np.allclose(before, logits[0], atol=1e-3)
@@ -47,9 +47,9 @@ def test_by_hand() -> None:
     inputs = keras.Input((1, 1, 1))
     model = keras.Model(inputs, keras.layers.Conv2D(1, 1, activation="relu", name="one")(inputs))
     model.get_layer("one").set_weights([np.full((1, 1, 1, 1), 2.0), np.array([1.0])])
-    copy = normalised(model)
+    copy, pairs = normalised(model)
     copy.get_layer("one_normalised").set_weights([np.array([value]) for value in (4.0, 5.0, 3.0, 15.999)])
-    fold(copy, model)
+    fold(copy, model, pairs)
     kernel, bias = model.get_layer("one").get_weights()
     assert kernel.item() == pytest.approx(2) and bias.item() == pytest.approx(3)
 
@@ -63,13 +63,40 @@ def test_what_cannot_be_folded_is_left_as_it_is() -> None:
     frozen = keras.layers.Conv2D(4, 3, activation="relu", name="frozen")
     frozen.trainable = False
     model = keras.Model(inputs, keras.layers.Conv2D(2, 1, activation="relu", name="usual")(frozen(x)))
-    copy = normalised(model)
-    assert [layer.name for layer in copy.layers if "normalised" in layer.name] == ["usual_normalised"]
+    copy, pairs = normalised(model)
+    assert pairs == {"usual": "usual_normalised"}
     assert not copy.get_layer("frozen").trainable and len(copy.trainable_weights) == len(model.trainable_weights) + 2
     images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
     before = model(images, training=False).numpy()
-    fold(copy, model)
+    fold(copy, model, pairs)
     np.testing.assert_allclose(model(images, training=False), before / np.sqrt(1.001), rtol=1e-5)
+
+
+def test_names_of_ones_own_are_left_alone() -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="own")(inputs)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(name="own_normalised")(x))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="usual")(x)
+    model = keras.Model(inputs, keras.layers.Activation("relu", name="usual_normalised_activation")(x))
+    copy, pairs = taught(model, 1)
+    assert set(pairs) == {"usual"} and pairs["usual"] not in {layer.name for layer in model.layers}
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    fold(copy, model, pairs)
+    np.testing.assert_allclose(model(images, training=False), copy(images, training=False), atol=1e-4)
+
+
+def test_means_and_variances_are_those_of_the_pictures() -> None:
+    """Of two batches alike, whatever was there before; the layer after it is measured behind it."""
+    model = models.gap_cnn(32, seed=1)
+    copy, pairs = taught(model, 0)
+    batches = np.random.default_rng(0).random((2, 4, 32, 32, 3), np.float32)
+    measure(copy, [(images, None) for images in batches], pairs)
+    first = keras.Model(copy.inputs[0], copy.get_layer("conv1").output)
+    maps = np.stack([first(images, training=False).numpy() for images in batches])
+    _, _, mean, variance = copy.get_layer(pairs["conv1"]).get_weights()
+    np.testing.assert_allclose(mean, maps.mean(axis=(0, 1, 2, 3)), atol=1e-5)
+    np.testing.assert_allclose(variance, maps.var(axis=(1, 2, 3)).mean(axis=0), rtol=1e-4)
+    assert copy.get_layer(pairs["conv1"]).momentum == 0.99
 
 
 def test_a_network_with_nothing_to_normalise_is_refused(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -113,6 +140,36 @@ def test_it_is_saved_plain_and_resumes_to_the_same_end(
     truth = validated["label"].to_numpy()
     loss = -np.mean(np.log(np.where(truth == 1, answers, 1 - answers)))
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3), "what was validated isn't what was saved"
+
+
+def test_a_sequential_network_is_trained(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((32, 32, 3))], name="chain")
+    model.add(keras.layers.Conv2D(4, 3, activation="relu"))
+    model.add(keras.layers.Conv2D(4, 3, activation="relu"))
+    model.add(keras.layers.GlobalAveragePooling2D())
+    model.add(keras.layers.Dense(1, activation="sigmoid"))
+    assert len(normalised(model)[1]) == 2
+    before = model.get_weights()
+    training.train(model, table, tmp_path, replace(RECIPE, epochs=1), image_size=32)
+    assert all(not np.array_equal(*both) for both in zip(before, model.get_weights(), strict=True))
+
+
+def test_what_has_learnt_is_not_normalised(table: pd.DataFrame, tmp_path: Path) -> None:
+    model = models.gap_cnn(32)
+    training.train(model, table, tmp_path / "first", replace(RECIPE, epochs=1), image_size=32)
+    with pytest.raises(CrackvizError, match=r"'gap_cnn' has learnt already.*Build the network anew"):
+        training.train(model, table, tmp_path / "second", RECIPE, image_size=32)
+    assert not (tmp_path / "second").exists()
+    training.train(model, table, tmp_path / "second", replace(RECIPE, normalise=False), image_size=32)
+
+
+@pytest.mark.slow
+def test_with_few_pictures_it_is_validated_as_it_is(table: pd.DataFrame, tmp_path: Path) -> None:
+    """Running means would still be those of the start after so few steps, and patience would count wrong numbers."""
+    split = data.prepare("synthetic:patches=200", tmp_path / "split.csv")
+    recipe = training.Recipe(epochs=10, batch_size=16, normalise=True)
+    history = training.train(models.gap_cnn_far(32), split, tmp_path / "run", recipe, image_size=32)
+    assert history["val_loss"].min() < 0.6 and history["val_accuracy"].max() > 0.7
 
 
 @pytest.mark.slow

@@ -599,6 +599,23 @@ def test_a_setting_taken_back_is_no_finished_training(
         train(table, tmp_path / "broken")
 
 
+def test_an_unfinished_training_of_an_older_crackviz_is_begun_anew(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knew fewer settings, and its code was another."""
+    identity_of = training.Recipe.identity
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "code", lambda: "older")
+        patch.setattr(
+            training.Recipe,
+            "identity",
+            lambda self: {key: value for key, value in identity_of(self).items() if key != "normalise"},
+        )
+        interrupted(table, tmp_path, monkeypatch, after=1)
+    with pytest.warns(UserWarning, match="begun anew"):
+        assert len(train(table, tmp_path)) == 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_callback_that_looks_on_sees_the_weights_of_the_epoch(
