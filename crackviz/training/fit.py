@@ -20,7 +20,7 @@ from crackviz.files import replacing, write_json
 from crackviz.progress import progress
 from crackviz.training.callbacks import Checkpoint, EpochSeeds
 from crackviz.training.identity import code, contents, digests, is_done
-from crackviz.training.normalised import fold, measure, normalisable, normalised
+from crackviz.training.normalised import check_normalisable, fold, measure, normalised
 from crackviz.training.own_layer import check_own_layer
 from crackviz.training.place import Placed, bounded_evidence
 from crackviz.training.recipe import USUAL, Recipe, network_hash
@@ -100,8 +100,6 @@ def train(
     parts = _parts(table, recipe.max_images, seed)
     if recipe.place:
         _check_masks(parts)
-    if recipe.normalise:
-        normalisable(model)
     if isinstance(recipe.augment, keras.Layer):
         check_own_layer(recipe.augment, image_size)
     class_names = _class_names(model, table)
@@ -122,11 +120,8 @@ def train(
         model.set_weights(stored.get_weights())
         models.annotate(model, **asdict(models.metadata(stored)))
         return read_history(folder)
-    if recipe.normalise and (learnt := models.metadata(model).trained_on):
-        raise CrackvizError(
-            f"The recipe says normalise, but {model.name!r} has learnt already ({learnt}), and normalisation begins "
-            "with maps of mean 0 and deviation 1. Build the network anew, or train it with normalise=False."
-        )
+    if recipe.normalise:
+        check_normalisable(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         logs.mkdir(parents=True, exist_ok=True)

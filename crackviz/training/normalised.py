@@ -9,7 +9,17 @@ import keras
 import numpy as np
 from keras import layers
 
-from crackviz import CrackvizError
+from crackviz import CrackvizError, models
+
+
+def check_normalisable(model: keras.Model) -> None:
+    """Raise a CrackvizError unless a network can be normalised: it has such layers, and hasn't learnt anything yet."""
+    normalisable(model)
+    if learnt := models.metadata(model).trained_on:
+        raise CrackvizError(
+            f"The recipe says normalise, but {model.name!r} has learnt already ({learnt}), and normalisation begins "
+            "with maps of mean 0 and deviation 1. Build the network anew, or train it with normalise=False."
+        )
 
 
 def normalisable(model: keras.Model) -> dict[str, Any]:
