@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,18 +117,11 @@ def table(small_set: Path) -> pd.DataFrame:
 
 @pytest.mark.slow
 def test_it_is_saved_plain_and_resumes_to_the_same_end(
-    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: pd.DataFrame, tmp_path: Path, broken_off: Callable[[], AbstractContextManager[None]]
 ) -> None:
     whole, broken = models.gap_cnn_far(32), models.gap_cnn_far(32)
     history = training.train(whole, table, tmp_path / "whole", RECIPE, image_size=32)
-    write = training.Checkpoint.on_epoch_end
-
-    def break_off(self: training.Checkpoint, epoch: int, logs: dict | None = None) -> None:
-        write(self, epoch, logs)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Checkpoint, "on_epoch_end", break_off)
+    with broken_off():
         training.train(broken, table, tmp_path / "broken", RECIPE, image_size=32)
     resumed = training.train(broken, table, tmp_path / "broken", RECIPE, image_size=32)
     pd.testing.assert_frame_equal(resumed, history, check_exact=True)

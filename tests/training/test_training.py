@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -646,19 +647,12 @@ def test_a_callback_that_looks_on_sees_the_weights_of_the_epoch(
 
 @pytest.mark.slow
 def test_mixed_precision_leaves_a_float32_model_and_resumes_exactly(
-    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: pd.DataFrame, tmp_path: Path, broken_off: Callable[[], AbstractContextManager[None]]
 ) -> None:
     whole, broken = models.deep_cnn(32), models.deep_cnn(32)
     recipe = replace(RECIPE, epochs=2, mixed_precision=True)
     history = training.train(whole, table, tmp_path / "whole", recipe, image_size=32)
-    write = training.Checkpoint.on_epoch_end
-
-    def break_off(self: training.Checkpoint, epoch: int, logs: dict | None = None) -> None:
-        write(self, epoch, logs)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Checkpoint, "on_epoch_end", break_off)
+    with broken_off():
         training.train(broken, table, tmp_path / "broken", recipe, image_size=32)
     resumed = training.train(broken, table, tmp_path / "broken", recipe, image_size=32)
     pd.testing.assert_frame_equal(resumed, history, check_exact=True)
