@@ -5,7 +5,9 @@
 
 Seconds of an epoch are those between the ends of two epochs, their median; the first one compiles. Mixed precision
 trains the same network a few epochs more, in turn with float32, so that whatever else the machine does hits both; and
-so does a training whose freed memory goes back to the system (`crackviz.models.memory`).
+so does a training whose freed memory goes back to the system (`crackviz.models.memory`). Steps of five networks, and
+their passes over patches of 227 px in batches of 64, are timed in processes of their own, with oneDNN and without: on
+processors with AVX-512 TensorFlow uses it by itself. `--passes` does this alone, and leaves the other results.
 Writes benchmarks/results/training.json.
 """
 
@@ -13,6 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,8 +26,10 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from shipped_model import milliseconds
 
 from crackviz import data, evaluation, models, series, training
+from crackviz.files import update_json, write_json
 from crackviz.models.memory import keep_freed
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02_training.ipynb"
@@ -55,11 +62,56 @@ def timed(name: str, table: pd.DataFrame, given: dict[str, Any], **options: Any)
     }
 
 
+RESULTS = Path(__file__).parent / "results" / "training.json"
+PASSES = "oneDNN: milliseconds a picture of a training step, and of a patch of 227 px"
+STEPS = {"gap_cnn": 128, "gap_cnn_far": 128, "local_cnn": 128, "trace_cnn": 128, "mobilenet_v2": 96}
+
+
+def steps() -> dict[str, float]:
+    """Return milliseconds: of a training step a picture, the median of seven of 16 pictures, and of a 227 px patch."""
+    found = {}
+    for name, size in STEPS.items():
+        model = models.build(name, size, **({"weights": None} if name == "mobilenet_v2" else {}))
+        model.compile(keras.optimizers.Adam(), "binary_crossentropy")
+        drawn = np.random.default_rng(0)
+        batch = drawn.random((16, size, size, 3), np.float32), drawn.integers(0, 2, (16, 1)).astype(np.float32)
+        moments = [time.perf_counter() for _ in range(9) if model.train_on_batch(*batch) is not None]
+        found[name] = round(float(np.median(np.diff(moments[1:]))) / 16 * 1000, 2)  # the first two compile
+        found[f"{name}, patch"] = round(milliseconds(models.resized(model, 227)), 2)
+    return found
+
+
+def with_and_without() -> dict[str, Any]:
+    """Return the milliseconds of :func:`steps` with oneDNN and without, in turn, and how many times as fast it is."""
+    asked = [sys.executable, "-c", "import json, training; print(json.dumps(training.steps()))"]
+    rounds: dict[str, list[dict[str, float]]] = {"1": [], "0": []}
+    for how in "1010":
+        known = os.environ | {"TF_ENABLE_ONEDNN_OPTS": how}
+        told = subprocess.run(asked, cwd=Path(__file__).parent, env=known, stdout=subprocess.PIPE, check=True).stdout
+        rounds[how].append(json.loads(told.splitlines()[-1]))
+    best = {how: {name: min(one[name] for one in all) for name in all[0]} for how, all in rounds.items()}
+    return {
+        "milliseconds, with": best["1"],
+        "milliseconds, without": best["0"],
+        "times as fast": {name: round(value / best["1"][name], 2) for name, value in best["0"].items()},
+        "local_cnn's patch over mobilenet_v2's": round(
+            best["1"]["local_cnn, patch"] / best["1"]["mobilenet_v2, patch"], 2
+        ),
+        "trace_cnn's patch over mobilenet_v2's": round(
+            best["1"]["trace_cnn, patch"] / best["1"]["mobilenet_v2, patch"], 2
+        ),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
+    parser.add_argument("--passes", action="store_true", help="steps and passes with oneDNN and without, alone")
     parser.add_argument("--rounds", type=int, default=2, help="trainings of three epochs for each precision")
     options = parser.parse_args()
+    if options.passes:
+        update_json(RESULTS, {PASSES: with_and_without()})
+        return
     given = series.parameters_of(NOTEBOOK)
     given |= {name: type(given[name])(value) for name, value in options.p}
 
@@ -69,8 +121,9 @@ def main() -> None:
         )
     test = table[table["split"] == "test"]
     figures: dict[str, Any] = {"parameters": {name: given[name] for name in sorted(given) if name != "run"}}
-    for name, factor in (("gap_cnn", 1.5), ("gap_cnn_far", 1)):
-        model, figures[name] = timed(name, table, given, learning_rate=factor * given["learning_rate"])
+    rate = given["learning_rate"]
+    for name, own in (("gap_cnn", {"learning_rate": 1.5 * rate, "max_images": given["n_small"]}), ("gap_cnn_far", {})):
+        model, figures[name] = timed(name, table, given, **{"learning_rate": rate} | own)
         probabilities = evaluation.predict(model, test, given["image_size"])
         figures[name]["test accuracy"] = round(float(np.mean((probabilities >= 0.5) == test["label"])), 4)
         print(name, figures[name], flush=True)
@@ -93,11 +146,10 @@ def main() -> None:
         "times as fast": round(float(np.median(seconds[:, 0] / seconds[:, 1])), 2),
         "validation accuracy after three epochs": [one["validation accuracy"] for one in pairs[0]],
     }
+    figures[PASSES] = with_and_without()
     print(json.dumps(figures, indent=1))
     if not options.p:
-        results = Path(__file__).parent / "results"
-        results.mkdir(exist_ok=True)
-        (results / "training.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+        write_json(RESULTS, figures)
 
 
 if __name__ == "__main__":

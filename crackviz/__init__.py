@@ -17,8 +17,10 @@ ROOT = Path(__file__).resolve().parent  # of the package; modules may move, what
 
 if "keras" not in sys.modules:  # crackviz is made of TensorFlow, whatever ~/.keras/keras.json prefers
     os.environ["KERAS_BACKEND"] = "tensorflow"
-# TensorFlow reads it when it is first imported; its start-up lines tell nobody anything.
+# TensorFlow reads both when it is first imported. Its start-up lines tell nobody anything. And by itself it uses oneDNN
+# on processors with AVX-512 alone; on others, as in most laptops, it halves the time of our networks' trainings, too.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _SUBMODULES = (
     "synthetic",

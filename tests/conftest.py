@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as crackviz does; many tests import Keras before it
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("CRACKVIZ_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
 

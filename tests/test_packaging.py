@@ -164,6 +164,18 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.parametrize(("own", "used"), [(None, "1"), ("0", "0")])
+def test_tensorflow_is_asked_for_onednn_unless_somebody_says_otherwise(own: str | None, used: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    told = subprocess.run(
+        [sys.executable, "-c", "import os, crackviz; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"],
+        env=environment | ({"TF_ENABLE_ONEDNN_OPTS": own} if own else {}),
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout.strip() == used, told.stderr
+
+
 def test_subjects_import_only_those_above_them() -> None:
     assert {path.stem for path in (ROOT / "crackviz").glob("*.py")} <= {"__init__", *ORDER}
     for path in (ROOT / "crackviz").rglob("*.py"):

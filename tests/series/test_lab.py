@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,6 +16,7 @@ from typing import Any
 import nbformat
 import pytest
 from chromium import CHROMIUM, MISSING, open_page
+from lab_server import serving
 from made import write_notebook
 from nbclient import NotebookClient
 
@@ -59,23 +57,8 @@ def test_no_theory_beside_the_notebooks(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Address of a JupyterLab that `make lesson N=06` has started."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = f"--no-browser --allow-root --ip=127.0.0.1 --port={port} --IdentityProvider.token=lesson"
-    settings = [f"BIN={Path(sys.executable).parent}", "N=06", f"LAB={options}"]
-    process = subprocess.Popen(["make", "-C", str(ROOT), "-o", "setup", "lesson", *settings], stderr=subprocess.PIPE)
-    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/api/status?token=lesson")
-            break
-        except OSError:
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.2)
-    yield address
-    urllib.request.urlopen(urllib.request.Request(f"{address}/api/shutdown?token=lesson", method="POST"))
-    process.wait(30)
+    with serving(ROOT, "06") as address:
+        yield address
 
 
 def contents(server: str, path: str) -> dict[str, Any]:
@@ -99,11 +82,15 @@ KERNEL_SETTINGS = Path(sys.prefix) / "etc" / "ipython" / "ipython_kernel_config.
 
 @pytest.mark.slow
 @pytest.mark.skipif(not KERNEL_SETTINGS.is_file(), reason="an environment that make setup hasn't made")
-def test_the_first_cells_show_no_red_block(tmp_path: Path) -> None:
+def test_the_first_cells_show_no_red_block_and_tensorflow_is_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     cells = ["import keras\nimport tensorflow as tf", "_ = tf.zeros(1)", "from crackviz import attribution"]
-    notebook = nbformat.read(write_notebook(tmp_path / "a.ipynb", cells), as_version=4)
+    asked = "from tensorflow.python.util import _pywrap_util_port\nassert _pywrap_util_port.IsMklEnabled()"
+    notebook = nbformat.read(write_notebook(tmp_path / "a.ipynb", [*cells, asked]), as_version=4)
     NotebookClient(notebook).execute()
-    assert [cell.outputs for cell in notebook.cells] == [[], [], []]
+    assert [cell.outputs for cell in notebook.cells] == [[], [], [], []]
 
 
 def test_a_mistake_shows_its_message_alone(tmp_path: Path) -> None:
