@@ -153,18 +153,19 @@ def reference(folder: Path, write: bool) -> None:
 
 def real(folder: Path) -> dict[str, Any]:
     """SDNET2018's photographs by their tiles' labels."""
-    labels = pd.read_csv(folder / "sdnet2018_walls" / "photos" / "tile_labels.csv")
+    labelled = folder / "sdnet2018_walls" / "photos" / "tile_labels.csv"
     told: dict[str, Any] = {}
     for network in ("trace_cnn", "local_cnn"):
         mapper = inspection.Mapper(models.load_pretrained(network))
         areas = {}
-        for name, tiles in labels.groupby("photo"):
-            photograph = inspection.Photograph(folder / "sdnet2018_walls" / "photos" / f"{name}.jpg")
+        for path in sorted(labelled.parent.glob("*.jpg")):
+            photograph = inspection.Photograph(path)
+            tiles = inspection.read_tile_labels(labelled, photograph, 256)
             canvas = mapper(photograph, np.empty((photograph.height, photograph.width), np.float32))
             logits = inspection.window_logits(canvas, mapper.bias, 256)
             said = logits[tiles["row"], tiles["col"]]
-            areas[str(name)] = float(roc_auc_score(tiles["label"] == "cracked", said))
-            print(network, name, areas[str(name)], flush=True)
+            areas[path.stem] = float(roc_auc_score(tiles["cracked"], said))
+            print(network, path.stem, areas[path.stem], flush=True)
         told[network] = {"ROC-AUC of tiles, by photograph": areas, "mean": float(np.mean(list(areas.values())))}
     return told
 

@@ -92,6 +92,8 @@ def index(
         Nothing there, no pictures, an empty class, one class only (image+mask sets may have one), two classes of which
         either could be the crack, or `crack_class` or `groups` that don't fit.
     """
+    check_number("max_images", max_images, 0, whole=True)  # before a synthetic set is made, which takes a while
+    generator(seed)
     root = locate(folder)
     chosen = crack_class.split(",") if isinstance(crack_class, str) else np.atleast_1d(crack_class).tolist()
     if wrong := [name for name in (groups, *chosen) if not isinstance(name, str)]:
@@ -158,12 +160,12 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
     many take part: a split needs several. Thinning leaks nothing, as every row keeps its group.
     """
     check_number("max_images", max_images, 0, whole=True)
+    rng = generator(seed)
     if max_images == 0:
         return table
     classes = table["label"].nunique()
     if max_images < 3 * classes:
         raise CrackvizError(f"max_images={max_images}: expected {3 * classes} (3 per class) or more, or 0 for all.")
-    rng = generator(seed)
     if len(table) <= max_images:
         return table
     groups = np.sort(table["group"].unique())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from crackviz.inspection.inspecting import Choices, Inspection, inspect, largest
+from crackviz.inspection.labelled import read_tile_labels
 from crackviz.inspection.novelty import describe, distance
 from crackviz.inspection.photographs import Photograph
 from crackviz.inspection.quality import REASONS, Limits, judge, look
@@ -36,6 +37,7 @@ __all__ = [
     "look",
     "measure",
     "places",
+    "read_tile_labels",
     "skeleton",
     "smoothed",
     "surroundings",

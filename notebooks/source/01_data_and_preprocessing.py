@@ -129,12 +129,12 @@ _ = cv.series.save_figure(
 # ### What else lies on walls
 #
 # A network that calls everything long and dark a crack would be right about most photographs of cracks, and useless on a wall. So the walls carry
-# *distractors*: joints, shadows, cables, stains, chalk. They lie on cracked and on sound patches, and each is known by its name. Of six hundred sound
+# *distractors*: joints, shadows, cables, stains, chalk. They lie on cracked and on sound patches, and each is known by its name. Of three hundred sound
 # patches, one of each wall, here is for each kind the one on which it stands out most from what is around it.
 
 # %%
 gallery = {}
-for made in (cv.synthetic.patch(number) for number in range(2, 4700, 8)):  # sound ones, one of each wall
+for made in (cv.synthetic.patch(number) for number in range(2, 2400, 8)):  # sound ones, one of each wall
     for name, there in made.distractors.items():
         around = ndimage.uniform_filter(there.astype(float), 25) > 0  # so many px about
         beside = made.image[around & ~there]
@@ -147,7 +147,7 @@ kinds = sorted(gallery)
 display = cv.plots.ImagesDisplay.from_images(
     [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
 )
-display.figure_.set_dpi(88)  # keeps the notebook small
+display.figure_.set_dpi(82)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,

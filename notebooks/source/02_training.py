@@ -17,7 +17,7 @@ groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV 
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 128  # side to which pictures are resized [px]
 max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
-n_small: int = 1500  # training pictures that the small network learns from at most, which saves time; 0 takes all
+n_small: int = 750  # training pictures that the small network learns from at most, which saves time; 0 takes all
 epochs: int = 16  # at most so many passes over the training pictures; fewer, but four, where they are more than 1,500
 patience: int = 3  # epochs without a lower validation loss before training stops
 batch_size: int = 16  # pictures per step
@@ -41,8 +41,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "02_training")
+check_number("n_small", n_small, 0, whole=True)
+check_number("n_samples", n_samples, 0, whole=True)
+recipe = cv.training.Recipe(
+    epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay
+)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -243,14 +249,7 @@ claim(
 
 
 # %%
-recipe = cv.training.Recipe(
-    epochs=epochs,
-    patience=patience,
-    batch_size=batch_size,
-    learning_rate=learning_rate,
-    decay=decay,
-    augment={"rotation": 0, "zoom": 0},
-)
+recipe = replace(recipe, augment={"rotation": 0, "zoom": 0})
 n_train = int((table["split"] == "train").sum())
 small_recipe = replace(recipe, learning_rate=1.5 * learning_rate, max_images=n_small).paced(n_train)
 small_history = cv.training.train(

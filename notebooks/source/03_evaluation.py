@@ -41,13 +41,15 @@ from sklearn.preprocessing import StandardScaler
 
 import crackviz as cv
 from crackviz.claims import claim
+from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "03_evaluation")
+for name, value in {"threshold": threshold, "wanted_recall": wanted_recall, "prevalence": prevalence}.items():
+    check_number(name, value, 0, 1, inclusive=False)
+check_number("cost_of_missing", cost_of_missing, 0, inclusive=False)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
-if not 0 < prevalence < 1 or cost_of_missing <= 0:
-    raise ValueError("prevalence must lie between 0 and 1, and cost_of_missing above 0")
 
 # %%
 net = cv.models.find(run, network=network)

@@ -37,8 +37,9 @@ from scipy import ndimage, stats
 import crackviz as cv
 from crackviz.claims import claim
 from crackviz.contracts import check_number
+from crackviz.progress import progress
 
-plt.rcParams["figure.dpi"] = 80  # keeps the notebook small
+plt.rcParams["figure.dpi"] = 69  # keeps the notebook small
 explain = cv.attribution  # the methods live here
 run = cv.series.open_run(run, "07_attribution_methods")
 for name, value in {"n_images": n_images, "n_masks": n_masks}.items():
@@ -120,7 +121,7 @@ units = {
 }
 few = {title: values[::2] for title, values in maps.items()}
 display = cv.plots.AttributionGridDisplay.from_maps(images[::2], few, label=units, logits=logits[::2])
-display.figure_.set_dpi(68)  # keeps the notebook small
+display.figure_.set_dpi(64)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -216,7 +217,7 @@ of_cracks = {title: values[cracked] for title, values in maps.items()}
 drawn = {"label": "logits per cell", "logits": logits[cracked], "rows": "images"}
 display = cv.plots.AttributionGridDisplay.from_maps(images[cracked], of_cracks, **drawn, widen=2, percentile=99)
 display.figure_.set_size_inches(9, 1 + 3 * cracked.sum())
-display.figure_.set_dpi(68)
+display.figure_.set_dpi(64)
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -419,7 +420,7 @@ maps = {title: ndimage.gaussian_filter(values, (0, 1, 1))[cracked] for title, va
 display = cv.plots.AttributionGridDisplay.from_maps(
     images[cracked], maps, label="logits per pixel", logits=logits[cracked]
 )
-display.figure_.set_dpi(68)
+display.figure_.set_dpi(64)
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -547,7 +548,8 @@ claim(
 # %%
 def agreement(n_samples):
     """Return the mean correlation of two maps made with different masks, of the cracked pictures."""
-    pair = (explain.rise(model, images[cracked], n_samples=n_samples, seed=draw) for draw in (seed, seed + 1))
+    draws = progress((seed, seed + 1), "drawing masks", 2, unit="draw")
+    pair = [explain.rise(model, images[cracked], n_samples=n_samples, seed=draw) for draw in draws]
     return float(np.mean([np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(*pair, strict=True)]))
 
 
@@ -566,7 +568,7 @@ claim("T7.14", "with eight times the masks two draws of RISE agree better", many
 options = {"rise": {"n_samples": n_masks}, "lime": {"n_samples": n_masks}}
 costs = explain.methods_table(model, images)
 maps, seconds = {}, {}
-for name, method in explain.METHODS.items():
+for name, method in progress(explain.METHODS.items(), "making maps", len(explain.METHODS), unit="method"):
     method(model, images[:1], **options.get(name, {}))  # the first call translates the network, once
     began = time.perf_counter()
     maps[name] = method(model, images, **options.get(name, {}))

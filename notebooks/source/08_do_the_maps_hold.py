@@ -34,6 +34,7 @@ import pandas as pd
 import crackviz as cv
 from crackviz.claims import claim
 from crackviz.contracts import check_number
+from crackviz.progress import progress
 
 explain, faith = cv.attribution, cv.faithfulness
 run = cv.series.open_run(run, "08_do_the_maps_hold")
@@ -412,7 +413,7 @@ lessons = {"true": labels} | {
 }
 lessons["true again"] = labels
 twins = {}
-for name, taught in lessons.items():
+for name, taught in progress(lessons.items(), "training", len(lessons), unit="network"):
     keras.utils.set_random_seed(seed + int(name == "true again"))
     twins[name] = cv.models.gap_cnn(64, seed=seed)
     twins[name].compile(keras.optimizers.Adam(3e-3), "binary_crossentropy", metrics=["accuracy"])

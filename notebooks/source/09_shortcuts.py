@@ -36,7 +36,7 @@ from scipy.special import expit
 
 import crackviz as cv
 from crackviz.claims import claim
-from crackviz.contracts import check_number
+from crackviz.contracts import check_choice, check_number
 
 run = cv.series.open_run(run, "09_shortcuts")
 for name, value in {"patches": patches, "n_pairs": n_pairs, "epochs": epochs}.items():
@@ -44,8 +44,7 @@ for name, value in {"patches": patches, "n_pairs": n_pairs, "epochs": epochs}.it
 explain = cv.attribution
 if data:  # it is needed in the second half only: a mistake in its name should show now
     cv.data.index(data, crack_class=crack_class, groups=groups)
-if shortcut not in ("scale_bar", "chalk_line", "date_stamp"):
-    raise ValueError("shortcut must be scale_bar, chalk_line or date_stamp: a mark with a place in the picture")
+check_choice("shortcut", shortcut, ("scale_bar", "chalk_line", "date_stamp"))  # a mark with a place in the picture
 
 # %% [markdown]
 # ## A photographer with a habit

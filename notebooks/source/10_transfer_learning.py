@@ -53,6 +53,9 @@ table = cv.data.prepare(
 )
 for folder in filter(None, elsewhere.split(";")):  # needed at the end: a mistake in a name should show now
     cv.data.index(folder.strip())
+recipe = cv.training.Recipe(
+    epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay
+)
 explain, faith = cv.attribution, cv.faithfulness
 
 # %% [markdown]
@@ -85,6 +88,7 @@ net = cv.models.build("mobilenet_v2", image_size, seed=seed, weights=source or N
 if source is None:
     shipped_base = cv.models.load_pretrained("mobilenet_v2").get_weights()[:-2]  # all but its head, which knows METU
     net.set_weights(shipped_base + net.get_weights()[-2:])
+cv.models.set_trainable(net, first_layer)  # needed for fine-tuning only: a mistake in its name should show now
 print("weights:", "as they come with crackviz" if source is None else source if source == weights else "Keras's cache")
 
 # %% [markdown]
@@ -99,9 +103,6 @@ print("weights:", "as they come with crackviz" if source is None else source if 
 learning = cv.models.set_trainable(net)
 print(f"{learning:,} of {net.count_params():,} weights learn")
 before = net.get_weights()
-recipe = cv.training.Recipe(
-    epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate, decay=decay
-)
 frozen_epochs = max(1, epochs // 3)
 frozen_history = cv.training.train(
     net,

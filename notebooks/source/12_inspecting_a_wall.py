@@ -45,6 +45,9 @@ run = cv.series.open_run(run, "12_inspecting_a_wall")
 check_number("mm_per_px", mm_per_px, 0, inclusive=False)
 for name, value, least in (("n_walls", n_walls, 1), ("side", side, 768), ("tile", tile, 32), ("seed", seed, 0)):
     check_number(name, value, least, whole=True)
+if photograph:  # needed at the end: a mistake in a name should show now
+    taken = inspection.Photograph(photograph)
+    labels = inspection.read_tile_labels(tile_labels, taken, tile) if tile_labels else None
 folder = run / "12_walls"
 folder.mkdir(exist_ok=True)
 
@@ -548,7 +551,6 @@ pd.DataFrame(lies_on or [{"invented line lies on": "nothing: none was invented",
 # %%
 if photograph:
     last, origin = Path(photograph), "a photograph of yours"
-    labels = pd.read_csv(tile_labels, dtype=str) if tile_labels else None
 else:
     last, truth, _ = draw(9, (1152, 768), seed=seed + 80, crack_width=(1.5, 6.0), contrast=0.8)
     origin = "a drawn one, of which we pretend to know the labels of its tiles and nothing else"
@@ -556,20 +558,16 @@ else:
     # whoever labels a tile sees a crack that runs through a quarter of it
     cells = truth.centreline[: high * tile, : wide * tile].reshape(high, tile, wide, tile).sum((1, 3)) > tile / 4
     labels = pd.DataFrame(
-        [(*place, int(cells[place])) for place in np.ndindex(cells.shape)], columns=["row", "col", "label"]
+        [(*place, cells[place]) for place in np.ndindex(cells.shape)], columns=["row", "col", "cracked"]
     )
-if labels is not None and "photo" in labels:
-    labels = labels[labels["photo"] == last.stem]
 result = inspection.inspect(last, mm_per_px)
 
 # %%
 auc, said = np.nan, origin
 if labels is not None:
-    rows, columns = (labels[name].astype(int).to_numpy() for name in ("row", "col"))
     of_tiles = inspection.window_logits(result.map, result.bias, tile)
-    is_cracked = labels["label"].astype(str).isin(["1", "crack", "cracked"]).to_numpy()
-    auc = roc_auc_score(is_cracked, of_tiles[rows, columns])
-    said += f": {is_cracked.sum()} of {len(labels)} tiles are cracked; ROC-AUC of their logits {auc:.3f}"
+    auc = roc_auc_score(labels["cracked"], of_tiles[labels["row"], labels["col"]])
+    said += f": {labels['cracked'].sum()} of {len(labels)} tiles are cracked; ROC-AUC of their logits {auc:.3f}"
 print(said)
 step = max(1, result.width // 1600)
 smaller = inspection.Photograph(last).rows(0, result.height)[::step, ::step]

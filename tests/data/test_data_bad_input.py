@@ -604,3 +604,13 @@ def test_names_that_are_no_text_are_named(tmp_path: Path) -> None:
         data.index(odd)
     named = shutil.copytree(tmp_path / "ok", tmp_path / "日本\u3000語\u00a0x", ignore=shutil.ignore_patterns("Pr*"))
     assert len(data.index(named)) == len(data.index(root)), "blanks of other scripts are text"
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"max_images": -1}])
+def test_numbers_are_looked_at_before_a_set_is_made(
+    wrong: dict[str, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CRACKVIZ_CACHE", str(tmp_path))
+    with pytest.raises(CrackvizError, match=f"{next(iter(wrong))} is -1"):
+        data.index("synthetic:patches=40", **wrong)
+    assert not [*tmp_path.iterdir()]
