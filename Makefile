@@ -17,7 +17,7 @@ KERNEL_CONFIG = $(VENV)/etc/ipython/ipython_kernel_config.py
 define KERNELS
 import os
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as crackviz does: trainings take half of the time or less
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as crackviz does: trainings take less time
 c.IPKernelApp.capture_fd_output = False  # TensorFlow's start-up lines stay out of notebooks
 endef
 export KERNELS
@@ -44,7 +44,7 @@ setup:
 	echo "$(KEY)" > $(VENV)/.complete.part; \
 	mv $(VENV)/.complete.part $(VENV)/.complete; \
 	echo 'Ready.'
-	@mkdir -p $(VENV)/etc/ipython; { echo "$$KERNELS" | cmp -s - $(KERNEL_CONFIG) || echo "$$KERNELS" > $(KERNEL_CONFIG); }
+	@mkdir -p $(VENV)/etc/ipython; [ "$$(cat $(KERNEL_CONFIG) 2>/dev/null)" = "$$KERNELS" ] || echo "$$KERNELS" > $(KERNEL_CONFIG)
 
 run: setup  ## the whole series, headlessly, on synthetic concrete or DATA=path/to/pictures
 	@$(BIN)/crackviz run --out '$(strip $(OUT))' $(if $(strip $(DATA)),--data '$(strip $(DATA))' -p max_images '$(strip $(MAX))',$(if $(filter-out 0,$(strip $(MAX))),-p max_images '$(strip $(MAX))'))

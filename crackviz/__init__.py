@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent  # of the package; modules may move, what
 if "keras" not in sys.modules:  # crackviz is made of TensorFlow, whatever ~/.keras/keras.json prefers
     os.environ["KERAS_BACKEND"] = "tensorflow"
 # TensorFlow reads both when it is first imported. Its start-up lines tell nobody anything. And by itself it uses oneDNN
-# on processors with AVX-512 alone; on others, as in most laptops, it halves the time of our networks' trainings, too.
+# on processors with instructions for neural networks alone (VNNI, AMX); others gain by it, too.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -23,15 +26,23 @@ def serving(folder: Path, notebook: str, *options: str) -> Iterator[str]:
     fixed = f"--no-browser --allow-root --ip=127.0.0.1 --port={port} --IdentityProvider.token=lesson"
     settings = [f"BIN={Path(sys.executable).parent}", f"N={notebook}", f"LAB={' '.join([fixed, *options])}"]
     make = ["make", "-f", str(ROOT / "Makefile"), "-C", str(folder), "-o", "setup", "lesson", *settings]
-    process = subprocess.Popen(make, stderr=subprocess.PIPE)
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + 60
-    while True:
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(make, stderr=said, start_new_session=True)
         try:
-            urllib.request.urlopen(f"{address}/api/status?token=lesson")
-            break
-        except OSError:
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.2)
-    yield address
-    urllib.request.urlopen(urllib.request.Request(f"{address}/api/shutdown?token=lesson", method="POST"))
-    process.wait(30)
+            while True:
+                try:
+                    urllib.request.urlopen(f"{address}/api/status?token=lesson", timeout=10)
+                    break
+                except OSError:
+                    if time.monotonic() > end or process.poll() is not None:
+                        said.seek(0)
+                        raise AssertionError(f"JupyterLab didn't start: {said.read().decode()[-2000:]}") from None
+                    time.sleep(0.2)
+            yield address
+            stop = urllib.request.Request(f"{address}/api/shutdown?token=lesson", method="POST")
+            urllib.request.urlopen(stop, timeout=30)
+            process.wait(30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # it has ended, with its kernels
+                os.killpg(process.pid, signal.SIGKILL)

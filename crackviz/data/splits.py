@@ -15,12 +15,13 @@ from crackviz.files import replacing
 
 SPLITS = ("train", "validation", "test")
 Table = pd.DataFrame
+MOST_SEED = 2**31  # scikit-learn and Keras take up to 2**32, and notebooks add a little
 
 
 def generator(*seed: int) -> np.random.Generator:
     """Return NumPy's random generator for a seed of one or more numbers."""
     for number in seed:
-        check_number("seed", number, 0, whole=True)
+        check_number("seed", number, 0, MOST_SEED, whole=True)
     return np.random.default_rng(seed)
 
 

@@ -94,18 +94,19 @@ def index(
     """
     check_number("max_images", max_images, 0, whole=True)  # before a synthetic set is made, which takes a while
     generator(seed)
-    root = locate(folder)
     chosen = crack_class.split(",") if isinstance(crack_class, str) else np.atleast_1d(crack_class).tolist()
     if wrong := [name for name in (groups, *chosen) if not isinstance(name, str)]:
         raise CrackvizError(
             f"crack_class and groups are texts, such as 'spall' and 'folder:1'; found {wrong[0]!r:.80}."
         )
     chosen = [name.strip() for name in chosen if name.strip()]
+    knows = bool(chosen or groups) and "Synthetic concrete knows its classes and photographs"
+    if knows and isinstance(folder, str | os.PathLike) and synthetic_settings(folder):
+        raise CrackvizError(f"{knows}: leave out crack_class and groups, or name a folder.")
+    root = locate(folder)
     listed = synthetic.listing(root)
-    if listed and (chosen or groups):
-        raise CrackvizError(
-            "Synthetic concrete knows its classes and photographs: leave out crack_class and groups, or name a folder."
-        )
+    if knows and listed:
+        raise CrackvizError(f"{knows}: leave out crack_class and groups, or name a folder.")
     rows, names, skipped = find(root, chosen)
     for row in rows:
         row["path"], row["mask"] = str(root / row["path"]), str(root / row["mask"]) if row["mask"] else ""
@@ -305,6 +306,7 @@ def prepare(
     arguments are those of `index`, and `seed` chooses the split, too.
     """
     found = two_classes(folder, max_images=max_images, seed=seed, crack_class=crack_class, groups=groups)
+    max_images, seed = int(max_images), int(seed)  # NumPy's own integers are none for JSON
     made_from: dict[str, Any] = {
         "root": found.attrs["root"],
         "max_images": max_images,
