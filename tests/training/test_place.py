@@ -188,7 +188,7 @@ def test_taught_on_masks_a_network_looks_nearer_to_the_crack(tmp_path: Path) -> 
     near = []
     for place in (0.0, 1.0):
         model = models.build("trace_cnn", 64, seed=0)
-        recipe = training.Recipe(epochs=12, patience=12, batch_size=16, place=place)
+        recipe = training.Recipe(epochs=24, patience=24, batch_size=16, place=place)
         training.train(model, table, tmp_path / str(place), recipe, image_size=64)
         maps = attribution.METHODS["grad_cam"](model, images)
         near.append(np.nanmean(faithfulness.evidence_near(maps, known, distance=4)))
