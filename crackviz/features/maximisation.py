@@ -208,7 +208,13 @@ def _climb(
             before, self.place = self.place, self.random.integers(-self.jitter, self.jitter + 1, 2)
             return tf.roll(pictures, self.place - before, (1, 2))
 
+    class Smoothness(TotalVariation2D):
+        @tf.function
+        def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
+            return super().__call__(pictures)
+
     class Greyness(Norm):
+        @tf.function
         def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
             return super().__call__(pictures - 0.5)
 
@@ -219,6 +225,7 @@ def _climb(
         raise CrackvizError(f"start holds {len(start)} pictures for {len(numbers)} channels; expected one each.")
     start = check_images(linear, start)
 
+    @tf.function
     def admissible(pictures: tf.Tensor) -> tf.Tensor:
         if not recipe.colour:
             pictures = tf.repeat(tf.reduce_mean(pictures, axis=3, keepdims=True), 3, axis=3)
@@ -226,10 +233,12 @@ def _climb(
 
     started = score(linear([start], training=False))
 
+    @tf.function
     def gain(output: tf.Tensor) -> tf.Tensor:  # its gradient is that of the logarithm of what was gained
         gained = score(output) - started
         return gained / tf.stop_gradient(tf.abs(gained) + 1e-6)
 
+    @tf.function
     def even(gradient: tf.Tensor) -> tf.Tensor:  # a picture in which little moves is changed as quickly as any
         size = tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True))
         return tf.math.divide_no_nan(gradient, size)
@@ -240,7 +249,7 @@ def _climb(
             seed_input=tf.constant(start),
             input_range=(0.0, 1.0),
             input_modifiers=[shaken, admissible],
-            regularizers=[TotalVariation2D(recipe.smoothness), Greyness(recipe.greyness, p=2)],
+            regularizers=[Smoothness(recipe.smoothness), Greyness(recipe.greyness, p=2)],
             steps=recipe.steps,
             gradient_modifier=even,
             optimizer=keras.optimizers.Adam(recipe.learning_rate),
@@ -285,4 +294,5 @@ def _linear(model: keras.Model, tensor: Any, size: int | None) -> keras.Model:
             "Leave size out."
         ) from error
     ReplaceToLinear()(copy)
+    copy.call = tf.function(copy.call)  # else tf-keras-vis runs every step operation by operation
     return copy

@@ -283,6 +283,7 @@ def _compiled(model: keras.Model, recipe: Recipe, steps: int, seed: int) -> kera
     else:
         trainer = keras.Model(images, model(layer(images) if layer is not None else images), name="trainer")
     binary = model.outputs[0].shape[-1] == 1
+    accuracy = keras.metrics.BinaryAccuracy if binary else keras.metrics.SparseCategoricalAccuracy
     trainer.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.ExponentialDecay(recipe.learning_rate, steps, recipe.decay),
@@ -290,7 +291,9 @@ def _compiled(model: keras.Model, recipe: Recipe, steps: int, seed: int) -> kera
             ema_momentum=1 - 1 / min(max(0.6 * steps, 10), 100),
         ),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        metrics=[
+            accuracy("accuracy")
+        ],  # an object: named, it would be made in the first step, which is traced anew then
     )
     trainer.optimizer.build(trainer.trainable_variables)  # so that its state can be kept, and put back, at any time
     return trainer

@@ -416,7 +416,7 @@ twins = {}
 for name, taught in progress(lessons.items(), "training", len(lessons), unit="network"):
     keras.utils.set_random_seed(seed + int(name == "true again"))
     twins[name] = cv.models.gap_cnn(64, seed=seed)
-    twins[name].compile(keras.optimizers.Adam(3e-3), "binary_crossentropy", metrics=["accuracy"])
+    twins[name].compile(keras.optimizers.Adam(3e-3), "binary_crossentropy")
     twins[name].fit(small, taught.astype("float32")[:, None], epochs=12, batch_size=32, verbose=0)
 
 # %%

@@ -22,9 +22,9 @@ image_size: int = 64  # side to which pictures are resized [px]; 128 takes four 
 max_images: int = 4000  # pictures of the run, drawn by whole groups; 0 takes all
 n_own: int = 600  # of these, so many for the comparison at the end; 0 takes all, and with thousands it takes minutes
 shortcut: str = "scale_bar"  # what is planted beside cracks: scale_bar, chalk_line or date_stamp
-patches: int = 1000  # synthetic pictures in each set
+patches: int = 800  # synthetic pictures in each set
 n_pairs: int = 120  # pictures of other walls, each shown with and without the mark
-epochs: int = 20  # passes over the training pictures
+epochs: int = 15  # passes over the training pictures
 seed: int = 0  # fixes every random choice
 
 # %%

@@ -18,8 +18,8 @@ groups: str = ""  # which pictures show one place: "folder:1", a pattern, a CSV 
 run: str = ""  # run folder, where results are kept; "" is runs/lesson
 max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 60  # pictures of either class on which the shipped networks are compared
-n_patches: int = 400  # rendered patches that the small networks learn from
-epochs: int = 20  # passes over these
+n_patches: int = 320  # rendered patches that the small networks learn from
+epochs: int = 15  # passes over these
 seed: int = 0  # fixes every random choice
 
 # %%

@@ -71,6 +71,13 @@ def test_it_learns_and_keeps_the_best_weights(table: pd.DataFrame, tmp_path: Pat
     assert len(history) == 60 or len(history) - best == 10
 
 
+def test_a_step_is_traced_once(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda self, batch: traces.append(1) or step(self, batch))
+    train(table, tmp_path, epochs=2)
+    assert len(traces) == 1
+
+
 def test_what_a_run_leaves(table: pd.DataFrame, tmp_path: Path) -> None:
     history = train(table, tmp_path, epochs=2)
     names = {path.name for path in tmp_path.iterdir()}
