@@ -18,11 +18,11 @@ run: str = ""  # run folder, where results are kept; "" is runs/lesson
 image_size: int = 128  # side to which pictures are resized [px]
 max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_small: int = 750  # training pictures that the small network learns from at most, which saves time; 0 takes all
-epochs: int = 16  # at most so many passes over the training pictures; fewer, but four, where they are more than 1,500
+epochs: int = 12  # at most so many passes over the training pictures; fewer, but four, where they are more than 1,500
 patience: int = 3  # epochs without a lower validation loss before training stops
 batch_size: int = 16  # pictures per step
 learning_rate: float = 0.004  # of the deeper network at the start; the small one takes half as much again
-decay: float = 0.8  # factor of the learning rate per epoch; with more than 1,500 pictures, per 1,500 of them
+decay: float = 0.74  # factor of the learning rate per epoch; with more than 1,500 pictures, per 1,500 of them
 n_samples: int = 4  # validation pictures to be watched during the training, half of them cracked
 seed: int = 0  # fixes every random choice
 

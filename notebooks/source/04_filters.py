@@ -8,7 +8,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | to read first-layer kernels, to synthesise what deeper filters and the class respond to, to find the patches that excite a filter most, and to doubt all three |
-# | **Time** | 35 minutes to read, about a minute to run |
+# | **Time** | 35 minutes to read, a minute and a half to run |
 # | **Theory** | [T4 Filters](../THEORY.md#t4-filters) |
 
 # %% tags=["parameters"]

@@ -7,7 +7,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | scores of maps, their chance levels and how each is fooled; deletion and insertion; the randomisation test; what a map knows of an object's worth |
-# | **Time** | 45 minutes to read, under two minutes to run |
+# | **Time** | 45 minutes to read, two to three minutes to run |
 # | **Theory** | [T8 Do the maps hold?](../THEORY.md#t8-do-the-maps-hold) |
 # | **Before** | [07 Attribution methods](07_attribution_methods.ipynb) |
 
@@ -20,7 +20,7 @@ network: str = ""  # a trained network: a file, a run folder, or the name of a s
 image_size: int = 128  # side to which pictures are resized [px]
 max_images: int = 4000  # pictures used, drawn by whole groups; 0 takes all
 n_images: int = 24  # cracked pictures whose maps are scored
-n_perturbed: int = 8  # of these, how many are changed and shown to the network again
+n_perturbed: int = 6  # of these, how many are changed and shown to the network again
 n_objects: int = 80  # synthetic patches whose objects are taken away, one at a time
 n_masks: int = 100  # random masks of RISE: as many passes for each picture
 seed: int = 0  # fixes every random choice

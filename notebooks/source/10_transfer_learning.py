@@ -7,7 +7,7 @@
 # | | |
 # |---|---|
 # | **You will learn** | freeze and fine-tune; compare networks fairly; TensorBoard in JupyterLab; what other pictures do to a good network |
-# | **Time** | 35 minutes to read, two minutes to run |
+# | **Time** | 35 minutes to read, about three minutes to run |
 # | **Theory** | [T10 Transfer learning](../THEORY.md#t10-transfer-learning) |
 # | **Before** | [02 Training](02_training.ipynb), [06 Grad-CAM](06_grad_cam.ipynb) |
 
