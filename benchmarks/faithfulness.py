@@ -82,7 +82,7 @@ def table(model: keras.Model) -> dict[str, Any]:
         masks,
         methods=METHODS,
         untrained=["grad_cam", "thin_cam", "gradient", "guided_backprop"],
-        options=faithfulness.Options(OPTIONS, perturbed=8),
+        options=faithfulness.Options(OPTIONS, perturbed=6),
     )
     return {"seconds": round(time.perf_counter() - began, 1), "rows": len(found), "pictures": found.attrs["images"]}
 

@@ -199,7 +199,6 @@ def _climb(
 ) -> tuple[Pictures, keras.Model]:
     from tf_keras_vis.activation_maximization import ActivationMaximization  # type: ignore[import-untyped]
     from tf_keras_vis.activation_maximization.input_modifiers import Jitter  # type: ignore[import-untyped]
-    from tf_keras_vis.activation_maximization.regularizers import Norm, TotalVariation2D  # type: ignore[import-untyped]
 
     class SteadyJitter(Jitter):
         random, place = np.random.default_rng((recipe.seed, 1)), np.zeros(2, int)
@@ -208,24 +207,15 @@ def _climb(
             before, self.place = self.place, self.random.integers(-self.jitter, self.jitter + 1, 2)
             return tf.roll(pictures, self.place - before, (1, 2))
 
-    class Smoothness(TotalVariation2D):
-        @tf.function
-        def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
-            return super().__call__(pictures)
-
-    class Greyness(Norm):
-        @tf.function
-        def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
-            return super().__call__(pictures - 0.5)
-
-    shaken, linear = SteadyJitter(recipe.jitter), _linear(model, tensor, recipe.size)
+    shaken, linear, compiled = SteadyJitter(recipe.jitter), _linear(model, tensor, recipe.size), _compiler(recipe)
+    linear.call = compiled(linear.call)  # else tf-keras-vis runs it operation by operation
     if start is None:
         start = _noise(linear.inputs[0].shape[1:], recipe.seed, numbers)
     elif len(start) != len(numbers):
         raise CrackvizError(f"start holds {len(start)} pictures for {len(numbers)} channels; expected one each.")
     start = check_images(linear, start)
 
-    @tf.function
+    @compiled
     def admissible(pictures: tf.Tensor) -> tf.Tensor:
         if not recipe.colour:
             pictures = tf.repeat(tf.reduce_mean(pictures, axis=3, keepdims=True), 3, axis=3)
@@ -233,12 +223,12 @@ def _climb(
 
     started = score(linear([start], training=False))
 
-    @tf.function
+    @compiled
     def gain(output: tf.Tensor) -> tf.Tensor:  # its gradient is that of the logarithm of what was gained
         gained = score(output) - started
         return gained / tf.stop_gradient(tf.abs(gained) + 1e-6)
 
-    @tf.function
+    @compiled
     def even(gradient: tf.Tensor) -> tf.Tensor:  # a picture in which little moves is changed as quickly as any
         size = tf.sqrt(tf.reduce_mean(gradient**2, axis=(1, 2, 3), keepdims=True))
         return tf.math.divide_no_nan(gradient, size)
@@ -249,7 +239,7 @@ def _climb(
             seed_input=tf.constant(start),
             input_range=(0.0, 1.0),
             input_modifiers=[shaken, admissible],
-            regularizers=[Smoothness(recipe.smoothness), Greyness(recipe.greyness, p=2)],
+            regularizers=_penalties(recipe),
             steps=recipe.steps,
             gradient_modifier=even,
             optimizer=keras.optimizers.Adam(recipe.learning_rate),
@@ -258,6 +248,30 @@ def _climb(
     images = admissible(tf.roll(images, -shaken.place, (1, 2))).numpy()
     reached = score(linear([images], training=False))
     return Pictures(images, reached.numpy(), started.numpy(), (0, 0, *images.shape[1:3])), linear
+
+
+def _compiler(recipe: Recipe) -> Callable[[Any], Any]:
+    """Return what compiles a function that is called in each step; for few steps that takes longer than it saves."""
+    return tf.function if recipe.steps >= 20 else lambda function: function
+
+
+def _penalties(recipe: Recipe) -> list[Any]:
+    """Return the regularisers."""
+    from tf_keras_vis.activation_maximization.regularizers import Norm, TotalVariation2D  # type: ignore[import-untyped]
+
+    compiled = _compiler(recipe)
+
+    class Smoothness(TotalVariation2D):
+        @compiled
+        def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
+            return super().__call__(pictures)
+
+    class Greyness(Norm):
+        @compiled
+        def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
+            return super().__call__(pictures - 0.5)
+
+    return [Smoothness(recipe.smoothness), Greyness(recipe.greyness, p=2)]
 
 
 def _moving(bar: Any) -> Any:
@@ -294,5 +308,4 @@ def _linear(model: keras.Model, tensor: Any, size: int | None) -> keras.Model:
             "Leave size out."
         ) from error
     ReplaceToLinear()(copy)
-    copy.call = tf.function(copy.call)  # else tf-keras-vis runs every step operation by operation
     return copy

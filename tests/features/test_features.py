@@ -15,6 +15,7 @@ from keras import layers
 from PIL import Image
 
 from crackviz import CrackvizError, attribution, data, features, models
+from crackviz.features import maximisation
 
 
 def random_images(count: int = 3, side: int = 32, seed: int = 0) -> np.ndarray:
@@ -394,7 +395,7 @@ def test_foreign_models() -> None:
             layers.Dense(3, kernel_initializer=keras.initializers.HeUniform(seed=1)),
         ]
     )
-    assert maximise(sequential, 1, "relu", steps=3).images.shape == (1, 16, 16, 3)
+    assert maximise(sequential, 1, "relu", steps=20).images.shape == (1, 16, 16, 3)
     found = maximise_logit(sequential, 2, steps=5)
     assert found.reached[0] > found.started[0]
     with pytest.raises(CrackvizError, match="don't take pictures of 20 x 20 px"):
@@ -403,7 +404,7 @@ def test_foreign_models() -> None:
     inputs = keras.Input((16, 16, 3))
     x = layers.GlobalAveragePooling2D()(inner(inputs))
     nested = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
-    assert maximise(nested, 0, "base", steps=3).images.shape == (1, 16, 16, 3)
+    assert maximise(nested, 0, "base", steps=20).images.shape == (1, 16, 16, 3)
     assert maximise_logit(nested, steps=3).reached.shape == (1,)
     with pytest.raises(CrackvizError, match="nested model 'base'"):
         maximise(nested, 0, "inside", steps=3)
@@ -431,6 +432,25 @@ def test_wrong_arguments_of_synthesis(deep: keras.Model) -> None:
         maximise(deep, 0, start=255 * random_images(1, 64))
     with pytest.raises(CrackvizError, match="by size"):
         maximise(models.gap_cnn(None), 0)
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_compiled_steps_go_where_others_go(deep: keras.Model, monkeypatch: pytest.MonkeyPatch, colour: bool) -> None:
+    given = {"steps": 20, "size": 32, "colour": colour}
+    compiled = maximise(deep, [1, 3], "conv2", **given)
+    monkeypatch.setattr(maximisation, "_compiler", lambda recipe: lambda function: function)
+    others = maximise(deep, [1, 3], "conv2", **given)
+    assert np.abs(compiled.images - others.images).mean() < 1e-3
+    np.testing.assert_allclose(compiled.reached, others.reached, rtol=0.01)
+
+
+def test_a_few_steps_are_not_compiled(deep: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled anew in each call, they would take longer, and TensorFlow would warn of it after five calls."""
+    warnings: list[str] = []
+    monkeypatch.setattr(tf.get_logger(), "warning", lambda text, *_: warnings.append(text))
+    for channel in range(8):
+        maximise(deep, channel, "conv2", steps=1, size=32)
+    assert not [text for text in warnings if "retracing" in text]
 
 
 def test_the_score_is_what_tf_keras_vis_maximises(deep: keras.Model) -> None:
