@@ -370,7 +370,7 @@ def out_of_sample(table, grouped):
             learn = learn.assign(group=learn["path"])
         rest = halves[halves["split"] != part]
         name = f"{table['group'].nunique()}_{'photographs' if grouped else 'patches'}_{part}"
-        model = taught(learn, name, epochs=2 * epochs, patience=epochs)  # a small set needs more passes
+        model = taught(learn, name, epochs=3 * epochs, patience=3 * epochs)  # a small set needs more passes
         found[halves["split"] != part] = cv.evaluation.predict(model, rest, image_size)
     return found
 
