@@ -226,3 +226,22 @@ def test_the_theory_and_the_library_name_the_same_weak_spots_of_a_score(title: s
     (row,) = re.findall(rf"^\| {title}.*\|$", (ROOT / "THEORY.md").read_text("utf-8"), re.MULTILINE)
     for score in scores:
         assert faithfulness.SCORES[score].fooled in row
+
+
+def test_the_measuring_maps_score_as_it_is_said() -> None:
+    """The table of benchmarks/README.md, and that the chosen map of trace_cnn is hardly ahead of its own."""
+    found = json.loads((ROOT / "benchmarks/results/measuring.json").read_text("utf-8"))
+    text = (ROOT / "benchmarks/README.md").read_text("utf-8")
+    for name, one in found.items():
+        scores = one["best pooled F1"]
+        cells = [
+            scores[title][kind]
+            for title in (one["chosen"], "the network's")
+            for kind in ("usual", "broad", "DeepCrack")
+        ]
+        assert f"| `{name}` |" in text and " | ".join(f"{value:.3f}" for value in cells) in text
+    chosen, own = (
+        found["trace_cnn"]["best pooled F1"][title] for title in (found["trace_cnn"]["chosen"], "the network's")
+    )
+    assert 0 < chosen["usual"] + chosen["broad"] - own["usual"] - own["broad"] < 0.002
+    assert 0 < chosen["DeepCrack"] - own["DeepCrack"] < 0.015
