@@ -245,3 +245,27 @@ def test_the_measuring_maps_score_as_it_is_said() -> None:
     )
     assert 0 < chosen["usual"] + chosen["broad"] - own["usual"] - own["broad"] < 0.002
     assert 0 < chosen["DeepCrack"] - own["DeepCrack"] < 0.015
+
+
+def test_masks_are_worth_what_is_said() -> None:
+    """The table of benchmarks/README.md and the sentences below it, and that of T11."""
+    found = json.loads((ROOT / "benchmarks/results/masks.json").read_text("utf-8"))
+    text, none = (ROOT / "benchmarks/README.md").read_text("utf-8"), found["masks"]["0"]
+    for masks, one in found["masks"].items():
+        cells = []
+        for asked in ("other walls", "DeepCrack"):
+            low, high = (100 * one[asked]["right"][end] for end in ("low", "high"))
+            cells.append(f"{100 * one[asked]['right']['value']:.1f} % [{low:.1f}, {high:.1f}]")
+            for score in ("evidence within 4 px", "pointing game"):
+                spans = one[asked][score]
+                cells.append(f"{spans['value']:.2f} [{spans['low']:.2f}, {spans['high']:.2f}]")
+            cells.append(f"{one[asked]['pooled F1']:.2f}")
+        assert f"| {int(masks):,} | {' | '.join(cells)} |" in text
+        assert one["other walls"]["right"]["value"] <= none["other walls"]["right"]["value"]
+        assert one["DeepCrack"]["right"]["value"] <= none["DeepCrack"]["right"]["value"]
+    walls = {masks: one["other walls"] for masks, one in found["masks"].items()}
+    assert walls["30"]["pointing game"]["low"] > 0.8 > walls["0"]["pointing game"]["high"]
+    near = {masks: f"{one['evidence within 4 px']['value']:.2f}" for masks, one in walls.items()}
+    said = f"with no mask on {found['cracked']:,} cracked patches {near['0']} of the evidence lies within 4 px, "
+    assert said + f"with 300 masks {near['300']}, with 3,000 {near['3000']}" in text_of("THEORY.md")
+    assert walls["3000"]["pooled F1"] > walls["300"]["pooled F1"] + 0.05
