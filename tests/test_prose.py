@@ -230,8 +230,8 @@ def test_the_theory_and_the_library_name_the_same_weak_spots_of_a_score(title: s
 
 def test_the_measuring_maps_score_as_it_is_said() -> None:
     """The table of benchmarks/README.md, and that the chosen map of trace_cnn is hardly ahead of its own."""
-    found = json.loads((ROOT / "benchmarks/results/measuring.json").read_text("utf-8"))
-    text = (ROOT / "benchmarks/README.md").read_text("utf-8")
+    found = results("measuring")
+    text = text_of("benchmarks/README.md")
     for name, one in found.items():
         scores = one["best pooled F1"]
         cells = [
@@ -249,8 +249,8 @@ def test_the_measuring_maps_score_as_it_is_said() -> None:
 
 def test_masks_are_worth_what_is_said() -> None:
     """The table of benchmarks/README.md and the sentences below it, and that of T11."""
-    found = json.loads((ROOT / "benchmarks/results/masks.json").read_text("utf-8"))
-    text, none = (ROOT / "benchmarks/README.md").read_text("utf-8"), found["masks"]["0"]
+    found = results("masks")
+    text, none = text_of("benchmarks/README.md"), found["masks"]["0"]
     for masks, one in found["masks"].items():
         cells = []
         for asked in ("other walls", "DeepCrack"):
