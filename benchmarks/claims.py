@@ -2,7 +2,8 @@
 
     ln -s path/to/metu metu
     crackviz sweep benchmarks/claims.toml --out runs/claims
-    python benchmarks/claims.py runs/claims/*
+    crackviz sweep benchmarks/claims_metu.toml --out runs/claims_metu
+    python benchmarks/claims.py runs/claims/* runs/claims_metu/*
 
 Of the run folders claims.json and config.json are read.
 

@@ -21,7 +21,7 @@ import papermill
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from crackviz import CrackvizError, claims, series
+from crackviz import CrackvizError, claims, data, series
 from crackviz.claims import claim
 from crackviz.series.pages import page_of
 
@@ -216,7 +216,7 @@ def test_a_new_statement_gets_its_link_and_an_old_one_loses_it(tmp_path: Path) -
 NONSENSE: dict[str, Any] = {"data": "nowhere", "seed": -1, "n_images": 0, "n_objects": -3, "n_pairs": 0}
 NONSENSE |= dict.fromkeys(("elsewhere", "photograph", "network", "weights", "first_layer", "shortcut"), "nowhere")
 NONSENSE |= {"threshold": 7, "wanted_recall": 2, "prevalence": -1, "cost_of_missing": -1, "learning_rate": -1}
-NONSENSE |= {"epochs": 0, "decay": 0, "batch_size": 0, "n_samples": -1, "n_small": -1, "patience": -1}
+NONSENSE |= {"epochs": 0, "decay": 0, "batch_size": 0, "n_samples": -1, "n_small": -1, "patience": -1, "n_own": -1}
 
 
 HAVING = [(path, name) for path in SOURCES for name in NONSENSE if f"\n{name}: " in path.read_text("utf-8")]
@@ -229,6 +229,8 @@ def test_a_parameter_that_makes_no_sense_is_named_at_once(
     monkeypatch.setenv("CRACKVIZ_RUN", str(tmp_path / "run"))
     for attribute, value in {"file": None, "notebook": "", "made": {}, "excused": {}}.items():
         monkeypatch.setattr(claims._Record, attribute, value)  # what open_run sets is undone afterwards
+    prepare, prepared = data.prepare, []
+    monkeypatch.setattr(data, "prepare", lambda *args, **how: prepared.append(prepare(*args, **how)) or prepared[0])
     cells = [cell for cell in build.from_source(source).cells if cell.cell_type == "code"]
     names: dict[str, Any] = {}
     exec(cells[0].source, names)
@@ -237,6 +239,7 @@ def test_a_parameter_that_makes_no_sense_is_named_at_once(
         for cell in cells[1:4]:  # before anything is trained
             exec(cell.source, names)
     assert name in str(refused.value) or NONSENSE[name] == "nowhere"
+    assert not prepared or name in {"first_layer"}  # drawing the pictures takes a minute
 
 
 @each

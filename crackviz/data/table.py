@@ -101,8 +101,10 @@ def index(
         )
     chosen = [name.strip() for name in chosen if name.strip()]
     knows = bool(chosen or groups) and "Synthetic concrete knows its classes and photographs"
-    if knows and isinstance(folder, str | os.PathLike) and synthetic_settings(folder):
-        raise CrackvizError(f"{knows}: leave out crack_class and groups, or name a folder.")
+    if isinstance(folder, str | os.PathLike) and synthetic_settings(folder):
+        if knows:
+            raise CrackvizError(f"{knows}: leave out crack_class and groups, or name a folder.")
+        _check_most(max_images, 2)
     root = locate(folder)
     listed = synthetic.listing(root)
     if knows and listed:
@@ -164,9 +166,7 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
     rng = generator(seed)
     if max_images == 0:
         return table
-    classes = table["label"].nunique()
-    if max_images < 3 * classes:
-        raise CrackvizError(f"max_images={max_images}: expected {3 * classes} (3 per class) or more, or 0 for all.")
+    _check_most(max_images, table["label"].nunique())
     if len(table) <= max_images:
         return table
     groups = np.sort(table["group"].unique())
@@ -178,6 +178,11 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
         cap = max(4, math.ceil(quota / rows["group"].nunique()))
         keep += rows.index[rows.groupby("group").cumcount() < cap][:quota].tolist()
     return table.loc[sorted(keep)].reset_index(drop=True)
+
+
+def _check_most(max_images: int, classes: int) -> None:
+    if 0 < max_images < 3 * classes:
+        raise CrackvizError(f"max_images={max_images}: expected {3 * classes} (3 per class) or more, or 0 for all.")
 
 
 def scan(table: Table, *, near_duplicates: bool = True, max_distance: int = 12, max_bad_fraction: float = 0.1) -> Table:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from crackviz.inspection.inspecting import Choices, Inspection, inspect, largest
+from crackviz.inspection.inspecting import Choices, Inspection, inspect, largest, open_photograph
 from crackviz.inspection.labelled import read_tile_labels
 from crackviz.inspection.novelty import describe, distance
 from crackviz.inspection.photographs import Photograph
@@ -36,6 +36,7 @@ __all__ = [
     "largest",
     "look",
     "measure",
+    "open_photograph",
     "places",
     "read_tile_labels",
     "skeleton",

@@ -157,6 +157,17 @@ class Inspection:
         return brief(Photograph(self.path), text, [(number in counts, line) for number, line in self.lines])
 
 
+def open_photograph(path: str | Path) -> Photograph:
+    """Open a photograph that :func:`inspect` takes; a CrackvizError where it can't be read or is under 128 px wide."""
+    photograph = Photograph(path)
+    if min(photograph.width, photograph.height) < WINDOW:
+        raise CrackvizError(
+            f"{path} is {photograph.width} x {photograph.height} px; expected at least {WINDOW} either way, so much "
+            "the network sees at once. Take the photograph itself, not a part of it."
+        )
+    return photograph
+
+
 def inspect(
     path: str | Path,
     mm_per_px: float | None = None,
@@ -191,12 +202,7 @@ def inspect(
     Nothing here says whether a crack matters.
     """
     choices, mm_per_px = checked(choices, mm_per_px)
-    photograph = Photograph(path)
-    if min(photograph.width, photograph.height) < WINDOW:
-        raise CrackvizError(
-            f"{path} is {photograph.width} x {photograph.height} px; expected at least {WINDOW} either way, so much "
-            "the network sees at once. Take the photograph itself, not a part of it."
-        )
+    photograph = open_photograph(path)
     mapper = Mapper(network) if isinstance(network, keras.Model) else _mapper(str(network), identity(network))
     if choices.limits.border is None:
         choices = replace(choices, limits=replace(choices.limits, border=mapper.surroundings.reach))

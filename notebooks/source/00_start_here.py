@@ -37,6 +37,7 @@ from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "00_start_here")
 check_number("n_images", n_images, 1, whole=True)
+net = cv.models.find(run, network=network)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -53,7 +54,6 @@ table = cv.data.prepare(
 # package.
 
 # %%
-net = cv.models.find(run, network=network)
 model = net.load()
 image_size = cv.models.size_for(model, image_size)
 print(net.origin)

@@ -47,12 +47,12 @@ run = cv.series.open_run(run, "03_evaluation")
 for name, value in {"threshold": threshold, "wanted_recall": wanted_recall, "prevalence": prevalence}.items():
     check_number(name, value, 0, 1, inclusive=False)
 check_number("cost_of_missing", cost_of_missing, 0, inclusive=False)
+net = cv.models.find(run, network=network)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-net = cv.models.find(run, network=network)
 model = net.load()
 image_size = cv.models.size_for(model, image_size)
 test = cv.training.unseen(net, table)

@@ -33,12 +33,12 @@ from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "06_grad_cam")
 check_number("n_images", n_images, 1, whole=True)
+net = cv.models.find(run, "gap_cnn_deep", network)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-net = cv.models.find(run, "gap_cnn_deep", network)
 model = net.load()
 image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network

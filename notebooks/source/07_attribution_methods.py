@@ -44,12 +44,12 @@ explain = cv.attribution  # the methods live here
 run = cv.series.open_run(run, "07_attribution_methods")
 for name, value in {"n_images": n_images, "n_masks": n_masks}.items():
     check_number(name, value, 1, whole=True)
+net = cv.models.find(run, "gap_cnn_deep", network)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-net = cv.models.find(run, "gap_cnn_deep", network)
 model = net.load()
 image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network

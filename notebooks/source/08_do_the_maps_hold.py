@@ -45,12 +45,12 @@ for name, value in {
     "n_masks": n_masks,
 }.items():
     check_number(name, value, 1, whole=True)
+net = cv.models.find(run, network=network)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-net = cv.models.find(run, network=network)
 model = net.load()
 image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # pictures of the test part that the network has never seen

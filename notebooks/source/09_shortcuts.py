@@ -41,6 +41,7 @@ from crackviz.contracts import check_choice, check_number
 run = cv.series.open_run(run, "09_shortcuts")
 for name, value in {"patches": patches, "n_pairs": n_pairs, "epochs": epochs}.items():
     check_number(name, value, 1, whole=True)
+check_number("n_own", n_own, 0, whole=True)
 explain = cv.attribution
 if data:  # it is needed in the second half only: a mistake in its name should show now
     cv.data.index(data, crack_class=crack_class, groups=groups)

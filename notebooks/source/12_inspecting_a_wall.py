@@ -49,7 +49,7 @@ check_number("tile", tile, 32, 256, whole=True)
 if tile_labels and not photograph:
     raise cv.CrackvizError(f"tile_labels is {tile_labels!r}, but photograph is empty: name the photograph, too.")
 if photograph:  # needed at the end: a mistake in a name should show now
-    taken = inspection.Photograph(photograph)
+    taken = inspection.open_photograph(photograph)
     labels = inspection.read_tile_labels(tile_labels, taken, tile) if tile_labels else None
     del taken
 folder = run / "12_walls"

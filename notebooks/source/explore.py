@@ -31,10 +31,10 @@ from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 import crackviz as cv
 
 run = cv.series.open_run(run)
+net = cv.models.find(run, network=network)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
-net = cv.models.find(run, network=network)
 model = net.load()
 image_size = cv.models.size_for(model, image_size)
 asked = cv.training.unseen(net, table).sample(frac=1, random_state=seed).head(max(n_images, 2))

@@ -191,6 +191,12 @@ def test_max_images_of_index(small_set: Path) -> None:
         data.index(small_set, max_images=5)
 
 
+def test_too_small_a_max_images_is_refused_before_concrete_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "dataset", lambda *args, **how: pytest.fail("it was drawn"))
+    with pytest.raises(CrackvizError, match="max_images=5: expected 6"):
+        data.index("synthetic:patches=5000,seed=77", max_images=5)
+
+
 # --- reading ----------------------------------------------------------------------------------------------
 
 
