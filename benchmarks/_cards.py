@@ -181,17 +181,18 @@ def inspections(figures: dict[str, Any]) -> str:
 
 def designs(figures: dict[str, Any]) -> str:
     """Return the table of designs of `local_cnn`: their fixed paths as maps, and what is learnt over them."""
-    columns = ["design", "margins", "beside lines", "fixed path: drawn cracks", "hairlines"]
-    columns += ["METU right", "ROC-AUC: drawn", "hairlines", "map: drawn cracks", "hairlines"]
+    sets = ("drawn", "broad", "hairlines")
+    columns = ["design", "margins", "beside lines", "fixed path: drawn cracks", *sets[1:], "METU right"]
+    columns += ["ROC-AUC: drawn", *sets[1:], "map: drawn cracks", *sets[1:]]
     rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, one in figures.items():
         design, alone, learnt = one["design"], one["alone"], one["learnt"]
         margins = [design["dark"][1], *([design["line"][1]] if design["lines"] else [])]
         cells = [name, ", ".join(map(str, margins)), str(design["beside"]) if design["lines"] else ""]
-        cells += [_triple(alone, "drawn"), _triple(alone, "hairlines")]
+        cells += [_triple(alone, kind) for kind in sets]
         cells.append(f"{100 * learnt['METU: right at its best threshold']:.2f} %")
-        cells += [f"{learnt['drawn: ROC-AUC']:.3f}", f"{learnt['hairlines: ROC-AUC']:.3f}"]
-        cells += [_triple(learnt, "drawn"), _triple(learnt, "hairlines")]
+        cells += [f"{learnt[f'{kind}: ROC-AUC']:.3f}" for kind in sets]
+        cells += [_triple(learnt, kind) for kind in sets]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

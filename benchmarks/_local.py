@@ -23,9 +23,12 @@ class Design:
     ----------
     dark, line : (float, float)
         Gain and margin of darkness and of lines: `gain` times what is beyond `margin`, in grey values, goes into tanh.
-    lines : tuple of (int, float)
-        How much smaller the picture is made before lines are looked for, since wider lines are found in a smaller one;
-        and half a line's width there [px]. None: darkness alone.
+    around : int
+        Side of the surroundings that a dark pixel is darker than, in cells of 4 px.
+    lines : tuple of (int, float, float, int)
+        How much smaller the picture is made before lines are looked for, 2 or 4 times, since wider lines are found in
+        a smaller one; and there half a line's width, half its length, and the side of the kernel [px]. None: darkness
+        alone.
     beside : float
         What is left of a dark pixel that lies on no line, in [0, 1].
     blocks : tuple of Block
@@ -35,19 +38,20 @@ class Design:
     """
 
     dark: tuple[float, float] = (12, 0.04)
-    line: tuple[float, float] = (20, 0.04)
-    lines: tuple[tuple[int, float], ...] = ((2, 0.9), (4, 1.2))
+    line: tuple[float, float] = (20, 0.03)
+    around: int = 17
+    lines: tuple[tuple[int, float, float, int], ...] = ((2, 0.9, 4.0, 13), (4, 1.2, 4.0, 13), (4, 2.6, 6.0, 21))
     beside: float = 0.2
     blocks: tuple[Block, ...] = tuple(LOCAL)
     about: int = 5
 
 
-def line_kernels(sigma: float, length: float = 3.0, size: int = 9) -> np.ndarray:
+def line_kernels(sigma: float, length: float, size: int) -> np.ndarray:
     """Return kernels that answer to a dark line in one of eight directions each: float32 (size, size, 1, 8).
 
     Across it the second derivative of a Gaussian, along it a Gaussian; each sums to zero, and its positive part to one,
-    so that it answers to a line in grey values. Half of what answers in all directions alike, as a pore does, is taken
-    off again.
+    so that it answers to a line in grey values. What answers in all directions alike, as a pore does, is taken off
+    again.
     """
     y, x = np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 2, indexing="ij")
     found = []
@@ -57,45 +61,29 @@ def line_kernels(sigma: float, length: float = 3.0, size: int = 9) -> np.ndarray
         kernel -= kernel.mean()
         found.append(kernel / np.maximum(kernel, 0).sum())
     kernels = np.stack(found, -1)
-    return (kernels - kernels.mean(-1, keepdims=True) / 2)[:, :, None].astype(np.float32)
+    return (kernels - kernels.mean(-1, keepdims=True))[:, :, None].astype(np.float32)
 
 
-def _fixed(x: Any, kernel: np.ndarray, name: str, activation: str | None = None) -> Any:
+def _fixed(x: Any, kernel: np.ndarray, name: str, bias: float = 0.0, activation: str | None = None) -> Any:
     """Convolve by weights that don't learn."""
-    layer = layers.Conv2D(
-        *(kernel.shape[-1], kernel.shape[:2]),
-        padding="same",
-        use_bias=False,
-        trainable=False,
-        activation=activation,
-        name=name,
-    )
+    count = kernel.shape[-1]
+    layer = layers.Conv2D(count, kernel.shape[:2], padding="same", trainable=False, activation=activation, name=name)
     found = layer(x)
-    layer.set_weights([kernel.astype(np.float32)])
+    layer.set_weights([kernel.astype(np.float32), np.full(count, bias, np.float32)])
     return found
 
 
-def _largest(x: Any, name: str) -> Any:
-    """Return the largest of eight channels, in three rounds of max(a, b) = b + relu(a - b)."""
-    count = DIRECTIONS
-    while count > 1:
-        count //= 2
-        one = np.eye(count)
-        second = _fixed(x, np.vstack([0 * one, one])[None, None], f"{name}_second{count}")
-        more = _fixed(x, np.vstack([one, -one])[None, None], f"{name}_more{count}", "relu")
-        x = layers.Add(name=f"{name}_largest{count}")([second, more])
-    return x
+def _mean(x: Any, side: int, name: str) -> Any:
+    """Average over `side` cells: over fewer where the map is no larger, as TensorFlow's gradient would be wrong."""
+    side = min(side, (x.shape[1] or side) - 1 | 1)
+    x = layers.AveragePooling2D((side, 1), strides=1, padding="same", name=f"{name}_rows")(x)
+    return layers.AveragePooling2D((1, side), strides=1, padding="same", name=name)(x)
 
 
-def _beyond(x: Any, gain: float, margin: float, name: str) -> Any:
-    """Return `gain` times what `x` has beyond `margin`, and 0 below it."""
-    return layers.Activation("relu", name=name)(layers.Rescaling(gain, -gain * margin, name=f"{name}_scaled")(x))
-
-
-def _resampled(x: Any, scale: int, side: int | None, name: str) -> Any:
+def _enlarged(x: Any, scale: int, side: int | None, name: str) -> Any:
     """Enlarge a map by `scale`, and cut off the last rows and columns, which it has too many."""
     x = layers.UpSampling2D(scale, name=name)(x)
-    beyond = -(side or 0) % scale
+    beyond = x.shape[1] - side if side else 0
     return layers.Cropping2D(((0, beyond), (0, beyond)), name=f"{name}_cut")(x) if beyond else x
 
 
@@ -103,14 +91,19 @@ def _where(grey: Any, design: Design) -> Any:
     """Return how much each pixel is part of a dark line: one map, 0 to 1, as large as the picture."""
     side, found = grey.shape[1], []
     small = {scale: layers.AveragePooling2D(scale, padding="same", name=f"by_{scale}")(grey) for scale in (2, 4)}
-    around = layers.AveragePooling2D((9, 1), strides=1, padding="same", name="around_rows")(small[4])
-    around = layers.AveragePooling2D((1, 9), strides=1, padding="same", name="around_cells")(around)
-    difference = layers.Subtract(name="difference")([_resampled(around, 4, side, "around"), grey])
-    dark = layers.Activation("tanh", name="dark")(_beyond(difference, *design.dark, "darker"))
-    for scale, sigma in design.lines:
-        every = _fixed(small[scale], line_kernels(sigma), f"directions_{scale}")
-        line = _beyond(_largest(every, f"directions_{scale}"), *design.line, f"line_{scale}")
-        found.append(_resampled(line, scale, side, f"line_{scale}_enlarged"))
+    around = _enlarged(_mean(small[4], design.around, "around"), 4, side, "around_enlarged")
+    difference = layers.Subtract(name="difference")([around, grey])
+    gain, margin = design.dark
+    darker = layers.Activation("relu", name="darker")(layers.Rescaling(gain, -gain * margin, name="margin")(difference))
+    dark = layers.Activation("tanh", name="dark")(darker)
+    gain, margin = design.line
+    for number, (scale, sigma, length, size) in enumerate(design.lines, 1):
+        # A kernel sums to zero, so a mean taken off changes nothing, but at the rim: there zeros are padded.
+        level = layers.Subtract(name=f"level{number}")([small[scale], _mean(small[scale], size, f"mean{number}")])
+        kernels = gain * line_kernels(sigma, length, size)
+        every = _fixed(level, kernels, f"directions{number}", -gain * margin, "relu")
+        line = _fixed(every, np.ones((1, 1, DIRECTIONS, 1)), f"line{number}")
+        found.append(_enlarged(line, scale, side, f"line{number}_enlarged"))
     if not found:
         return dark
     line = layers.Activation("tanh", name="line")(layers.Add(name="lines")(found) if len(found) > 1 else found[0])

@@ -1,11 +1,11 @@
 """Compare fixed paths of `local_cnn`, by what may choose between them.
 
-    python benchmarks/local_designs.py path/to/data           two minutes on two cores
+    python benchmarks/local_designs.py path/to/data           three minutes on two cores
 
 What the shipped network has learnt, with a fixed path of darkness alone, is laid over each design. Then it is asked
-what `trace_model.py --choose` asks: METU's validation part, and two drawn sets that trained nothing, one of them
-hairlines. *Alone* stands for the fixed path as a map of these drawn cracks, without anything learnt. Writes
-benchmarks/results/local_designs.json, and its table.
+what `trace_model.py --choose` asks: METU's validation part, and drawn sets that trained nothing: usual ones, hairlines,
+and broad cracks (5 to 25 px). *Alone* stands for the fixed path as a map of these drawn cracks, without anything
+learnt. Writes benchmarks/results/local_designs.json, and its table.
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ from typing import Any
 
 import _cards
 import keras
-import numpy as np
 from _local import Design, designed
 from shipped_model import SIZE
-from trace_model import CHOOSE, compared
+from trace_model import CHOOSE, compared, placed
 
-from crackviz import data, faithfulness, models
+from crackviz import data, models
 from crackviz.files import write_json
 
 DESIGNS = {
     "a fifth beside lines": Design(),
     "half beside lines": Design(beside=0.5),
     "nothing beside lines": Design(beside=0.0),
-    "lines of one width": Design(lines=((2, 0.9),)),
-    "lower margins": Design(dark=(12, 0.02), line=(20, 0.03)),
+    "lines of two widths": Design(lines=Design.lines[:2]),
+    "lines of one width": Design(lines=Design.lines[:1]),
+    "lower margins": Design(dark=(12, 0.025), line=(40, 0.02)),
+    "averaged over 36 px": Design(about=9),
     "darkness alone": Design(lines=()),
+    "darkness alone, against 36 px": Design(lines=(), around=9),
 }
+SETS = CHOOSE | {"broad": "synthetic:patches=1000,crack_width=(5,25),seed=23"}
 
 
 def laid_over(learnt: keras.Model, design: Design) -> keras.Model:
@@ -49,15 +52,9 @@ def alone(model: keras.Model) -> dict[str, float]:
     """Score the fixed path as a map."""
     path = keras.Model(model.inputs, model.get_layer("weighed").output)
     found: dict[str, float] = {}
-    for name, words in CHOOSE.items():
-        table = data.index(words)
-        cracked = table[table["label"] == 1].head(300)
-        maps = path.predict(data.load_images(cracked["path"], SIZE), batch_size=50, verbose=0)[..., 0]
-        known = faithfulness.truth(data.load_masks(cracked["mask"], SIZE))
-        found[f"{name}: pointing game"] = float(np.nanmean(faithfulness.pointing_game(maps, known)))
-        found[f"{name}: evidence within 4 px"] = float(np.nanmean(faithfulness.evidence_near(maps, known, distance=4)))
-        found[f"{name}: pooled F1"] = float(faithfulness.best_f1(maps, known).f1)
-    return {name: round(value, 4) for name, value in found.items()}
+    for name, words in SETS.items():
+        found |= placed(lambda images: path.predict(images, batch_size=50, verbose=0)[..., 0], data.index(words), name)
+    return found
 
 
 def main() -> None:
@@ -71,7 +68,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name, design in DESIGNS.items():
         model = laid_over(learnt, design)
-        found[name] = {"design": asdict(design), "alone": alone(model), "learnt": compared(model, metu)}
+        found[name] = {"design": asdict(design), "alone": alone(model), "learnt": compared(model, metu, SETS)}
         print(name, found[name], flush=True)
     write_json(Path(__file__).parent / "results" / "local_designs.json", found)
     _cards.update()

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import _cards
@@ -74,24 +75,32 @@ def settle(model: keras.Model, validation: pd.DataFrame, trained_on: str) -> Non
     print(f"slope {slope:.3f}, offset {offset:.3f}, threshold {threshold}, right {max(right):.4f}", flush=True)
 
 
-def compared(model: keras.Model, metu: pd.DataFrame) -> dict[str, float]:
+def compared(model: keras.Model, metu: pd.DataFrame, drawn: dict[str, str] = CHOOSE) -> dict[str, float]:
     """Return what may choose between designs: how well it orders, how often it could be right, where it looks."""
     found = {}
-    for name, table in {"METU": metu, **{name: data.index(words) for name, words in CHOOSE.items()}}.items():
+    for name, table in {"METU": metu, **{name: data.index(words) for name, words in drawn.items()}}.items():
         label, said = table["label"].to_numpy(), shipped_model.probabilities(model, table)
         cuts = np.quantile(said, np.linspace(0.2, 0.8, 301))
-        found[f"{name}: ROC-AUC"] = float(roc_auc_score(label, said))
-        found[f"{name}: right at its best threshold"] = float(max(((said >= cut) == label).mean() for cut in cuts))
+        found[f"{name}: ROC-AUC"] = round(float(roc_auc_score(label, said)), 4)
+        found[f"{name}: right at its best threshold"] = round(
+            float(max(((said >= cut) == label).mean() for cut in cuts)), 4
+        )
         if name != "METU":
-            pairs = table[table["label"] == 1].head(300)
-            known = faithfulness.truth(data.load_masks(pairs["mask"], shipped_model.SIZE))
-            maps = attribution.grad_cam(model, data.load_images(pairs["path"], shipped_model.SIZE), upsample=False)
-            found[f"{name}: pointing game"] = float(np.nanmean(faithfulness.pointing_game(maps, known)))
-            found[f"{name}: evidence within 4 px"] = float(
-                np.nanmean(faithfulness.evidence_near(maps, known, distance=4))
-            )
-            found[f"{name}: pooled F1"] = float(faithfulness.best_f1(maps, known).f1)
-    return {name: round(value, 4) for name, value in found.items()}
+            found |= placed(lambda images: attribution.grad_cam(model, images, upsample=False), table, name)
+    return found
+
+
+def placed(method: Callable[[np.ndarray], np.ndarray], table: pd.DataFrame, name: str) -> dict[str, float]:
+    """Score maps of 300 drawn cracks against their masks."""
+    cracked = table[table["label"] == 1].head(300)
+    maps = method(data.load_images(cracked["path"], shipped_model.SIZE))
+    known = faithfulness.truth(data.load_masks(cracked["mask"], shipped_model.SIZE))
+    found = {
+        "pointing game": np.nanmean(faithfulness.pointing_game(maps, known)),
+        "evidence within 4 px": np.nanmean(faithfulness.evidence_near(maps, known, distance=4)),
+        "pooled F1": faithfulness.best_f1(maps, known).f1,
+    }
+    return {f"{name}: {score}": round(float(value), 4) for score, value in found.items()}
 
 
 def main() -> None:
