@@ -1,6 +1,6 @@
 """Compare fixed paths of `local_cnn`, by what may choose between them.
 
-    python benchmarks/local_designs.py path/to/data           three minutes on two cores
+    python benchmarks/local_designs.py path/to/data           six minutes on two cores
 
 What the shipped network has learnt, with a fixed path of darkness alone, is laid over each design. Then it is asked
 what `trace_model.py --choose` asks: METU's validation part, and drawn sets that trained nothing: usual ones, hairlines,
@@ -31,7 +31,7 @@ DESIGNS = {
     "nothing beside lines": Design(beside=0.0),
     "lines of two widths": Design(lines=Design.lines[:2]),
     "lines of one width": Design(lines=Design.lines[:1]),
-    "lower margins": Design(dark=(12, 0.025), line=(40, 0.02)),
+    "lower margins": Design(dark=(12, 0.02), line=(20, 0.02)),
     "averaged over 36 px": Design(about=9),
     "darkness alone": Design(lines=()),
     "darkness alone, against 36 px": Design(lines=(), around=9),
