@@ -211,6 +211,29 @@ def lesson(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def claims(figures: dict[str, Any]) -> str:
+    """Return the table of the ten findings that are nearest to their bound, in spreads over the seeds."""
+    found = {
+        id: one for id, one in figures["claims"].items() if one["kind"] == "finding" and one.get("spread") is not None
+    }
+    columns = ["claim", "says", "synthetic", "METU", "bound", "nearest", "spread"]
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for id in sorted(found, key=lambda id: found[id]["nearest"] / max(found[id]["spread"], 1e-12))[:10]:
+        one = found[id]
+        values = [one["values"].get(data, []) for data in ("synthetic", "metu")]
+        ranges = [f"{min(some):.3g} to {max(some):.3g}" if some else "" for some in values]
+        cells = [f"[{id}](../THEORY.md#{id.lower()})", one["statement"], *ranges, _bound(one)]
+        rows.append(f"| {' | '.join([*cells, *(f'{one[key]:.2g}' for key in columns[-2:])])} |")
+    return "\n".join(rows)
+
+
+def _bound(claim: dict[str, Any]) -> str:
+    relation, bound = claim["relation"], claim["bound"]
+    if isinstance(bound, str):
+        return f"{relation} {bound}"
+    return f"{bound[0]:.3g} to {bound[1]:.3g}" if relation == "within" else f"{relation} {bound:.3g}"
+
+
 def _triple(scores: dict[str, float], name: str) -> str:
     kinds = ("pointing game", "evidence within 4 px", "pooled F1")
     return ", ".join(f"{scores[f'{name}: {kind}']:.2f}" for kind in kinds)
@@ -218,9 +241,9 @@ def _triple(scores: dict[str, float], name: str) -> str:
 
 def load() -> dict[str, Any]:
     """Return the figures by table."""
-    shipped, taught, compared, ridge, inspected, tried, learnt = (
-        json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-        for name in ("shipped_model", "trace_model", "networks", "ridge", "inspection", "local_designs", "lesson")
+    names = ("shipped_model", "trace_model", "networks", "ridge", "inspection", "local_designs", "lesson", "claims")
+    shipped, taught, compared, ridge, inspected, tried, learnt, held = (
+        json.loads((RESULTS / f"{name}.json").read_text("utf-8")) for name in names
     )
     return {
         "answers": shipped | {"ridge": ridge},
@@ -231,6 +254,7 @@ def load() -> dict[str, Any]:
         "inspection": inspected,
         "designs": tried,
         "lesson": learnt,
+        "claims": held,
     }
 
 
@@ -243,6 +267,7 @@ TABLES = {
     "inspection": inspections,
     "designs": designs,
     "lesson": lesson,
+    "claims": claims,
 }
 
 

@@ -7,10 +7,10 @@
 
 Of the run folders claims.json and config.json are read.
 
-A claim is nearer to its bound than its spread if on one of the data sets the smallest distance of its values is less
-than the standard deviation, over the seeds, of value less bound: then another seed may break it there. Identities are
+A claim is nearer to its bound than its spread if on one of the data sets the smallest distance of its values is at
+most the standard deviation, over the seeds, of value less bound: then another seed may break it there. Identities are
 listed and not judged, claims without a number only counted. Prints the table, the doubtful ones first, and writes
-benchmarks/results/claims.json.
+benchmarks/results/claims.json, and the table of the nearest ones.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import _cards
 import numpy as np
 
 from crackviz.files import read_json, write_json
@@ -63,7 +64,7 @@ def row(made: list[dict[str, Any]]) -> dict[str, Any]:
     bounds = [one["bound"] for one in numbers]
     spreads = {name: float(np.std(values, ddof=1)) for name, values in beyond.items() if len(values) > 1}
     nearest = {name: min(values) for name, values in distances.items()}
-    worst = min(spreads, key=lambda name: nearest[name] - spreads[name], default=None)
+    worst = min(spreads, key=lambda name: nearest[name] / max(spreads[name], 1e-12), default=None)
     found |= {
         "relation": numbers[0]["relation"],
         "bound": bounds[0] if all(bound == bounds[0] for bound in bounds) else "each run's own",
@@ -106,6 +107,8 @@ def main() -> None:
     doubtful = [id for id, one in rows.items() if one.get("doubtful")]
     broken = [id for id, one in rows.items() if one["holds"] < one["runs"]]
     print(json.dumps({"runs": len(runs), "claims": len(rows), "doubtful": doubtful, "not in every run": broken}))
+    if options.out == parser.get_default("out"):
+        _cards.update()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import functools
 import importlib.util
 import io
@@ -12,16 +13,21 @@ import re
 import subprocess
 import sys
 import tokenize
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pandas as pd
 import papermill
 import pytest
 from nbval.plugin import get_sanitize_patterns
+from PIL import Image
+from scipy import ndimage
 
-from crackviz import CrackvizError, claims, data, series
+from crackviz import CrackvizError, claims, data, series, synthetic
 from crackviz.claims import claim
 from crackviz.series.pages import page_of
 
@@ -222,24 +228,50 @@ NONSENSE |= {"epochs": 0, "decay": 0, "batch_size": 0, "n_samples": -1, "n_small
 HAVING = [(path, name) for path in SOURCES for name in NONSENSE if f"\n{name}: " in path.read_text("utf-8")]
 
 
-@pytest.mark.parametrize(("source", "name"), HAVING, ids=[f"{path.stem}-{name}" for path, name in HAVING])
-def test_a_parameter_that_makes_no_sense_is_named_at_once(
-    source: Path, name: str, small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def first_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run the parameters and the next cells of a notebook, before anything is trained, with other values."""
     monkeypatch.setenv("CRACKVIZ_RUN", str(tmp_path / "run"))
     for attribute, value in {"file": None, "notebook": "", "made": {}, "excused": {}}.items():
         monkeypatch.setattr(claims._Record, attribute, value)  # what open_run sets is undone afterwards
+
+    def run(source: Path, **values: Any) -> None:
+        cells = [cell for cell in build.from_source(source).cells if cell.cell_type == "code"]
+        names: dict[str, Any] = {}
+        exec(cells[0].source, names)
+        names |= values
+        for cell in cells[1:4]:
+            exec(cell.source, names)
+
+    return run
+
+
+@pytest.mark.parametrize(("source", "name"), HAVING, ids=[f"{path.stem}-{name}" for path, name in HAVING])
+def test_a_parameter_that_makes_no_sense_is_named_at_once(
+    source: Path, name: str, small_set: Path, first_cells: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepare, prepared = data.prepare, []
     monkeypatch.setattr(data, "prepare", lambda *args, **how: prepared.append(prepare(*args, **how)) or prepared[0])
-    cells = [cell for cell in build.from_source(source).cells if cell.cell_type == "code"]
-    names: dict[str, Any] = {}
-    exec(cells[0].source, names)
-    names |= {"data": str(small_set), "max_images": 0, name: NONSENSE[name]}
     with pytest.raises(CrackvizError, match=str(NONSENSE[name])) as refused:
-        for cell in cells[1:4]:  # before anything is trained
-            exec(cell.source, names)
+        first_cells(source, **{"data": str(small_set), "max_images": 0, name: NONSENSE[name]})
     assert name in str(refused.value) or NONSENSE[name] == "nowhere"
-    assert not prepared or name in {"first_layer"}  # drawing the pictures takes a minute
+    assert not prepared or name == "first_layer"
+
+
+@pytest.mark.parametrize("value", [-1, 5])
+@pytest.mark.parametrize("source", [path for path in SOURCES if "\nmax_images: " in path.read_text("utf-8")])
+def test_too_few_pictures_are_named_before_concrete_is_drawn(
+    source: Path, value: int, first_cells: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthetic, "dataset", lambda *args, **how: pytest.fail("it was drawn"))
+    with pytest.raises(CrackvizError, match=rf"max_images( is |=){value}\b"):
+        first_cells(source, max_images=value)
+
+
+def test_a_photograph_that_is_too_small_is_named_at_once(tmp_path: Path, first_cells: Callable[..., None]) -> None:
+    Image.new("RGB", (127, 300)).save(tmp_path / "small.png")
+    with pytest.raises(CrackvizError, match="127 x 300 px; expected at least 128"):
+        first_cells(ROOT / "notebooks" / "source" / "12_inspecting_a_wall.py", photograph=str(tmp_path / "small.png"))
 
 
 @each
@@ -318,6 +350,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_build(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["build.py", *arguments])
     build.main()
+
+
+def test_a_figure_is_kept_with_fewer_colours_than_anybody_sees(tmp_path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(4, 3))
+    rng = np.random.default_rng(0)
+    axes.imshow(ndimage.gaussian_filter(rng.random((128, 128)), 1), cmap="gray")
+    axes.imshow(ndimage.gaussian_filter(rng.standard_normal((128, 128)), 9), cmap="RdBu_r", alpha=0.4)
+    figure.savefig(tmp_path / "a.png")
+    plt.close(figure)
+    png = (tmp_path / "a.png").read_bytes()
+    packed = build.with_fewer_colours(png)
+    before, after = (np.asarray(Image.open(io.BytesIO(one)).convert("RGB"), int) for one in (png, packed))
+    assert len(packed) < 0.75 * len(png)
+    assert np.abs(after - before).max() == 2
+    assert {0, 255} <= set(after.ravel())  # black stays black, and white white
+    assert build.with_fewer_colours(packed) == packed
+
+    outputs = [nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(png).decode()}, metadata={})]
+    outputs.append(nbformat.v4.new_output("stream", text="noted"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=outputs)])
+    build.shrink(notebook)
+    assert base64.b64decode(notebook.cells[0].outputs[0]["data"]["image/png"]) == packed
+    assert notebook.cells[0].outputs[1]["text"] == "noted"
 
 
 def test_the_cells_of_a_source(folder: Path) -> None:

@@ -178,6 +178,16 @@ def test_the_small_network_and_the_deeper_one_stand_to_the_grey_numbers_as_it_is
     assert results("training")["gap_cnn"]["test accuracy"] < seeds["0"]["six numbers"]["accuracy"]
 
 
+def test_every_claim_keeps_from_its_bound_over_seeds_and_data() -> None:
+    found = results("claims")
+    assert found["runs"] >= 10
+    findings = [one for one in found["claims"].values() if one["kind"] == "finding" and "values" in one]
+    assert all(one["holds"] == one["runs"] for one in found["claims"].values())
+    assert not any(one["doubtful"] for one in findings)
+    told = f"Of {len(found['claims'])} claims {len(findings)} are findings with a number"
+    assert told in text_of("benchmarks/README.md")
+
+
 def test_the_stages_of_the_taught_network_are_what_their_table_says() -> None:
     found, text = results("trace_designs"), text_of("benchmarks/README.md")
     for stage in found.values():

@@ -104,7 +104,7 @@ def index(
     if isinstance(folder, str | os.PathLike) and synthetic_settings(folder):
         if knows:
             raise CrackvizError(f"{knows}: leave out crack_class and groups, or name a folder.")
-        _check_most(max_images, 2)
+        _check_max_images(max_images, 2)
     root = locate(folder)
     listed = synthetic.listing(root)
     if knows and listed:
@@ -166,7 +166,7 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
     rng = generator(seed)
     if max_images == 0:
         return table
-    _check_most(max_images, table["label"].nunique())
+    _check_max_images(max_images, table["label"].nunique())
     if len(table) <= max_images:
         return table
     groups = np.sort(table["group"].unique())
@@ -180,7 +180,7 @@ def subset(table: Table, max_images: int, *, seed: int = 0) -> Table:
     return table.loc[sorted(keep)].reset_index(drop=True)
 
 
-def _check_most(max_images: int, classes: int) -> None:
+def _check_max_images(max_images: int, classes: int) -> None:
     if 0 < max_images < 3 * classes:
         raise CrackvizError(f"max_images={max_images}: expected {3 * classes} (3 per class) or more, or 0 for all.")
 

@@ -38,6 +38,8 @@ from crackviz.contracts import check_number
 run = cv.series.open_run(run, "00_start_here")
 check_number("n_images", n_images, 1, whole=True)
 net = cv.models.find(run, network=network)
+model = net.load()
+image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
@@ -54,8 +56,6 @@ table = cv.data.prepare(
 # package.
 
 # %%
-model = net.load()
-image_size = cv.models.size_for(model, image_size)
 print(net.origin)
 
 # %% [markdown]

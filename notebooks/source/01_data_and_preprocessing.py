@@ -30,7 +30,8 @@ from crackviz.claims import claim
 from crackviz.contracts import check_number
 
 run = cv.series.open_run(run, "01_data_and_preprocessing")
-check_number("seed", seed, 0, whole=True)
+for name, value, least in (("seed", seed, 0), ("max_images", max_images or 6, 6)):  # max_images 0 takes all
+    check_number(name, value, least, whole=True)
 
 # %% [markdown]
 # ## One table
@@ -117,7 +118,6 @@ for made in (cv.synthetic.patch(number) for number in range(24, 32)):
     frame.rectangle((x, y, x + 127, y + 127), outline=(255, 217, 0) if made.label else (0, 114, 178), width=5)
 display = cv.plots.ImagesDisplay.from_images([np.asarray(whole)], titles=["yellow: with a crack; blue: without"])
 display.figure_.set_size_inches(8, 6.4)
-display.figure_.set_dpi(60)
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -147,7 +147,6 @@ kinds = sorted(gallery)
 display = cv.plots.ImagesDisplay.from_images(
     [gallery[kind][1] for kind in kinds], titles=[kind.replace("_", " ") for kind in kinds], columns=6
 )
-display.figure_.set_dpi(82)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -400,7 +399,6 @@ augment = cv.data.augmentation(seed)
 one = np.repeat(images[-1:], 6, axis=0)
 changed = np.asarray(augment(one, training=True))
 display = cv.plots.ImagesDisplay.from_images(changed, titles=[f"variant {i}" for i in range(1, 7)])
-display.figure_.set_dpi(80)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,

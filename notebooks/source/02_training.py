@@ -428,6 +428,9 @@ claim(
     in_order - dark,
     ">",
     0,
+    unless=f"dark pixels alone put {dark:.1%} of the pairs in order, and leave hardly any to beat them in"
+    if dark > 0.99
+    else "",
 )
 
 # %% [markdown]

@@ -48,13 +48,13 @@ for name, value in {"threshold": threshold, "wanted_recall": wanted_recall, "pre
     check_number(name, value, 0, 1, inclusive=False)
 check_number("cost_of_missing", cost_of_missing, 0, inclusive=False)
 net = cv.models.find(run, network=network)
+model = net.load()
+image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-model = net.load()
-image_size = cv.models.size_for(model, image_size)
 test = cv.training.unseen(net, table)
 print(net.origin)
 print(f"{len(test):,} of {(table['split'] == 'test').sum():,} test pictures are new to it")

@@ -35,13 +35,13 @@ run = cv.series.open_run(run, "05_activation_maps")
 for name, value in {"n_images": n_images, "n_channels": n_channels}.items():
     check_number(name, value, 1, whole=True)
 net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
+image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-model = net.load()
-image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 asked = fair.sample(frac=1, random_state=seed).head(400)
 answers = cv.attribution.logits(model, cv.data.load_images(asked["path"], image_size))

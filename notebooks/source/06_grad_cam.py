@@ -34,13 +34,13 @@ from crackviz.contracts import check_number
 run = cv.series.open_run(run, "06_grad_cam")
 check_number("n_images", n_images, 1, whole=True)
 net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
+image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-model = net.load()
-image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 asked = fair.sample(frac=1, random_state=seed).head(400)
 answers = cv.attribution.logits(model, cv.data.load_images(asked["path"], image_size))
@@ -147,7 +147,6 @@ reasons = test["why"].str.replace(" and ", "\nand ")  # on two lines, where long
 titles = [f"{why}\nlogit {value:+.1f}" for why, value in zip(reasons, logits, strict=True)]
 masks = cv.data.load_masks(test["mask"], image_size) if (test["mask"] != "").all() else None
 display = cv.plots.AttributionDisplay.from_maps(images, maps, titles=titles, masks=masks)
-display.figure_.set_dpi(84)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -331,7 +330,6 @@ convolutions = convolutions[:: -(-len(convolutions) // 6)]  # of a deep network 
 examples = [0, np.flatnonzero(sound)[0]] if sound.any() else [0]  # the surest of either class
 steps = {name: cv.attribution.grad_cam(model, images[examples], layer=name) for name in convolutions}
 display = cv.plots.LadderDisplay.from_maps(images[examples], steps, ladder, logits=logits[examples], scale="image")
-display.figure_.set_dpi(84)
 _ = cv.series.save_figure(
     run,
     display.figure_,

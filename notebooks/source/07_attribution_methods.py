@@ -39,19 +39,19 @@ from crackviz.claims import claim
 from crackviz.contracts import check_number
 from crackviz.progress import progress
 
-plt.rcParams["figure.dpi"] = 69  # keeps the notebook small
+plt.rcParams["figure.dpi"] = 92  # keeps the notebook small
 explain = cv.attribution  # the methods live here
 run = cv.series.open_run(run, "07_attribution_methods")
 for name, value in {"n_images": n_images, "n_masks": n_masks}.items():
     check_number(name, value, 1, whole=True)
 net = cv.models.find(run, "gap_cnn_deep", network)
+model = net.load()
+image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-model = net.load()
-image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # of the test part, and new to the network
 asked = fair.sample(frac=1, random_state=seed).head(400)
 some = cv.evaluation.examples(asked, explain.logits(model, cv.data.load_images(asked["path"], image_size)), n_images)
@@ -121,7 +121,6 @@ units = {
 }
 few = {title: values[::2] for title, values in maps.items()}
 display = cv.plots.AttributionGridDisplay.from_maps(images[::2], few, label=units, logits=logits[::2])
-display.figure_.set_dpi(64)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -217,7 +216,6 @@ of_cracks = {title: values[cracked] for title, values in maps.items()}
 drawn = {"label": "logits per cell", "logits": logits[cracked], "rows": "images"}
 display = cv.plots.AttributionGridDisplay.from_maps(images[cracked], of_cracks, **drawn, widen=2, percentile=99)
 display.figure_.set_size_inches(9, 1 + 3 * cracked.sum())
-display.figure_.set_dpi(64)
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -420,7 +418,6 @@ maps = {title: ndimage.gaussian_filter(values, (0, 1, 1))[cracked] for title, va
 display = cv.plots.AttributionGridDisplay.from_maps(
     images[cracked], maps, label="logits per pixel", logits=logits[cracked]
 )
-display.figure_.set_dpi(64)
 _ = cv.series.save_figure(
     run,
     display.figure_,

@@ -46,13 +46,13 @@ for name, value in {
 }.items():
     check_number(name, value, 1, whole=True)
 net = cv.models.find(run, network=network)
+model = net.load()
+image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
 
 # %%
-model = net.load()
-image_size = cv.models.size_for(model, image_size)
 fair = cv.training.unseen(net, table)  # pictures of the test part that the network has never seen
 some = fair[fair["label"] == 1].sample(frac=1, random_state=seed).head(n_images)
 images = cv.data.load_images(some["path"], image_size)
@@ -129,7 +129,6 @@ display = cv.plots.AttributionGridDisplay.from_maps(
     scale="image",
     widen=1,
 )
-display.figure_.set_dpi(92)  # keeps the notebook small
 _ = cv.series.save_figure(
     run,
     display.figure_,
@@ -360,16 +359,16 @@ guided = "guided_backprop" in tested
 kept = verdict["kept"].get("guided_backprop", np.nan) - verdict["kept"][["gradient", "grad_cam"]].max()
 claim(
     "T8.8",
-    "with the upper half of the weights fresh the gradient and Grad-CAM change, and guided backpropagation keeps far more of its map",
+    "with the upper half of the weights fresh the gradient and Grad-CAM change, and guided backpropagation keeps more of its map: its rank correlation stays higher by over 0.1",
     kept,
     ">",
-    0.3,
+    0.1,
     provided=verdict["passes"][["gradient", "grad_cam"]].all(),
     unless=net.foreign if guided else net.foreign or "guided backpropagation refuses it",
 )
 
 # %% [markdown]
-# Guided backpropagation goes on drawing its sharp lines although nothing above them means anything. It notices the *upper* layers far less than the gradient and Grad-CAM do: its lines
+# Guided backpropagation goes on drawing its sharp lines although nothing above them means anything. It notices the *upper* layers less than the gradient and Grad-CAM do: its lines
 # are drawn by the first ones and the picture. But look to the right end of its curve: as the first layers are drawn anew it falls, too, unlike the edges, which know no network at all. (The bands are three draws of
 # fresh weights: a random last layer may leave a map nearly as it is, hardly like itself, or with its sign turned, so one draw won't do.)
 #

@@ -41,7 +41,8 @@ from crackviz.contracts import check_choice, check_number
 run = cv.series.open_run(run, "09_shortcuts")
 for name, value in {"patches": patches, "n_pairs": n_pairs, "epochs": epochs}.items():
     check_number(name, value, 1, whole=True)
-check_number("n_own", n_own, 0, whole=True)
+for name, value in {"max_images": max_images, "n_own": n_own}.items():
+    check_number(name, value or 6, 6, whole=True)  # 0 takes all
 explain = cv.attribution
 if data:  # it is needed in the second half only: a mistake in its name should show now
     cv.data.index(data, crack_class=crack_class, groups=groups)

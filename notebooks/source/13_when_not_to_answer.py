@@ -477,16 +477,18 @@ _ = cv.series.save_figure(
 )
 
 # %%
+kept = trials["with the promise"] - wanted_recall
 claim(
     "T13.9",
-    "on walls of the same kind the promise is kept, on average over the trials",
-    trials["with the promise"].mean() - wanted_recall,
+    "on walls of the same kind the promise is kept, on average over the trials, to within four standard errors",
+    kept.mean(),
     ">=",
-    -0.005,
+    -4 * kept.sem(),
+    identity=True,
 )
 
 # %% [markdown]
-# On average: that is the whole promise. In some trials it falls short, as the figure shows, since no half of the walls is quite like the other.
+# On average: that is the whole promise. (It is a theorem, so the claim bears ≡: the walls of a random half and those of the other are exchangeable. Only the number of trials leaves room for chance.) In some trials it falls short, as the figure shows, since no half of the walls is quite like the other.
 #
 # And on another wall? The faint hairlines above were not drawn as these walls were. The assumption is broken, and nothing in the method notices.
 

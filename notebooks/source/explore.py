@@ -32,11 +32,11 @@ import crackviz as cv
 
 run = cv.series.open_run(run)
 net = cv.models.find(run, network=network)
+model = net.load()
+image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
-model = net.load()
-image_size = cv.models.size_for(model, image_size)
 asked = cv.training.unseen(net, table).sample(frac=1, random_state=seed).head(max(n_images, 2))
 labels = asked["label"].to_numpy()
 probabilities = cv.evaluation.predict(model, asked, image_size)
