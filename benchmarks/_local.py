@@ -136,9 +136,7 @@ def designed(design: Design, image_size: int | None = 128, *, n_classes: int = 2
     x = layers.AveragePooling2D(design.about, strides=1, padding="same", name="about")(x)
     # Without the normalisation "bounded" soon stands at 1 everywhere, and the network knows darkness alone.
     x = layers.BatchNormalization(momentum=0.97, name="normalised")(x)
-    x = layers.UpSampling2D(4, name="enlarged")(layers.Activation("sigmoid", name="bounded")(x))
-    if beyond:
-        x = layers.Cropping2D(((0, beyond), (0, beyond)), name="cropped")(x)
+    x = _enlarged(layers.Activation("sigmoid", name="bounded")(x), 4, image_size, "enlarged")
     evidence = layers.Multiply(name="evidence")([where, x])
     model = keras.Model(inputs, head(evidence, n_classes, first + 10), name="local_cnn")
     if n_classes == 2:  # one map against a crack and one for it: two of one sign would take long to part, if ever
