@@ -39,7 +39,8 @@ TINY = [
     "from crackviz import series\nfrom crackviz.claims import claim\nfolder = series.open_run(run, 'tiny')",
     "import os, time\nfrom pathlib import Path\nplace = Path(os.environ['PLACE'])\n"
     "def note(word):\n    with (place / 'ledger').open('a') as file: file.write(f'{word} {lr} {seed}\\n')\n"
-    "note('began')\nPath(place, f'kernel-{seed}').write_text(str(os.getpid()))",
+    "note('began')\n(place / f'pid-{seed}').write_text(str(os.getpid()))\n"
+    "(place / f'pid-{seed}').rename(place / f'kernel-{seed}')",  # whole as soon as it is there
     "while (place / 'held' / str(seed)).exists(): time.sleep(0.05)\n"
     "if end == 'die': os._exit(9)\nif end == 'hang': time.sleep(600)",
     "claim('T0.1', 'the seed is not three', seed != 3)",
