@@ -1,7 +1,8 @@
 """A notebook's headings, text and figures as slides, in one page that needs no net: python book/slides.py 06 [FILE].
 
 Code and tables are left out, figures fill the slide, claims stand below what they belong to. Arrows and the space bar
-turn the slides. The outputs are those of the committed notebook, or of ``--notebooks FOLDER``, such as that of a run.
+turn the slides, and scroll one that is longer than the screen, such as a tall figure at its full size. The outputs are
+those of the committed notebook, or of ``--notebooks FOLDER``, such as that of a run.
 """
 
 from __future__ import annotations
