@@ -9,8 +9,9 @@ Of the run folders claims.json and config.json are read.
 
 A claim is nearer to its bound than its spread if on one of the data sets the smallest distance of its values is at
 most the standard deviation, over the seeds, of value less bound: then another seed may break it there. Identities are
-listed and not judged, claims without a number only counted. Prints the table, the doubtful ones first, and writes
-benchmarks/results/claims.json, and the table of the nearest ones.
+listed and not judged, claims without a number only counted. Where an error's size is asked (``SIZES``), distance and
+spread are powers of ten: there ten times as much is one step, from a hundredth as from a tenth. Prints the table, the
+doubtful ones first, and writes benchmarks/results/claims.json, and the table of the nearest ones.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import _cards
 import numpy as np
 
 from crackviz.files import read_json, write_json
+
+SIZES = ("T10.6", "T12.12")
 
 
 def distance(value: float, relation: str, bound: Any) -> float:
@@ -48,7 +51,7 @@ def collected(runs: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
     return dict(sorted(found.items(), key=lambda item: [int(n) for n in item[0][1:].split(".")]))
 
 
-def row(made: list[dict[str, Any]]) -> dict[str, Any]:
+def row(made: list[dict[str, Any]], powers_of_ten: bool = False) -> dict[str, Any]:
     """Return the values of one claim over all runs; their spread and distance to the bound on the worst data set."""
     numbers = [one for one in made if one.get("value") is not None]
     kind = "identity" if made[0].get("identity") else "finding"
@@ -59,12 +62,14 @@ def row(made: list[dict[str, Any]]) -> dict[str, Any]:
     by_data, beyond, distances = defaultdict(list), defaultdict(list), defaultdict(list)
     for one in numbers:
         by_data[one["data"]].append(one["value"])
-        beyond[one["data"]].append(one["value"] - np.mean(one["bound"]))  # a run may have a bound of its own
-        distances[one["data"]].append(distance(one["value"], one["relation"], one["bound"]))
+        value, bound = (np.log10(one[key]) if powers_of_ten else one[key] for key in ("value", "bound"))
+        beyond[one["data"]].append(value - np.mean(bound))  # a run may have a bound of its own
+        distances[one["data"]].append(distance(value, one["relation"], bound))
     bounds = [one["bound"] for one in numbers]
     spreads = {name: float(np.std(values, ddof=1)) for name, values in beyond.items() if len(values) > 1}
     nearest = {name: min(values) for name, values in distances.items()}
     worst = min(spreads, key=lambda name: nearest[name] / max(spreads[name], 1e-12), default=None)
+    found |= {"in powers of ten": True} if powers_of_ten else {}
     found |= {
         "relation": numbers[0]["relation"],
         "bound": bounds[0] if all(bound == bounds[0] for bound in bounds) else "each run's own",
@@ -101,7 +106,7 @@ def main() -> None:
     runs = [run for run in options.runs if (run / "claims.json").is_file()]
     if not runs:
         parser.error("none of these folders holds a claims.json")
-    rows = {id: row(made) for id, made in collected(runs).items()}
+    rows = {id: row(made, id in SIZES) for id, made in collected(runs).items()}
     write_json(options.out, {"runs": len(runs), "claims": rows})
     print(table(rows))
     doubtful = [id for id, one in rows.items() if one.get("doubtful")]

@@ -1,29 +1,33 @@
 """Compare fixed paths of `local_cnn`, by what may choose between them.
 
-    python benchmarks/local_designs.py path/to/data           six minutes on two cores
+    python benchmarks/local_designs.py path/to/data                        six minutes on two cores
+    python benchmarks/local_designs.py path/to/data --train run/folder     an hour
 
 What the shipped network has learnt, with a fixed path of darkness alone, is laid over each design. Then it is asked
 what `trace_model.py --choose` asks: METU's validation part, and drawn sets that trained nothing: usual ones, hairlines,
 and broad cracks (5 to 25 px). *Alone* stands for the fixed path as a map of these drawn cracks, without anything
-learnt. Writes benchmarks/results/local_designs.json, and its table.
+learnt. With --train the first design learns itself, as the shipped network did and from broad cracks, too: with batch
+normalisation first, which is then part of its kernels, and on without. A training that was broken off goes on.
+
+Writes benchmarks/results/local_designs.json, and its table.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import _cards
 import keras
 from _local import Design, designed
-from shipped_model import SIZE
+from shipped_model import RECIPE, SIZE, SYNTHETIC, pictures
 from trace_model import CHOOSE, compared, placed
 
-from crackviz import data, models
-from crackviz.files import write_json
+from crackviz import data, models, training
+from crackviz.files import update_json
 
 DESIGNS = {
     "a fifth beside lines": Design(),
@@ -36,6 +40,12 @@ DESIGNS = {
     "darkness alone": Design(lines=()),
     "darkness alone, against 36 px": Design(lines=(), around=9),
 }
+BROAD = {"broad": "synthetic:patches=3000,crack_width=(5,25),seed=13"}  # these, to learn from
+LEGS = {
+    "normalised": replace(RECIPE, epochs=8, decay=0.7, learning_rate=3e-3, normalise=True),
+    "on": replace(RECIPE, epochs=8, decay=0.7, learning_rate=1e-3),
+}
+TRAINED = "a fifth beside lines, trained"
 SETS = CHOOSE | {"broad": "synthetic:patches=1000,crack_width=(5,25),seed=23"}
 
 
@@ -45,6 +55,14 @@ def laid_over(learnt: keras.Model, design: Design) -> keras.Model:
     for layer in model.layers:
         if layer.trainable_weights:
             layer.set_weights(learnt.get_layer(layer.name).get_weights())
+    return model
+
+
+def taught(folder: Path, run: Path) -> keras.Model:
+    """Return a network of the first design that has learnt by itself."""
+    model, table = designed(Design(), SIZE), pictures(folder, SYNTHETIC | BROAD)
+    for name, recipe in LEGS.items():
+        print(training.train(model, table, run / name, recipe, image_size=SIZE).round(4).to_string(), flush=True)
     return model
 
 
@@ -60,17 +78,18 @@ def alone(model: keras.Model) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="holds metu/")
+    parser.add_argument("--train", type=Path, metavar="RUN", help="train the first design, and compare no other")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         metu = data.prepare(options.folder / "metu", Path(scratch) / "split.csv", seed=0)
     metu = metu[metu["split"] == "validation"]
     learnt = models.load_pretrained("local_cnn")
     found: dict[str, Any] = {}
-    for name, design in DESIGNS.items():
-        model = laid_over(learnt, design)
+    for name, design in ({TRAINED: Design()} if options.train else DESIGNS).items():
+        model = taught(options.folder, options.train) if options.train else laid_over(learnt, design)
         found[name] = {"design": asdict(design), "alone": alone(model), "learnt": compared(model, metu, SETS)}
         print(name, found[name], flush=True)
-    write_json(Path(__file__).parent / "results" / "local_designs.json", found)
+    update_json(Path(__file__).parent / "results" / "local_designs.json", found)
     _cards.update()
 
 

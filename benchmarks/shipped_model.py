@@ -54,11 +54,11 @@ MAPS = ("grad_cam", "darkness", "local_darkness", "edges")
 LARGE = 256  # DeepCrack's own size, and SDNET2018's
 
 
-def pictures(folder: Path) -> pd.DataFrame:
-    """Return the training, validation and test parts of METU and of the synthetic sets in one table."""
+def pictures(folder: Path, drawn: dict[str, str] = SYNTHETIC) -> pd.DataFrame:
+    """Return the training, validation and test parts of METU and of synthetic sets in one table."""
     with tempfile.TemporaryDirectory() as scratch:
         parts = [data.prepare(folder / "metu", Path(scratch) / "split.csv", seed=0).assign(source="METU")]
-    for name, words in SYNTHETIC.items():
+    for name, words in drawn.items():
         part = data.split(data.scan(data.index(words)), seed=0)
         parts.append(part.assign(group=[f"{name} {group}" for group in part["group"]], source=name))
     return pd.concat(parts, ignore_index=True)

@@ -185,7 +185,10 @@ def test_what_is_said_of_every_claim_over_seeds_and_data_is_so() -> None:
     doubtful = [id for id, one in findings.items() if one["doubtful"]]
     text = text_of("benchmarks/README.md")
     assert f"Of {len(found)} claims {len(findings)} are findings with a number" in text
-    assert f"doubtful are {', '.join(doubtful)}." in text
+    assert not doubtful and "over the seeds: none is." in text
+    assert {len(values) for one in findings.values() for values in one["values"].values()} == {5}, "five seeds each"
+    sizes = [id for id, one in found.items() if one.get("in powers of ten")]
+    assert f"{' and '.join(sizes)} ask the size of an error" in text
 
 
 def test_the_stages_of_the_taught_network_are_what_their_table_says() -> None:

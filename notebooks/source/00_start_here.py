@@ -60,8 +60,9 @@ print(net.origin)
 
 # %% [markdown]
 # To be fair, we ask it only about pictures that it has never seen: of the test part, and none that the network was trained on. Which of them
-# do we show? Chosen to please they would prove nothing, so a rule chooses: the two surest cracks, the surest sound patch, one with something on it that is no crack but might pass
-# for one (a *distractor*: a joint, a cable, a shadow), the surest mistake, and then the next surest. Each comes from another wall, as long as there is one.
+# do we show? If we picked those that we like, they would prove nothing. So a rule picks them: the two surest cracks, the surest sound patch, the surest mistake, and a sound patch with a *distractor*.
+# A distractor is something that is no crack but might pass for one: a joint, a cable, a shadow. Then come the next surest. Each comes from another wall, as long as there is one.
+# The table lists the cracked ones first.
 
 # %%
 fair = cv.training.unseen(net, table)
@@ -227,7 +228,7 @@ cv.series.exercise("00.1", answer)
 #
 # </details>
 #
-# **00.2** ★ One patch has logit +3, another +2, and the negative part of its map is twice as large. Which of them has more evidence *for* a crack: `"the first"`, `"the second"`, or `"it can't be told"`?
+# **00.2** ★ One patch has logit +3, a second one +2. The negative part of the second patch's map is twice as large as that of the first. Which of them has more evidence *for* a crack: `"the first"`, `"the second"`, or `"it can't be told"`?
 
 # %% tags=["exercise"]
 answer = ...

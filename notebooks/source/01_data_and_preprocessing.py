@@ -232,7 +232,7 @@ claim(
 #
 # There are two ways to make a picture a third as wide. Take every third pixel; or average over all the pixels that a new
 # one covers. The first is quicker, and wrong: it drops whichever two of three lines it doesn't hit. This is *aliasing*, and
-# for cracks a pixel or two wide it decides whether they are still there.
+# for cracks a pixel or two wide it decides whether they are still there. The second is *[anti-aliasing](../THEORY.md#g-anti-aliasing)*.
 
 # %% [markdown]
 # So that nobody can miss it, we draw a hairline across a patch, one pixel wide, and reduce it both ways.
@@ -392,7 +392,7 @@ claim(
 # ## Augmentation
 #
 # A crack mirrored or turned is still a crack, and so is one in the shade. The network doesn't know that. We show it, by changing
-# the training pictures a little, at random, every time they are used.
+# the training pictures a little, at random, every time they are used: *[augmentation](../THEORY.md#g-augmentation)*.
 
 # %%
 augment = cv.data.augmentation(seed)

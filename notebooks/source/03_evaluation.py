@@ -93,7 +93,7 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# Rows are the truth, columns the answer. Everything that follows for one threshold comes from these four numbers. Top right are the false alarms, bottom left the missed
+# Rows are the truth, columns the answer: this is the *[confusion matrix](../THEORY.md#g-confusion-matrix)*. Everything that follows for one threshold comes from these four numbers, [F1](../THEORY.md#g-f1) included. Top right are the false alarms, bottom left the missed
 # cracks.
 
 # %%
@@ -221,7 +221,7 @@ else:
     )
 
 # %% [markdown]
-# Half the width for four times the work: the first digits of a figure are cheap, the next ones dear.
+# Half the width for four times the work: the first digits of a figure are cheap, the next ones costly.
 #
 # There is one thing that no bootstrap can imagine: a mistake that it hasn't seen. With none in $N$ pictures every draw has none, and the interval is a point. The *rule of three* helps: the error rate may still
 # be as high as $3/N$. Here it is beside the exact bound, the rate at which no mistake in $N$ would be a chance of one in twenty.
@@ -344,7 +344,7 @@ _ = cv.series.save_figure(
 # %% [markdown]
 # ## What a threshold costs
 #
-# A missed crack and a false alarm aren't equally dear. Say missing one costs twenty times as much. Then an alarm pays off where the odds of a crack are
+# A missed crack and a false alarm aren't equally costly. Say missing one costs twenty times as much. Then an alarm pays off where the odds of a crack are
 # better than one to twenty: from a probability of 1 / (1 + 20) on, if the probabilities are right.
 #
 # The other way asks no probability to be right: try all thresholds on the validation pictures and take the cheapest. Either way the test pictures only judge.
@@ -380,7 +380,7 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# The axis is logarithmic, since where missing is dear the cheap thresholds are low; the dear end of the curve is cut off at the top. Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
+# The axis is logarithmic, since the cheap thresholds are low where a miss is costly. The costly end of the curve is cut off at the top. Each step of a curve is one picture, so don't make much of small gaps. A large one between formula and trial says that the
 # probabilities aren't right, or that there were few pictures to try on.
 #
 # Often nobody can name a price, but there is a duty: so many of the cracks must be found. Then the highest threshold that does it on the
@@ -532,8 +532,8 @@ wall.round({"threshold": 3} | dict.fromkeys(columns[1:], 1))
 
 # %% [markdown]
 # Compare the habit with the formula for the wall. The formula is the best rule only if the probabilities are right, and ones that a few hundred pictures repaired are not right in their last per cents, which a
-# wall asks for. The second line above says how many alarms among these test pictures the difference is worth: if it is a few, another draw of pictures may turn the order round. A rule that costs more than never looking is no rule for a wall. Where rare cracks make every alarm doubtful, there are three ways out: a better network,
-# a second look at each alarm (a person, a closer photograph), or asking about the *wall* instead of the patch: a crack runs through many patches, a pore or a stain through one (a joint runs through many, too).
+# wall asks for. The second line above says how many alarms among these test pictures the difference is worth: if it is a few, another draw of pictures may turn the order round. A rule that costs more than never looking is no rule for a wall. Where cracks are rare, every alarm is doubtful. There are three ways out.
+# The first is a better network. The second is another look at each alarm, by a person or on a closer photograph. The third is to ask about the *wall* instead of the patch: a crack runs through many patches, a pore or a stain through one. (A joint runs through many, too.)
 #
 # ## The mistakes
 #
@@ -727,7 +727,7 @@ claim(
 # - Accuracy alone hides which mistakes are made.
 # - Precision depends on how many walls are cracked; recall doesn't.
 # - A score without an interval is half a score, and the interval is drawn over photographs.
-# - A probability can be ordered well and still be too sure: look at calibration.
+# - Probabilities may put the pictures in the right order and still be too sure: look at calibration.
 # - The best threshold depends on what mistakes cost, and on the prevalence.
 #
 # **Two questions**

@@ -260,7 +260,7 @@ _ = cv.series.save_figure(
 # The framed picture is synthesised, the others were found; above each stands how strongly the filter answers, at the side whether it speaks for a crack or against it. Flat grey at the rim of a patch is what lies beyond its picture: there
 # the convolution sees padding instead of concrete. What have the patches of a row in common: a line, an edge, a hole, the surface, the border? And does the framed picture show the same?
 #
-# Compare the numbers in a row. The framed picture had to pay two penalties and do without colour. Let it off both, and it goes beyond what was found.
+# Compare the numbers in a row. The framed picture had to pay two penalties and do without colour. Without the penalties, and in colour, it should excite the filter more than the patches that were found.
 
 # %%
 unbound = replace(recipe, smoothness=0, greyness=0, jitter=0)

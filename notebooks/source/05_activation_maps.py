@@ -51,7 +51,7 @@ logits = cv.attribution.logits(model, images)
 print(net.origin)
 
 # %% [markdown]
-# The patches are chosen by a rule: of at most four hundred unseen ones the two surest cracks, the surest sound one and the surest mistake (and, with a larger `n_images`, a sound one with a distractor, then the next surest). Each comes from another wall, as long as there is one. The patch that we
+# A rule picks the patches, from at most four hundred that the network hasn't seen: the two surest cracks, the surest sound one and the surest mistake. (With a larger `n_images` there follow a sound one with a distractor, and the next surest.) Each comes from another wall, as long as there is one. The patch that we
 # follow is the one that the network finds most like a crack.
 
 # %%

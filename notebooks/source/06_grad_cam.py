@@ -51,7 +51,7 @@ print(net.origin)
 test[["why", "logit"]].reset_index(drop=True).round(1)
 
 # %% [markdown]
-# These are the pictures that we shall explain, chosen by a rule of at most four hundred unseen ones: the two surest cracks, the surest sound patch, the surest mistake, and a sound patch with a distractor that was answered rightly, but only just (with a larger `n_images` the next surest, too). Each comes from another wall, as long as there is one.
+# These are the pictures that we shall explain. A rule picks them, from at most four hundred that the network hasn't seen. They are the two surest cracks, the surest sound patch, the surest mistake, and a sound patch with a distractor that was answered rightly, but only just. (With a larger `n_images` the next surest follow.) Each comes from another wall, as long as there is one.
 
 # %% [markdown]
 # ## What the network computes at its end

@@ -72,7 +72,7 @@ print(net.origin)
 # the two. They differ in a line: Grad-CAM averages $G$ over the cells, HiResCAM doesn't, XGrad-CAM averages it weighed by $A$, LayerCAM
 # drops its negative part, and Grad-CAM++ does so too, with an average of its own.
 #
-# At the last layer of our network $G$ is the same in every cell. What is an average then? The thing itself.
+# At the last layer of our network $G$ is the same in every cell. The average of equal numbers is that number, so averaging changes nothing.
 
 # %%
 last = {
@@ -106,7 +106,7 @@ claim(
 )
 
 # %% [markdown]
-# So six names are two maps here, and a figure that shows all six side by side at this layer shows nothing. Two more methods use the activations
+# So six methods, with six names, give only two maps here. A figure that shows all six side by side at this layer shows no more than those two. Two more methods use the activations
 # alone. **Score-CAM** looks at the picture through each channel in turn, asks the network for its logit, and lets the channels compete: the best ones take all. **Eigen-CAM** takes the
 # pattern that the channels have most in common; no class enters, so it can't know what a crack is.
 
@@ -431,7 +431,7 @@ _ = cv.series.save_figure(
 # %% [markdown]
 # ## The sharpest picture
 #
-# **Guided backpropagation** is the gradient with every negative value struck out on its way down, at every ReLU. It makes the sharpest pictures
+# **Guided [backpropagation](../THEORY.md#g-backpropagation)** is the gradient with every negative value struck out on its way down, at every ReLU. It makes the sharpest pictures
 # of all, by common opinion. Compare it with the gradient, for both answers.
 
 # %%
@@ -795,8 +795,8 @@ parted = pd.DataFrame(
 parted.round(3)
 
 # %% [markdown]
-# "Orders apart" is the spread of what a group adds from order to order, as a share of what groups add; the next column says by how much Grad-CAM's sums miss the mean of the orders, in the
-# same measure. In the first row both are rounding errors.
+# What a group adds may change from one order to the next. The column "orders apart" says how much it changes, as a share of what groups add. The next column says how far Grad-CAM's sums are from the mean of the orders,
+# in the same measure. In the first row both are rounding errors.
 
 # %%
 claim(

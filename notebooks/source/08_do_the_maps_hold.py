@@ -140,7 +140,7 @@ _ = cv.series.save_figure(
 # ## The table
 #
 # Eleven methods, the four rivals, and four methods on the same network with fresh weights, as if it had never been trained. Each score comes with an interval, by drawing the
-# pictures anew. Slopes (the gradient and its kin) are scored by their absolute value: their sign says which way to change a pixel, not for what it speaks. Some of the scores stand here, six where there are masks; all of them are explained below, and kept in `results.json`.
+# pictures anew. Slopes (the gradient and methods made from it) are scored by their absolute value: their sign says which way to change a pixel, not for what it speaks. Some of the scores stand here, six where there are masks; all of them are explained below, and kept in `results.json`.
 
 # %%
 methods = ["grad_cam", "layer_cam", "score_cam", "eigen_cam", "thin_cam", "gradient", "smooth_grad"]
@@ -185,7 +185,7 @@ _ = cv.series.save_figure(
 faith.scores_table().loc[list(values), ["title", "better", "chance", "fooled"]]
 
 # %% [markdown]
-# Look at the rivals' rows. If the pictures have masks, plain darkness finds the crack better than chance by its highest pixel, and by [average precision](../THEORY.md#g-average-precision) it may well beat every map of the network. That doesn't make it an
+# Look at the rivals' rows. If the pictures have masks, plain darkness finds the crack better than chance by its highest pixel (the *[pointing game](../THEORY.md#g-pointing-game)*), and by [average precision](../THEORY.md#g-average-precision) it may well beat every map of the network. That doesn't make it an
 # explanation: it would find the crack in the same place if the network had said "no crack", or had never been trained. A high score is necessary. It proves nothing by itself.
 
 # %%
@@ -215,7 +215,7 @@ if masks is not None:
 # %% [markdown]
 # ## Ask the network
 #
-# Masks say where the crack is, not what the network used. For that, change the picture and ask again: take the pixels away, those first that the map ranks highest, and watch the answer
+# Masks say where the crack is, not what the network used. Whether a map tells that is its *[faithfulness](../THEORY.md#g-faithfulness)*. To measure it, change the picture and ask again: take the pixels away, those first that the map ranks highest, and watch the answer
 # fall (**deletion**). Or begin with nothing and give them back (**insertion**). A map that tells what the network uses makes the first curve fall early and the second rise early. Pale bands, drawn
 # where the pictures come from five photographs or more, are the means' 95 % intervals.
 
@@ -291,7 +291,7 @@ print(f"{words}: {apart.round(3).to_dict('index')}")
 # %%
 claim(
     "T8.6",
-    "black holes change the deletion score by a quarter more than fills that look like a wall do among themselves",
+    "black holes change the deletion score by over 0.25 more than fills that look like a wall do among themselves",
     apart.loc["deletion", "black and the nearest"] - apart.loc["deletion", "among walls"],
     ">",
     0.25,
@@ -324,7 +324,7 @@ print({name: f"share of the falls unaccounted for {share:.2f}" for name, share i
 # %%
 claim(
     "T8.7",
-    "shuffled, a map adds up as before, and no longer tells what covering does",
+    "shuffled, a map adds up as before, and tells worse what covering does",
     told["shuffled"] - told["Grad-CAM"],
     ">",
     0,

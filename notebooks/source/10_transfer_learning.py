@@ -2,7 +2,7 @@
 # # 10 · Transfer learning, and four networks on equal terms
 #
 # Must a network for cracks be trained from nothing? One that has seen a million photographs of cats, cars and cups already knows edges and lines. Here it learns
-# cracks from a few hundred pictures. Then four networks of different build stand side by side: what they cost, how often they are right, and where they look.
+# cracks from a few hundred pictures: *[transfer learning](../THEORY.md#g-transfer-learning)*. Then four networks of different build stand side by side: what they cost, how often they are right, and where they look.
 #
 # | | |
 # |---|---|
@@ -129,8 +129,8 @@ claim(
 # %% [markdown]
 # ### Fine-tuned
 #
-# The base was made for cats and cups. Once the end is no longer random, the deeper part of the base may give way a little: from `first_layer` on, the weights learn
-# too, in much smaller steps (a rate of 0.0001): large ones can undo what the base knew. Two things are left alone: the early layers, whose edges serve everybody, and the running means of *[batch normalisation](../THEORY.md#g-batch-normalisation)*, which come
+# The base was made for cats and cups. Once the end is no longer random, the deeper part of the base may give way a little (*[fine-tuning](../THEORY.md#g-fine-tuning)*). From `first_layer` on, the weights learn
+# too, in much smaller steps (a rate of 0.0001), because large ones can undo what the base knew. Two things are left alone: the early layers, whose edges serve everybody, and the running means of *[batch normalisation](../THEORY.md#g-batch-normalisation)*, which come
 # from a million pictures and would be spoilt by [batches](../THEORY.md#g-batch) of sixteen.
 
 # %%
@@ -206,7 +206,7 @@ claim(
 # The others start from random weights:
 #
 # - **gap_cnn**, two convolutions and an average: the smallest of all;
-# - **deep_cnn**, what textbooks build: four convolutions with pooling, then dropout and *two* dense layers, and a [softmax](../THEORY.md#g-softmax) over two classes;
+# - **deep_cnn**, what textbooks build: four convolutions with pooling, then [dropout](../THEORY.md#g-dropout) and *two* dense layers, and a [softmax](../THEORY.md#g-softmax) over two classes;
 # - **local_cnn**, made to be explained: a cell of its map is one pixel, and only pixels that are darker than their surroundings can hold evidence.
 #
 # `gap_cnn` learns at twice the rate of the others, since two convolutions have little to go by and learn slowly: a right to be tuned is part of equal terms. They get the same pictures, the same augmentation, as many epochs at most, and the same patience as MobileNetV2 had in both stages.
@@ -273,7 +273,7 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# The pictures are chosen by a rule, as in notebook 00, by the answers of MobileNetV2: its two surest cracks, its surest sound patch, its surest mistake, then one with a distractor, each of another wall as long as there is one. The number is each network's own logit.
+# A rule picks the pictures, as in notebook 00, by the answers of MobileNetV2: its two surest cracks, its surest sound patch, its surest mistake, then a sound one with a distractor. Each comes from another wall, as long as there is one. The number is each network's own logit.
 #
 # The large network's cells are wide: 32 px each, a third of the patch's side. It may be right more often than the others, and yet it can't say where. And a wide cell isn't
 # the whole of it, because each cell *sees* much more than it covers:
@@ -617,7 +617,7 @@ cv.series.exercise("10.3", answer)
 #
 # <details><summary>Solutions</summary>
 #
-# 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill. 2: with a few hundred pictures it learns little; it has 400,000 weights and batch normalisation that starts from nothing. 3: the one whose base is given, because it has the least left to learn.
+# 1: training accuracy rises, validation accuracy hardly, or falls: more freedom than the pictures can fill (*[overfitting](../THEORY.md#g-overfitting)*). 2: with a few hundred pictures it learns little; it has 400,000 weights and batch normalisation that starts from nothing. 3: the one whose base is given, because it has the least left to learn.
 #
 # </details>
 

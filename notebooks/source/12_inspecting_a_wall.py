@@ -39,6 +39,7 @@ from sklearn.metrics import roc_auc_score
 import crackviz as cv
 from crackviz.claims import claim
 from crackviz.contracts import check_number
+from crackviz.progress import progress
 
 explain, inspection = cv.attribution, cv.inspection
 run = cv.series.open_run(run, "12_inspecting_a_wall")
@@ -271,13 +272,12 @@ found.cracks.loc[:, [*columns, "straight", "judged"]].head(8).round(2)
 
 # %%
 near = 4.0  # px between a line and the truth
-walls = {}
-for number in range(1, n_walls + 1):
-    for sound in (False, True):
-        walls[number, sound] = (
-            *draw(number, (side, side), sound),
-            inspection.inspect(folder / f"wall_{number}{'_sound' * sound}.png", mm_per_px),
-        )
+walls = dict.fromkeys((number, sound) for number in range(1, n_walls + 1) for sound in (False, True))
+for number, sound in progress(walls, "inspecting walls", len(walls), unit="wall"):
+    walls[number, sound] = (
+        *draw(number, (side, side), sound),
+        inspection.inspect(folder / f"wall_{number}{'_sound' * sound}.png", mm_per_px),
+    )
 
 
 # %%
@@ -394,7 +394,7 @@ claim(
 
 # %% [markdown]
 # `inspect` takes the first rule from 3 px up, and the second below, where it says *estimated*. The second needs the crack's depth, and takes it from the wide stretches of the same crack. The map is a second witness, and where the two differ, the interval gets wider. Under a pixel it only says *thinner than*. Each width comes with an interval that is meant to hold the
-# truth 95 times in 100. Does it? On drawn walls one can look.
+# truth 95 times in 100. Does it? On drawn walls one can look. And is it narrow enough to be of use? An interval from nothing to a metre would always hold the truth, and say nothing.
 
 
 # %%
@@ -413,8 +413,12 @@ measured = pd.concat(
 measured = measured[measured["true"].notna() & (measured["kind"] != "unknown")]
 measured["held"] = measured["true"].between(measured["low_px"], measured["high_px"])
 measured["off"] = (measured["width_px"] - measured["true"]).abs()
+measured["share"] = (measured["high_px"] - measured["low_px"]) / measured["width_px"]
 measured.groupby("kind").agg(
-    stretches=("true", "size"), median_off_px=("off", "median"), intervals_that_hold=("held", "mean")
+    stretches=("true", "size"),
+    median_off_px=("off", "median"),
+    intervals_that_hold=("held", "mean"),
+    interval_over_width=("share", "median"),
 ).round(3)
 
 # %%
@@ -433,10 +437,11 @@ _ = cv.series.save_figure(
 # %%
 claim(
     "T12.8",
-    "of the 95 % intervals, between 85 and 99 in 100 hold the true width",
+    "of the 95 % intervals over 85 in 100 hold the true width, and half of them are no wider than one and a half widths",
     measured["held"].mean(),
-    "within",
-    (0.85, 0.99),
+    ">",
+    0.85,
+    provided=measured["share"].median() < 1.5,
 )
 
 # %% [markdown]
@@ -591,10 +596,10 @@ _ = cv.series.save_figure(
 # %%
 claim(
     "T12.10",
-    "a tile with a crack has a higher logit than one without in over four of five pairs",
+    "a tile with a crack has a higher logit than one without in over seven of ten pairs",
     auc,
     ">",
-    0.8,
+    0.7,
     unless=f"another photograph is another question; the last one was {said}" if photograph else "",
 )
 
@@ -668,10 +673,11 @@ else:
 # %%
 claim(
     "T12.12",
-    "full int8 breaks the account: map and bias miss the logit by over 0.01",
+    "full int8 breaks the account: map and bias miss the logit by over 0.001, and by under 0.0001 in float32",
     costs["int8"]["map and bias miss the logit by"] if costs else float("nan"),
     ">",
-    0.01,
+    0.001,
+    provided=not costs or costs["float32"]["map and bias miss the logit by"] < 1e-4,
     unless="" if costs else "LiteRT isn't installed",
 )
 

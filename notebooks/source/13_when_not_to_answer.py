@@ -351,7 +351,7 @@ claim(
 # %% [markdown]
 # ## What is won by silence
 #
-# Whoever may stay silent makes fewer mistakes. *Coverage* is the share of pictures that are answered, *risk* the share of wrong answers among them (El-Yaniv, Wiener 2010). Answer the least doubtful first, and draw one against the other. On the left are usual pictures alone. On the right brick, gravel and grass are mixed in: an answer about these counts as wrong, whatever it is.
+# A network that may refuse to answer makes fewer mistakes. *[Coverage](../THEORY.md#g-coverage)* is the share of pictures that are answered, *[risk](../THEORY.md#g-risk)* the share of wrong answers among them (El-Yaniv, Wiener 2010). Answer the least doubtful first, and draw one against the other. On the left are usual pictures alone. On the right brick, gravel and grass are mixed in: an answer about these counts as wrong, whatever it is.
 
 # %%
 network_wrong = (logits["usual"] > 0) != is_crack
@@ -435,7 +435,7 @@ claim(
 #
 # $$\frac{\text{sum of the shares missed} + 1}{n + 1} \le 1 - \text{wished recall} .$$
 #
-# The 1 above the line stands for the next wall, at its worst. If the next wall is drawn as the $n$ were, so that it might as well have been one of them (*exchangeable*), then its expected miss is at most what was wished. Nothing is assumed about the network. We try: split the walls at random, choose on one half, count on the other; three hundred times.
+# The 1 above the line stands for the next wall, at its worst. If the next wall is drawn as the $n$ were, so that it might as well have been one of them (*[exchangeable](../THEORY.md#g-exchangeable)*), then its expected miss is at most what was wished. Nothing is assumed about the network. We try: split the walls at random, choose on one half, count on the other; three hundred times.
 
 # %%
 labels, chance = is_crack.astype(int), expit(logits["usual"])

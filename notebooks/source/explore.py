@@ -29,7 +29,9 @@ from scipy import ndimage
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
 import crackviz as cv
+from crackviz.contracts import check_number
 
+check_number("n_images", n_images, 2, whole=True)
 run = cv.series.open_run(run)
 net = cv.models.find(run, network=network)
 model = net.load()
@@ -37,7 +39,7 @@ image_size = cv.models.size_for(model, image_size)
 table = cv.data.prepare(
     data, run / "split.csv", max_images=max_images, seed=seed, crack_class=crack_class, groups=groups
 )
-asked = cv.training.unseen(net, table).sample(frac=1, random_state=seed).head(max(n_images, 2))
+asked = cv.training.unseen(net, table).sample(frac=1, random_state=seed).head(n_images)
 labels = asked["label"].to_numpy()
 probabilities = cv.evaluation.predict(model, asked, image_size)
 print(net.origin)
@@ -63,8 +65,8 @@ def slider(kind, name, value, low, high, step, **more):
         step=step,
         description=name,
         continuous_update=False,
-        style={"description_width": "9em"},
-        layout={"width": "26em"},
+        style={"description_width": "10em"},
+        layout={"width": "27em"},
         **more,
     )
 
@@ -72,7 +74,9 @@ def slider(kind, name, value, low, high, step, **more):
 # %%
 def together(controls, draw):
     """Show controls beside a picture that `draw` makes of their values, and draw it anew on every change."""
-    picture = widgets.Image(format="png", layout={"max_width": "100%"})
+    picture = widgets.Image(
+        format="png", layout={"max_width": "100%", "max_height": "60vh", "align_self": "flex-start"}
+    )
     told = widgets.HTML()
 
     def update(change=None):
@@ -123,7 +127,7 @@ def draw_threshold():
     precision = right_ones / max(right_ones + alarms * (1 - prevalence.value), 1e-12)
     figure.suptitle(f"on the wall {precision:.0%} of the alarms are right; {recall:.0%} of the cracks are found")
     right.set(xlabel="threshold", ylim=(0, None))
-    right.set_ylabel(f"cost of 1000 patches, a miss at {cost.value} [false alarms]")
+    right.set_ylabel(f"cost of 1000 patches,\na miss at {cost.value} [false alarms]")
     return figure
 
 
@@ -151,7 +155,7 @@ layers = {f"{name}, a cell is {ladder.loc[name, 'stride']:.0f} px": name for nam
 methods = {method.title: name for name, method in cv.attribution.METHODS.items() if name not in ("rise", "lime")}
 
 # %%
-own = {"style": {"description_width": "9em"}, "layout": {"width": "26em"}}
+own = {"style": {"description_width": "10em"}, "layout": {"width": "27em"}}
 which = widgets.Dropdown(options=list(pictures), description="picture", **own)
 method = widgets.Dropdown(options=methods, value="grad_cam", description="method", **own)
 layer = widgets.Dropdown(options={"the method's own": None} | layers, description="layer", **own)
