@@ -75,6 +75,8 @@ class _Shown:
     def write(self, text: str) -> None:
         from IPython.display import DisplayHandle
 
+        if not text.replace("\x1b[A", "").strip("\n"):
+            return  # tqdm moves the cursor to the line of a bar within a bar, and here each has an output of its own
         line = html.escape(text.strip("\r\n "))
         data = {"text/html": f"<pre>{line}</pre>" if line else "", "text/plain": ""}
         if self._handle is None and line:

@@ -34,6 +34,15 @@ def test_a_bar_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [o.text for o in notebook.cells[0].outputs] == ["before\nafter\n"]
 
 
+def test_a_bar_within_a_bar_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    within = BAR.replace("    time", "    for _ in progress(range(2), 'within', 2):\n        time")
+    notebook = nbformat.read(write_notebook(tmp_path / "a.ipynb", [within]), as_version=4)
+    NotebookClient(notebook).execute()
+    assert not any(any(out.data.values()) for out in notebook.cells[0].outputs if out.output_type == "display_data")
+    series.settle_streams(notebook)
+    assert [o.text for o in notebook.cells[0].outputs] == ["before\nafter\n"]
+
+
 def test_what_a_notebook_is_shown_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
 

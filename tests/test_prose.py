@@ -191,6 +191,18 @@ def test_what_is_said_of_every_claim_over_seeds_and_data_is_so() -> None:
     assert f"{' and '.join(sizes)} ask the size of an error" in text
 
 
+def test_what_is_said_of_the_cost_of_methods_was_measured() -> None:
+    found, text = results("attribution"), text_of("benchmarks/README.md")
+    passes = [found[f"one pass over a forward pass, {name}"]["batch 16"] for name in ("gap_cnn", "gap_cnn_deep")]
+    for method, words in (("grad_cam_plus_plus", "Grad-CAM++ takes {}"), ("eigen_cam", "of its maps, {}")):
+        assert words.format(" and ".join(f"{one[method]['ratio']:.2f}" for one in passes)) in text
+    nets = ("gap_cnn", "gap_cnn_deep", "local_cnn")
+    lifted = [found[f"DeepLIFT over a forward and backward pass, {name}"]["batch 16"] for name in nets]
+    each, one = ([f"{net[kind]['ratio']:.1f}" for net in lifted] for kind in ("a reference for each", "one reference"))
+    assert f"it takes {each[0]} and {each[1]}, and {each[2]} on `local_cnn`" in text
+    assert f"one reference for all {one[0]}, {one[1]} and {one[2]}." in text
+
+
 def test_the_stages_of_the_taught_network_are_what_their_table_says() -> None:
     found, text = results("trace_designs"), text_of("benchmarks/README.md")
     for stage in found.values():

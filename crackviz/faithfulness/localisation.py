@@ -119,9 +119,10 @@ def evidence_near(maps: np.ndarray, masks: Masks, *, distance: float = 0) -> np.
 def average_precision(maps: np.ndarray, masks: Masks) -> np.ndarray:
     """Return the average precision of each image's pixels: how far up in the map's ranking the crack's pixels are.
 
-    **Range** (0, 1]; **higher is better. Chance level**: the share of crack pixels, a few per cent, and a constant map
-    has it too. **Fooled by** darkness, which no network needs; and strict: one pixel beside a hairline counts as much
-    as one far away, so that any map of wide cells loses; compare maps of one sharpness.
+    **Range** (0, 1]; **higher is better. Chance level**: what a constant map gets, which is the share of crack pixels,
+    a few per cent, and a little more in a small picture. **Fooled by** darkness, which no network needs; and strict:
+    one pixel beside a hairline counts as much as one far away, so that any map of wide cells loses; compare maps of one
+    sharpness.
 
     Equal values are drawn apart at random: what is returned is the expected value (scikit-learn's
     ``average_precision_score`` calls all of them at once, which favours maps whose lowest value is shared; without ties
@@ -276,7 +277,8 @@ def chance_levels(masks: Masks) -> dict[str, float]:
     share, shares = float(crack.mean()), crack.mean(axis=(1, 2))
     levels = {"pointing": near[0], "pointing_4px": near[4]}
     levels |= {f"evidence_{d}px": near[d] for d in DISTANCES}
-    levels |= {"average_precision": share, "f1": 2 * share / (1 + share), "iou": share, "precision_2px": near[2]}
+    levels["average_precision"] = float(average_precision(np.ones(crack.shape), crack).mean())
+    levels |= {"f1": 2 * share / (1 + share), "iou": share, "precision_2px": near[2]}
     return levels | {"coverage_1px": float((1 - (1 - shares) ** disc(1).sum()).mean())}
 
 

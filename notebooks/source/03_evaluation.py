@@ -616,7 +616,7 @@ if len(set(labels)) == 2:
     )
 
 # %% [markdown]
-# If notebook 02 has run, its small, two-layer network joins in.
+# If notebook 02 has run, its small, two-layer network joins in. It has learnt from fewer pictures than the deeper one, so what lies between them isn't the layers alone.
 
 # %%
 if (run / "gap_cnn" / "model.keras").is_file():

@@ -6,7 +6,7 @@
 #
 # | | |
 # |---|---|
-# | **You will learn** | the CAM family, gradients, integrated gradients and DeepLIFT, occlusion, RISE and LIME; where SHAP, LIME, LRP and DeepLIFT are one map; which add up; which agree; what they cost |
+# | **You will learn** | the CAM family, gradients, integrated gradients and DeepLIFT, occlusion, RISE and LIME; where SHAP, LRP and DeepLIFT are one map; which add up; which agree; what they cost |
 # | **Time** | an hour to read, two minutes to run |
 # | **Theory** | [T7 Attribution methods](../THEORY.md#t7-attribution-methods) |
 # | **Before** | [06 Grad-CAM](06_grad_cam.ipynb) |
@@ -187,9 +187,9 @@ pd.DataFrame(
 ).astype(float).round(1)
 
 # %% [markdown]
-# Read the colour bars before the colours, since their numbers differ. The table asks where the sums of this picture come from. HiResCAM asks every cell for itself, and most of it lies in a tenth of the cells, mostly on the crack. Grad-CAM
+# Read the colour bars before the colours, since their numbers differ. The table asks where the sums of this picture come from. HiResCAM asks every cell for itself, and most of it lies in a tenth of the cells. Grad-CAM
 # has one mean gradient for all cells, and most cells are plain surface: so *they* decide its sign. But it is multiplied by the activations, and those are large on the crack. If the two disagree about the first row, Grad-CAM books the very
-# cells that help most as opponents, as in the example of T7. XGrad-CAM weighs the mean by the activations, so there the crack's own cells decide. Nothing is wrong with the network: one averaged gradient can't stand for many cells that disagree.
+# cells that help most as opponents, as in the example of T7. XGrad-CAM weighs the mean by the activations, so there cells count by how strongly they answer. Nothing is wrong with the network: one averaged gradient can't stand for many cells that disagree.
 #
 # ## A map for thin things
 #
@@ -348,7 +348,7 @@ from_mean = {name: np.abs(baselines[name] - baselines["mean"]) for name in ("bla
 nearer = np.median(from_mean["blur"]) / max(np.median(from_mean["black"]), 1e-9)
 
 # %% [markdown]
-# A map that starts from black explains first of all why the picture isn't black. And it is blind to what cracks are made of:
+# A map that starts from black explains how the picture differs from black. So it is blind to what cracks are made of:
 
 # %%
 dark = images.copy()
@@ -661,7 +661,7 @@ claim(
 # another way among its pixels.
 
 # %% [markdown]
-# ## SHAP, LIME, LRP, DeepLIFT: one account
+# ## SHAP, LRP, DeepLIFT: one account
 #
 # "Why not SHAP?" is the first question from every room. SHAP asks for the *[Shapley value](../THEORY.md#g-shapley-value)*: what a part adds to the answer, as the mean over all orders in which the parts can be put in. LRP
 # hands the logit back layer by layer, to each input in proportion to what it gave. They are known as rivals of Grad-CAM. But at the layer before the average, with an absent cell being one of

@@ -93,7 +93,7 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# Would you have noticed? In a set of thousands, sorted into two folders, few people look.
+# These are the first five of either kind. Would you have noticed? In a set of thousands, sorted into two folders, few people look.
 #
 # We train `gap_cnn_deep` on it, for a fixed number of passes and without [augmentation](../THEORY.md#g-augmentation), which would turn the bars about. Batch normalisation helps it, as in notebook 02, and is folded away afterwards.
 

@@ -393,7 +393,7 @@ comparison.round(3).astype({"weights": int, "epochs": int})
 #
 # - **low** and **high** are the ends of the [95 % interval](../THEORY.md#g-confidence-interval) of the accuracy. Where two intervals overlap widely, nobody has won. And they hold the luck of the test pictures only: another `seed`
 #   trains other networks. The comparison that counts, with more pictures, more epochs and several seeds, is `benchmarks/networks.py`.
-# - **weights** and **ms per patch** don't go together. A network of few weights that are laid over the picture at full resolution may take longer than one of many that shrinks it first.
+# - **weights** and **ms per patch** don't grow alike: compare the first row with the last one. A network of many weights needn't take as many times longer, if it shrinks the picture before it lays them over it.
 # - **evidence near the crack** needn't follow the accuracy: compare the two columns. Which network would you send up the ladder?
 #
 # ## TensorBoard

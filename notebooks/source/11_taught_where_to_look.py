@@ -44,7 +44,7 @@ table = cv.data.prepare(
 # %% [markdown]
 # ## Three educations
 #
-# Three networks come with this package. `local_cnn` learnt from labels alone, but evidence can lie only on dark pixels: that is built in. `trace_cnn` learnt from labels *and* from the places of drawn cracks. `mobilenet_v2` learnt from a million photographs of other
+# Three of the networks that come with this package have learnt in different ways. `local_cnn` learnt from labels alone, but evidence can lie only on dark pixels: that is built in. `trace_cnn` learnt from labels *and* from the places of drawn cracks. `mobilenet_v2` learnt from a million photographs of other
 # things first. We ask all three about the same pictures, none of which any of them has seen.
 
 # %%
@@ -104,7 +104,7 @@ _ = cv.series.save_figure(
 )
 
 # %% [markdown]
-# Three networks, three maps, and each adds up to its network's answer. How often the answers are the same, the line above says. Compare the places: each map has a scale of its own, in logits per cell, which is written above it.
+# These three patches are spread evenly over the random order in which they were drawn. Three networks, three maps, and each adds up to its network's answer. How often the answers are the same, the line above says. Compare the places: each map has a scale of its own, in logits per cell, which is written above it.
 #
 # ## A loss on the place
 #
@@ -294,7 +294,7 @@ print("a hundred masks bring {value:.2f}, interval {low:.2f} to {high:.2f}; all 
 print(f"{gain['value']:.2f}, so a hundred of {every} bring {some['value'] / gain['value']:.0%} of it")
 
 # %% [markdown]
-# That is one training on few pictures. From another seed a hundred masks may bring nearly all, or little. `benchmarks/masks.py` asks the same of thousands of pictures. And `trace_cnn`, at the start of this notebook, saw thousands of masks. Hold it against `local_cnn`, which saw none:
+# That is one training on few pictures. From another seed a hundred masks may bring nearly all, or little. `benchmarks/masks.py` asks the same of thousands of pictures. And `trace_cnn`, at the start of this notebook, saw thousands of masks. Hold it against `local_cnn`, which saw none. (The two differ in their layers and pictures, too, so this isn't the worth of the masks alone; `benchmarks/masks.py` changes nothing but the masks.)
 
 # %%
 ahead = np.nan

@@ -330,8 +330,8 @@ real_share = 1 - invented.loc["cracked walls", "invented [m]"] / invented.loc["c
 claim("T12.6", "on these cracked walls over nine tenths of the metres drawn are crack", real_share, ">", 0.9)
 
 # %% [markdown]
-# Are nine of ten metres right, then? On *these* walls. They have metres of crack on each square metre. Most walls of most buildings have hardly any. There the false metres stay, and the true ones go: prevalence again, as in notebook 03 ([T3](../THEORY.md#t3-evaluation)).
-# With $d$ metres of crack on a square metre, a share $r$ of them found, and $f$ false metres, the share of the drawn lines that is crack is $rd / (rd + f)$.
+# Are nine of ten metres right, then? On *these* walls. They have metres of crack on each square metre. Most walls of most buildings have hardly any. There the true metres are few, and few false ones make up a large part: prevalence again, as in notebook 03 ([T3](../THEORY.md#t3-evaluation)).
+# With $d$ metres of crack on a square metre, a share $r$ of them found, and $f$ false metres, the share of the drawn lines that is crack is $rd / (rd + f)$. Here $f$ is counted on both kinds of walls.
 
 # %%
 found_share = reached.mean()
@@ -526,7 +526,7 @@ lost = 1 - found_half[thin].mean() / reached[thin].mean()
 print(f"from twice as far, {max(lost, 0):.0%} of the cracks of 1 to 3 px that were found near by are lost")
 
 # %% [markdown]
-# How many are lost hangs on the walls: on some it is many, on others none. So this is a number, and no claim. Nothing in the far picture says what is lost. The lines that are left look as sure as before. Only the scale tells: `inspect` says *too far* where a crack of the width that matters would be under a pixel.
+# How many are lost hangs on the walls: on some it is many, on others none, and wide cracks may even be found more often. So this is a number, and no claim. Nothing in the far picture says what is lost. The lines that are left look as sure as before. Only the scale tells: `inspect` says *too far* where a crack of the width that matters would be under a pixel.
 #
 # **A shadow.** What do the invented lines lie on? The renderer knows what else it has drawn.
 
@@ -688,7 +688,7 @@ claim(
 #
 # - Scale comes first: what is under a pixel can be seen at best, and never measured.
 # - A map that adds up has no patch in it. One pass with margins answers for all windows of a wall.
-# - Count in metres. False metres for each square metre hardly depend on how many cracks a wall has; the share of true lines does.
+# - Count in metres, false ones for each square metre. How much these weigh hangs on how many true ones a wall has.
 # - An error bar is a claim about repetition. Count how often it holds, where the truth is known.
 # - A file that gives the same decisions may still explain them wrongly. Test the sum.
 #

@@ -426,7 +426,7 @@ claim(
 )
 
 # %% [markdown]
-# Two doubts, two questions. *Is this a picture that I know?* comes first, and *am I sure?* after it. `crackviz inspect` does it in this order.
+# Look at the left figure first: where a curve is level, that doubt orders these pictures no better than chance. On the right there are two doubts, and two questions. *Is this a picture that I know?* comes first, and *am I sure?* after it. `crackviz inspect` does it in this order.
 #
 # ## A promise that can be kept
 #

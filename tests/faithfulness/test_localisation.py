@@ -83,7 +83,7 @@ def test_noise_scores_at_the_stated_chance_levels() -> None:
         # One draw's standard error; the best of many thresholds, or of ranks, lies a little above the level by nature.
         error = found[name].std(ddof=1)
         assert abs(found[name].mean() - level) < 3 * error, name
-        if name.startswith(("pointing", "evidence")):  # these are unbiased: so the mean's error holds, too
+        if name.startswith(("pointing", "evidence", "average")):  # these are unbiased: so the mean's error holds, too
             assert abs(found[name].mean() - level) < 3 * error / np.sqrt(60), name
 
 
