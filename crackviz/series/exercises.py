@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from crackviz import ROOT, CrackvizError
-from crackviz.contracts import closest
 from crackviz.files import in_base64
 
 TRIES = 3  # times that a function is tried
@@ -57,14 +56,16 @@ def exercise(number: str, answer: object = ..., *, of: Sequence[Any] = ()) -> No
 def mistake(number: str, answer: object, *, of: Sequence[Any] = ()) -> str:
     """Return what is wrong with an answer, ``""`` if nothing is; see :func:`exercise`."""
     asked = _asked(number)
-    if answer is ... or answer is None:
+    if answer is ...:
         return "there is no answer yet: put yours in place of the dots"
+    if answer is None:
+        return "the answer is None, which a function without return gives, and print(…), too"
     if asked["kind"] == "words":
         return _words(number, asked, answer)
     if asked["kind"] == "function":
         return _function(number, asked, answer)
     if asked["kind"] == "numbers":
-        return difference(answer, unpacked(asked["right"], asked["shape"]), asked.get("rtol", 1e-3))
+        return difference(answer, unpacked(asked["right"], asked["shape"]), asked.get("rtol", 1e-3), rounded=True)
     if not of:
         raise CrackvizError(f"Exercise {number} depends on the network: give of=, such as of=(model, images).", "of")
     module, _, name = asked["library"].rpartition(".")
@@ -74,7 +75,7 @@ def mistake(number: str, answer: object, *, of: Sequence[Any] = ()) -> str:
         raise CrackvizError(
             f"of= doesn't fit exercise {number} ({error}); expected such as (model, images).", "of"
         ) from error
-    return difference(answer, np.asarray(right), asked.get("rtol", 1e-3))
+    return difference(answer, np.asarray(right), asked.get("rtol", 1e-3), rounded=True)
 
 
 def hashed(number: str, words: object) -> str:
@@ -100,7 +101,7 @@ def drawn(number: str, inputs: Sequence[Mapping[str, Any]], attempt: int) -> lis
     return [random.uniform(one.get("low", 0.0), one.get("high", 1.0), one["shape"]) for one in inputs]
 
 
-def difference(found: object, right: np.ndarray, rtol: float = 1e-3) -> str:
+def difference(found: object, right: np.ndarray, rtol: float = 1e-3, *, rounded: bool = False) -> str:
     """Return in words in what numbers differ from the right ones, ``""`` where they don't; it doesn't give them away.
 
     Parameters
@@ -111,6 +112,8 @@ def difference(found: object, right: np.ndarray, rtol: float = 1e-3) -> str:
         Of any shape.
     rtol : float
         What may be missing, as a share of the largest right number.
+    rounded : bool
+        Whether right numbers may be rounded, as people read them off and type them in.
     """
     try:
         numbers = np.asarray(found)
@@ -124,9 +127,20 @@ def difference(found: object, right: np.ndarray, rtol: float = 1e-3) -> str:
     if not np.isfinite(numbers).all():
         return f"{_count(~np.isfinite(numbers))} not a finite number: is something divided by 0?"
     room = rtol * max(float(np.abs(right).max(initial=0)), 1e-12)
-    if np.abs(numbers - right).max(initial=0) <= room:
+    wrong = np.abs(numbers - right) > room
+    if rounded and wrong.any():
+        wrong &= ~np.vectorize(_is_rounded, otypes=[bool])(numbers, right)
+    if not wrong.any():
         return ""
     return _known_mistake(numbers, right, room) or _direction(numbers, right, room)
+
+
+def _is_rounded(found: float, right: float) -> bool:
+    """Say whether a number is the right one rounded: to two digits or more, not before the point, and no count."""
+    if right == round(right):
+        return found == right
+    least = max(2, len(str(int(abs(right)))))
+    return any(found == float(f"{right:.{digits}g}") for digits in range(least, 17))
 
 
 def _known_mistake(found: np.ndarray, right: np.ndarray, room: float) -> str:
@@ -138,7 +152,7 @@ def _known_mistake(found: np.ndarray, right: np.ndarray, room: float) -> str:
     if near(-right):
         return "the sign is turned"
     if near(100 * right):
-        return "a share is asked for, and this is in percent"
+        return f"a hundred times too large{': is it in percent?' if ((right >= 0) & (right <= 1)).all() else ''}"
     if right.size > 1:
         if near(right.clip(min=0)):
             return "the negative part is missing"
@@ -164,9 +178,10 @@ def _direction(found: np.ndarray, right: np.ndarray, room: float) -> str:
         return f"too {'large' if found > right else 'small'}{', by far' if far else ''}"
     wrong = np.abs(found - right) > room
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
-    where = f"[{', '.join(map(str, place))}]"
+    names = {1: "number {}", 2: "row {}, column {}"}  # counted from 1, as people do
+    where = names.get(right.ndim, "at {}" + ", {}" * (right.ndim - 1)).format(*(i + 1 for i in place))
     side = "large" if found[place] > right[place] else "small"
-    return f"{_count(wrong)} wrong; the first is {where}, too {side} with {found[place]:.3g}"
+    return f"{_count(wrong)} wrong; the first, {where}, is too {side} with {found[place]:.3g}"
 
 
 def _shapes(found: np.ndarray, right: np.ndarray) -> str:
@@ -197,7 +212,7 @@ def _words(number: str, asked: Mapping[str, Any], answer: object) -> str:
     given = [answer] if isinstance(answer, str) else list(answer)  # type: ignore[call-overload]
     unknown = [word for word in given if _plain(word) not in map(_plain, choices)]
     if choices and unknown:
-        return f"{unknown[0]!r} is none of {', '.join(choices)}.{closest(unknown[0], choices)}"
+        return f"{unknown[0]!r} is none of {', '.join(choices)}"
     told = {one["hash"]: one["say"] for one in asked.get("wrong", [])}
     return str(told.get(found, asked.get("hint", "that isn't it")))
 
@@ -225,7 +240,7 @@ def _tried(function: Callable[..., Any], arrays: list[np.ndarray], right: np.nda
     try:
         found = function(*given)
     except (Exception, SystemExit) as error:  # exit() in a function would end the lesson
-        return f"it stopped with {type(error).__name__}: {error!s:.200}"
+        return f"it stopped with {type(error).__name__}: {str(error).partition(chr(10))[0]:.200}"
     if found is None:
         return "it returns nothing: does it end in return?"
     if not all(np.array_equal(a, b) for a, b in zip(given, arrays, strict=True)):

@@ -242,7 +242,7 @@ claim(
 #
 # One *[epoch](../THEORY.md#g-epoch)* shows each training picture once, each time changed a little (notebook 01): flipped, made a little lighter or darker, with more contrast or less. It isn't turned or zoomed here: that takes time, and with thousands of pictures it brought nothing. After each epoch the network
 # is tried on the validation pictures, unchanged. If the [loss](../THEORY.md#g-loss) there has found no new minimum for three epochs, training ends and
-# the best weights are put back. It ends after `epochs` passes in any case. The steps get smaller with time: large ones get near the minimum fast, small ones come closer to it. Both are counted in pictures: who has four times as many needs a quarter of the passes.
+# the best weights are put back. It ends after `epochs` passes in any case. The steps get smaller with time: large ones get near the minimum fast, small ones come closer to it. Passes and decay are both set for a number of pictures: with four times as many pictures a quarter of the passes is enough.
 #
 # If this cell is interrupted, run it again: it goes on after the last whole epoch and comes to the same end. When it has ended, it
 # isn't trained twice; delete the run folder, or name another one, to start anew.
@@ -274,7 +274,7 @@ _ = cv.series.save_figure(
 # %% [markdown]
 # Three things to see:
 #
-# - The validation curve mostly starts high, and is smoother than the other. What is validated isn't the network of the last step but the
+# - The validation curve needn't start where the other does. What is validated isn't the network of the last step but the
 #   *mean* of its weights over about half an epoch. Single steps are noisy; their mean is not, and it is the better
 #   network.
 # - Later its loss is often the *lower* of the two. The training pictures are augmented, thus harder, and their figure is
@@ -482,7 +482,7 @@ claim(
 
 # %%
 first = model.get_layer("conv1")
-kernel, bias = first.get_weights()
+kernels, bias = first.get_weights()
 rng = np.random.default_rng(seed)
 mean, deviation, gamma, beta = rng.uniform(0.5, 2, (4, len(bias))).astype(np.float32)
 looked_at = model.get_layer("scale")(samples)
@@ -493,8 +493,8 @@ def maps(kernel, bias):
     return tf.nn.conv2d(looked_at, kernel, strides=first.strides, padding="SAME") + bias
 
 
-normalised = gamma * (maps(kernel, bias) - mean) / deviation + beta
-folded = maps(kernel * gamma / deviation, (bias - mean) * gamma / deviation + beta)
+normalised = gamma * (maps(kernels, bias) - mean) / deviation + beta
+folded = maps(kernels * gamma / deviation, (bias - mean) * gamma / deviation + beta)
 
 # %%
 claim(
