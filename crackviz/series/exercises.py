@@ -132,7 +132,7 @@ def difference(found: object, right: np.ndarray, rtol: float = 1e-3, *, rounded:
         wrong &= ~np.vectorize(_is_rounded, otypes=[bool])(numbers, right)
     if not wrong.any():
         return ""
-    return _known_mistake(numbers, right, room) or _direction(numbers, right, room)
+    return _known_mistake(numbers, right, room) or _direction(numbers, right, wrong)
 
 
 def _is_rounded(found: float, right: float) -> bool:
@@ -172,11 +172,10 @@ def _known_mistake(found: np.ndarray, right: np.ndarray, room: float) -> str:
     return ""
 
 
-def _direction(found: np.ndarray, right: np.ndarray, room: float) -> str:
+def _direction(found: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> str:
     if not right.shape:
         far = right and (found / right > 10 or found / right < 0.1)
         return f"too {'large' if found > right else 'small'}{', by far' if far else ''}"
-    wrong = np.abs(found - right) > room
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
     names = {1: "number {}", 2: "row {}, column {}"}  # counted from 1, as people do
     where = names.get(right.ndim, "at {}" + ", {}" * (right.ndim - 1)).format(*(i + 1 for i in place))
