@@ -268,6 +268,12 @@ def test_too_few_pictures_are_named_before_concrete_is_drawn(
         first_cells(source, max_images=value)
 
 
+@pytest.mark.parametrize("value", [0, 1, "x"])
+def test_the_sliders_need_pictures(value: Any, first_cells: Callable[..., None]) -> None:
+    with pytest.raises(CrackvizError, match=f"n_images is {value!r}; expected a whole number from 2 on"):
+        first_cells(ALIVE, n_images=value)
+
+
 def test_a_photograph_that_is_too_small_is_named_at_once(tmp_path: Path, first_cells: Callable[..., None]) -> None:
     Image.new("RGB", (127, 300)).save(tmp_path / "small.png")
     with pytest.raises(CrackvizError, match="127 x 300 px; expected at least 128"):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
 from crackviz import CrackvizError
 from crackviz.claims import EXCUSED, in_words
 from crackviz.files import absolute, in_base64, render
 from crackviz.series.hashes import Hashes
+from crackviz.series.notebooks import series_root
 from crackviz.series.pages import page_of
 from crackviz.series.records import (
     claims_of,
@@ -23,10 +26,6 @@ from crackviz.series.records import (
     stale,
 )
 from crackviz.series.table import HEADLINES, flattened
-
-if TYPE_CHECKING:
-    pass
-
 
 _SHOWN = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "matplotlib", "papermill")  # of the packages
 _WIDEST = 1200  # pixels of a figure on the page
@@ -78,9 +77,15 @@ def report(run: str | Path) -> Path:
             render("notebook.html", to, page=section, title=section["title"], before=before, after=after)
     index = run / "index.html"
     given = {"sections": sections, "others": _shown(run, figures.get("", [])), "config": config, "shown": _SHOWN}
-    given["pictures"] = _pictures(run)
+    given |= {"pictures": _pictures(run), "book": _book(run)}
     render("run.html", index, title=f"crackviz: {run.name}", run=run.name, **given)
     return index
+
+
+def _book(run: Path) -> str:
+    """Return the way from a run to the book of the series, "" where nobody has made one (``make book``)."""
+    book = (series_root() or run) / "build" / "book" / "index.html"
+    return quote(Path(os.path.relpath(book, run)).as_posix()) if book.is_file() else ""
 
 
 def _pictures(run: Path) -> str:

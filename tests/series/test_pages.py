@@ -6,9 +6,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from chromium import CHROMIUM, MISSING, open_page
 from made import write_notebook
 
@@ -123,3 +125,17 @@ def test_links_that_can_be_no_path_are_taken_out(tmp_path: Path) -> None:
     series.report(run)
     page = (run / "notebooks" / "00_a.html").read_text()
     assert "far" in page and f"[picture: seen {long}.png]" in page and f'href="{long}' not in page
+
+
+def test_a_run_leads_to_the_book_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notebooks").mkdir()
+    write_notebook(tmp_path / "notebooks" / "00_a.ipynb", [])  # by which a series is known
+    monkeypatch.chdir(tmp_path)
+    run, book = series.open_run(tmp_path / "runs" / "a b", "00_a"), tmp_path / "build" / "book" / "index.html"
+    series.write_results(run, "00_a", {"x": 1})
+    assert ">The book<" not in series.report(run).read_text("utf-8")
+    book.parent.mkdir(parents=True)
+    book.write_text("a book")
+    page = BeautifulSoup(series.report(run).read_text("utf-8"), "html.parser")
+    (link,) = (one for one in page.find_all("a") if one.get_text() == "The book")
+    assert (run / unquote(str(link["href"]))).read_text() == "a book"
