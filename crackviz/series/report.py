@@ -84,8 +84,11 @@ def report(run: str | Path) -> Path:
 
 def _book(run: Path) -> str:
     """Return the way from a run to the book of the series, "" where nobody has made one (``make book``)."""
-    book = (series_root() or run) / "build" / "book" / "index.html"
-    return quote(Path(os.path.relpath(book, run)).as_posix()) if book.is_file() else ""
+    try:
+        book = (series_root() or run) / "build" / "book" / "index.html"
+        return quote(Path(os.path.relpath(book, run)).as_posix()) if book.is_file() else ""
+    except (CrackvizError, ValueError):  # the working folder was removed; another drive
+        return ""
 
 
 def _pictures(run: Path) -> str:
