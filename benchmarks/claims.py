@@ -62,7 +62,7 @@ def row(made: list[dict[str, Any]], powers_of_ten: bool = False) -> dict[str, An
     by_data, beyond, distances = defaultdict(list), defaultdict(list), defaultdict(list)
     for one in numbers:
         by_data[one["data"]].append(one["value"])
-        value, bound = (np.log10(one[key]) if powers_of_ten else one[key] for key in ("value", "bound"))
+        value, bound = (np.log10(max(one[key], 1e-12)) if powers_of_ten else one[key] for key in ("value", "bound"))
         beyond[one["data"]].append(value - np.mean(bound))  # a run may have a bound of its own
         distances[one["data"]].append(distance(value, one["relation"], bound))
     bounds = [one["bound"] for one in numbers]
@@ -78,7 +78,7 @@ def row(made: list[dict[str, Any]], powers_of_ten: bool = False) -> dict[str, An
         "nearest": float(f"{nearest[worst] if worst else min(nearest.values()):.3g}"),
     }
     judged = kind == "finding" and numbers[0]["relation"] != "=="
-    found["doubtful"] = bool(judged and worst is not None and nearest[worst] <= spreads[worst])
+    found["doubtful"] = bool(judged and worst is not None and not nearest[worst] > spreads[worst])
     return found
 
 

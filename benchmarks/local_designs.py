@@ -6,8 +6,10 @@
 What the shipped network has learnt, with a fixed path of darkness alone, is laid over each design. Then it is asked
 what `trace_model.py --choose` asks: METU's validation part, and drawn sets that trained nothing: usual ones, hairlines,
 and broad cracks (5 to 25 px). *Alone* stands for the fixed path as a map of these drawn cracks, without anything
-learnt. With --train the first design learns itself, as the shipped network did and from broad cracks, too: with batch
-normalisation first, which is then part of its kernels, and on without. A training that was broken off goes on.
+learnt.
+
+With --train the first design learns itself, from what the shipped network learnt from and from broad cracks: with
+batch normalisation first, which is then part of its kernels, and on without. What was broken off goes on.
 
 Writes benchmarks/results/local_designs.json, and its table.
 """
@@ -27,7 +29,7 @@ from shipped_model import RECIPE, SIZE, SYNTHETIC, pictures
 from trace_model import CHOOSE, compared, placed
 
 from crackviz import data, models, training
-from crackviz.files import update_json
+from crackviz.files import read_json, write_json
 
 DESIGNS = {
     "a fifth beside lines": Design(),
@@ -89,7 +91,9 @@ def main() -> None:
         model = taught(options.folder, options.train) if options.train else laid_over(learnt, design)
         found[name] = {"design": asdict(design), "alone": alone(model), "learnt": compared(model, metu, SETS)}
         print(name, found[name], flush=True)
-    update_json(Path(__file__).parent / "results" / "local_designs.json", found)
+    file = Path(__file__).parent / "results" / "local_designs.json"
+    kept = read_json(file)
+    write_json(file, kept | found if options.train else found | {TRAINED: kept[TRAINED]})
     _cards.update()
 
 

@@ -265,6 +265,18 @@ def test_make_refuses_another_python(tmp_path: Path) -> None:
     assert done.returncode != 0 and "needs 3.11" in done.stderr and not (tmp_path / "venv").exists()
 
 
+def test_a_claim_by_its_size_that_fails_or_is_too_near_is_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+    def doubtful(*values: float) -> bool:
+        made = {"statement": "s", "bound": 0.02, "relation": ">", "data": "metu"}
+        row = benchmark("claims").row([made | {"value": value, "holds": value > 0.02} for value in values], True)
+        return bool(row["doubtful"])
+
+    assert not doubtful(0.2, 0.1, 0.4) and doubtful(0.021, 0.1, 0.4)
+    assert doubtful(0.1, 0.2, 0.0) and doubtful(0.1, 0.2, -0.1)
+
+
 def test_the_figures_of_inspections_are_those_that_were_measured() -> None:
     """And what README says of them in words is so: wide cracks' widths miss what was asked, and intervals hold it."""
     cards = benchmark("_cards")

@@ -124,33 +124,44 @@ def difference(found: object, right: np.ndarray, rtol: float = 1e-3, *, rounded:
     if numbers.shape != right.shape:
         return _shapes(numbers, right)
     numbers = numbers.astype(float)
-    if not np.isfinite(numbers).all():
-        return f"{_count(~np.isfinite(numbers))} not a finite number: is something divided by 0?"
-    room = rtol * max(float(np.abs(right).max(initial=0)), 1e-12)
-    wrong = np.abs(numbers - right) > room
+    none = np.isnan(numbers) & np.isnan(right)  # a score of a picture that has none
+    if not (np.isfinite(numbers) | none).all():
+        return f"{_count(~(np.isfinite(numbers) | none))} not a finite number: is something divided by 0?"
+    room = rtol * max(float(np.abs(right[np.isfinite(right)]).max(initial=0)), 1e-12)
+    wrong = ~((np.abs(numbers - right) <= room) | none)
     if rounded and wrong.any():
-        wrong &= ~_are_rounded(numbers, right)
+        wrong &= ~(_are_rounded(numbers, right) | _is_rounded_alike(numbers, right))
     if not wrong.any():
         return ""
-    return _known_mistake(numbers, right, room) or _direction(numbers, right, wrong)
+    known = "" if np.isnan(right).any() else _known_mistake(numbers, right, room)
+    return known or _direction(numbers, right, wrong)
 
 
 def _is_rounded(found: float, right: float) -> bool:
     """Say whether a number is the right one rounded: to two digits or more, not before the point, and no count."""
-    if right == round(right):
-        return found == right
+    if not np.isfinite(right) or right == round(right):
+        return bool(found == right)
     if abs(found - right) > 0.051 * abs(right):  # soon said, as maps have many pixels
         return False
     least = max(2, len(str(int(abs(right)))))
     for digits in range(least, least + 4):  # with more of them it is within the tolerance
         for side in (1 - 1e-12, 1 + 1e-12):  # a half may go up or down
             typed = float(f"{right * side:.{digits}g}")
-            if abs(found - typed) <= 2e-7 * abs(typed):  # it may be kept as float32
+            whole = abs(right) < 1 and typed == round(typed)  # nearly perfect isn't perfect
+            if not whole and abs(found - typed) <= 2e-7 * abs(typed):  # it may be kept as float32
                 return True
     return False
 
 
 _are_rounded = np.vectorize(_is_rounded, otypes=[bool])
+
+
+def _is_rounded_alike(found: np.ndarray, right: np.ndarray) -> bool:
+    """Say whether an array is the right one by ``np.round``, of whose largest number two digits are left."""
+    if right.size < 2 or not np.isfinite(right).all():
+        return False
+    least = max(1, 1 - int(np.floor(np.log10(max(np.abs(right).max(), 1e-12)))))
+    return any(np.allclose(found, np.round(right, digits), 2e-7, 1e-9) for digits in range(least, least + 4))
 
 
 def _known_mistake(found: np.ndarray, right: np.ndarray, room: float) -> str:
@@ -183,12 +194,16 @@ def _known_mistake(found: np.ndarray, right: np.ndarray, room: float) -> str:
 
 
 def _direction(found: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> str:
+    if not right.shape and np.isnan(right):
+        return "there is no value: NaN is right"
     if not right.shape:
         far = right and (found / right > 10 or found / right < 0.1)
         return f"too {'large' if found > right else 'small'}{', by far' if far else ''}"
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
     names = {1: "number {}", 2: "row {}, column {}"}
     where = names.get(right.ndim, "at {}" + ", {}" * (right.ndim - 1)).format(*(i + 1 for i in place))
+    if np.isnan(right[place]):
+        return f"{_count(wrong)} wrong; the first, {where} (counted from 1), has no value: NaN is right there"
     side = "large" if found[place] > right[place] else "small"
     return f"{_count(wrong)} wrong; the first, {where} (counted from 1), is too {side} with {found[place]:.3g}"
 

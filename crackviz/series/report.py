@@ -87,7 +87,7 @@ def _book(run: Path) -> str:
     try:
         book = (series_root() or run) / "build" / "book" / "index.html"
         return quote(Path(os.path.relpath(book, run)).as_posix()) if book.is_file() else ""
-    except (CrackvizError, ValueError):  # the working folder was removed; another drive
+    except (CrackvizError, ValueError, OSError):  # the working folder was removed; another drive; no right to look
         return ""
 
 

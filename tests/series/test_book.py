@@ -77,8 +77,8 @@ def test_slides_of_a_notebook_of_the_series(tmp_path: Path) -> None:
         scales = f"[...document.querySelectorAll('.figure img')].map({scale})"
         assert min(page.ask(scales)) > 0.74, "figures are large"
 
-        def turned(section: int, scrolled: str) -> None:
-            page.send("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight")
+        def turned(section: int, scrolled: str, key: str = "ArrowRight") -> None:
+            page.send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key)
             there = f"Math.abs(s.getBoundingClientRect().top) < 5 && s.scrollTop {scrolled}"
             page.until(f"(s => {there})(document.querySelectorAll('section')[{section}])", 10)
 
@@ -86,8 +86,15 @@ def test_slides_of_a_notebook_of_the_series(tmp_path: Path) -> None:
         tall = page.ask(
             "[...document.querySelectorAll('section')].findIndex(s => s.scrollHeight > s.clientHeight + 100)"
         )
+        assert tall >= 0
         page.ask(f"document.querySelectorAll('section')[{tall}].scrollIntoView()")
         turned(tall, "> 50")  # the rest of a long slide comes before the next one
+        more = "<p style='flex: none; height: 2000px'>"
+        page.ask(f'document.querySelector("section").insertAdjacentHTML("beforeend", "{more}")')
+        turned(0, "== 0", "Home")
+        turned(0, "== 0", "ArrowLeft")
+        last = page.ask("document.querySelectorAll('section').length") - 1
+        turned(last, "== 0", "End")
         assert {url.split(":")[0] for url in page.asked} <= {"file", "data", "about", "blob"}
 
 
