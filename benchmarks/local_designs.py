@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,16 @@ def taught(folder: Path, run: Path) -> keras.Model:
     return model
 
 
+def networks(folder: Path, run: Path | None) -> Iterator[tuple[str, Design, keras.Model]]:
+    """Give what is compared, one at a time: the network that learns in `run`, or without one the laid-over designs."""
+    if run:
+        yield TRAINED, Design(), taught(folder, run)
+        return
+    learnt = models.load_pretrained("local_cnn")
+    for name, design in DESIGNS.items():
+        yield name, design, laid_over(learnt, design)
+
+
 def alone(model: keras.Model) -> dict[str, float]:
     """Score the fixed path as a map."""
     path = keras.Model(model.inputs, model.get_layer("weighed").output)
@@ -85,15 +96,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         metu = data.prepare(options.folder / "metu", Path(scratch) / "split.csv", seed=0)
     metu = metu[metu["split"] == "validation"]
-    learnt = models.load_pretrained("local_cnn")
     found: dict[str, Any] = {}
-    for name, design in ({TRAINED: Design()} if options.train else DESIGNS).items():
-        model = taught(options.folder, options.train) if options.train else laid_over(learnt, design)
+    for name, design, model in networks(options.folder, options.train):
         found[name] = {"design": asdict(design), "alone": alone(model), "learnt": compared(model, metu, SETS)}
         print(name, found[name], flush=True)
     file = Path(__file__).parent / "results" / "local_designs.json"
-    kept = read_json(file)
-    write_json(file, kept | found if options.train else found | {TRAINED: kept[TRAINED]})
+    every = read_json(file) | found
+    write_json(file, {name: every[name] for name in (*DESIGNS, TRAINED) if name in every})
     _cards.update()
 
 

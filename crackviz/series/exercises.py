@@ -194,18 +194,19 @@ def _known_mistake(found: np.ndarray, right: np.ndarray, room: float) -> str:
 
 
 def _direction(found: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> str:
-    if not right.shape and np.isnan(right):
-        return "there is no value: NaN is right"
     if not right.shape:
+        if np.isnan(right):
+            return "there is no value: NaN is right"
         far = right and (found / right > 10 or found / right < 0.1)
         return f"too {'large' if found > right else 'small'}{', by far' if far else ''}"
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
     names = {1: "number {}", 2: "row {}, column {}"}
     where = names.get(right.ndim, "at {}" + ", {}" * (right.ndim - 1)).format(*(i + 1 for i in place))
-    if np.isnan(right[place]):
-        return f"{_count(wrong)} wrong; the first, {where} (counted from 1), has no value: NaN is right there"
     side = "large" if found[place] > right[place] else "small"
-    return f"{_count(wrong)} wrong; the first, {where} (counted from 1), is too {side} with {found[place]:.3g}"
+    what = f"is too {side} with {found[place]:.3g}"
+    if np.isnan(right[place]):
+        what = "has no value: NaN is right there"
+    return f"{_count(wrong)} wrong; the first, {where} (counted from 1), {what}"
 
 
 def _shapes(found: np.ndarray, right: np.ndarray) -> str:

@@ -79,6 +79,9 @@ def test_noise_scores_at_the_stated_chance_levels() -> None:
     found |= {"f1": np.array([one.f1 for one in pooled]), "iou": np.array([one.iou for one in pooled])}
     levels = faithfulness.chance_levels(MASKS)
     assert set(levels) == set(found) - {"recall_2px"}
+    assert levels["average_precision"] == pytest.approx(
+        faithfulness.average_precision(np.ones(MASKS.shape), MASKS).mean(), rel=1e-12
+    )
     for name, level in levels.items():
         # One draw's standard error; the best of many thresholds, or of ranks, lies a little above the level by nature.
         error = found[name].std(ddof=1)

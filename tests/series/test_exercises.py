@@ -313,10 +313,9 @@ def test_numbers_that_were_typed_in_may_be_rounded() -> None:
     assert difference([0.51, 0.03], np.array([0.5123, 0.0341]), rounded=True) == "", "np.round"
     assert difference([0.5, 0.0], np.array([0.5123, 0.0341]), rounded=True) != ""
     assert all(difference(typed, np.array(typed * 0.996), rounded=True) for typed in (1, -1)), "nearly perfect"
-    for found in (5.0, [5.0, 0.1], [5.0, 5.0]):
-        unknown = np.full(np.shape(found), np.nan) if np.ndim(found) == 0 or found[1] == 5 else np.array([np.nan, 0.1])
-        assert "NaN is right" in difference(found, unknown, rounded=True)
-        assert difference(unknown, unknown, rounded=True) == ""
+    for found, unknown in ((5.0, np.nan), ([5.0, 0.1], [np.nan, 0.1]), ([5.0, 5.0], [np.nan, np.nan])):
+        assert "NaN is right" in difference(found, np.array(unknown), rounded=True)
+        assert difference(unknown, np.array(unknown), rounded=True) == ""
     assert difference(5.0, np.array(np.inf), rounded=True) != ""
     assert all(difference(half, np.array(0.125), rounded=True) == "" for half in (0.12, 0.13)), "Python; at school"
 
