@@ -180,7 +180,7 @@ class Execution:
         settle_streams(notebook)
         notebook.metadata.papermill.update(input_path=str(self.path), output_path=str(final))
         times = [cell.metadata.get("papermill", {}).get("duration") for cell in notebook.cells]
-        self.found["cells_seconds"] = round(sum(seconds or 0 for seconds in times), 1)
+        self.found["cells_seconds"] = round(sum(seconds or 0 for seconds in times), 3)
         outputs = notebook.cells[self.cell].setdefault("outputs", []) if error is not None else []
         shown = isinstance(error, PapermillExecutionError)
         shown |= isinstance(error, Stopped) and any(output.output_type == "error" for output in outputs)

@@ -252,7 +252,7 @@ def _execute_all(
                 record["error"] = describe(error)
                 if options.fail_fast or not isinstance(error, Exception) or is_full(error):
                     stopped = error
-            record |= {"seconds": round(time.monotonic() - began, 1), **execution.found}
+            record |= {"seconds": round(time.monotonic() - began, 3), **execution.found}
             write_json(run / "config.json", config)
             made = [claim["holds"] for claim in claims_of(run).get(stem, [])]
             how = outcome(record["status"], record["seconds"], (sum(made), len(made)))
